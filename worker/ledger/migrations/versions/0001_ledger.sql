@@ -1,0 +1,279 @@
+-- The ledger. One writer; every table says how long its rows live.
+
+-- Who may write. One row for good. Every ledger transaction begins by locking it FOR KEY SHARE at its own epoch.
+CREATE TABLE leader (
+    singleton       boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
+    ledger_id       uuid        NOT NULL DEFAULT gen_random_uuid(),
+    epoch           bigint      NOT NULL UNIQUE,
+    holder          text        NOT NULL,
+    lease_until     timestamptz NOT NULL
+);
+INSERT INTO leader (epoch, holder, lease_until) VALUES (0, 'nobody', '-infinity');
+
+-- One row per committed batch, for good: the hash chain's head, business time, and what the relay needs to prove itself.
+CREATE TABLE batches (
+    batch_no        bigint      PRIMARY KEY,
+    epoch           bigint      NOT NULL,
+    last_seq        bigint      NOT NULL,
+    chain_head      bytea       NOT NULL,
+    business_time   timestamptz,
+    recorded_at     timestamptz NOT NULL,
+    outbox_seq      bigint      UNIQUE,
+    batch_uid       uuid
+);
+
+-- The next offset to decide, per input partition; never pruned.
+CREATE TABLE positions (
+    topic           text        NOT NULL,
+    partition       int         NOT NULL,
+    incarnation     int         NOT NULL DEFAULT 0,
+    next_offset     bigint      NOT NULL,
+    last_offset     bigint,
+    last_timestamp  bigint,
+    last_hash       bytea,
+    running_max     timestamptz,
+    PRIMARY KEY (topic, partition)
+);
+
+-- One answer per trigger, in ledger order, for good, never updated.
+CREATE TABLE decisions (
+    seq             bigint      PRIMARY KEY,
+    batch_no        bigint      NOT NULL,
+    kind            text        NOT NULL CHECK (kind IN ('first', 'follow-up', 'settlement', 'clock', 'command')),
+    follows         bigint,
+    topic           text,
+    incarnation     int,
+    partition       int,
+    "offset"        bigint,
+    event_id        text,
+    occurred_at     timestamptz,
+    freelancer_id   text,
+    job_id          text,
+    proposal_id     text,
+    outcome         text        NOT NULL CHECK (outcome IN
+                    ('applied', 'duplicate', 'declined', 'withheld', 'recorded', 'parked', 'rejected')),
+    reason          text        NOT NULL,
+    rule            text,
+    policy_version  text,
+    facts           json        NOT NULL,
+    late_by_seconds double precision,
+    business_time   timestamptz,
+    recorded_at     timestamptz NOT NULL,
+    payload         bytea
+);
+CREATE UNIQUE INDEX decisions_one_first ON decisions (topic, incarnation, partition, "offset") WHERE kind = 'first';
+CREATE UNIQUE INDEX decisions_one_settlement ON decisions (topic, incarnation, partition, "offset", proposal_id)
+    WHERE kind = 'settlement';
+CREATE UNIQUE INDEX decisions_one_clock ON decisions (event_id) WHERE kind = 'clock';
+CREATE UNIQUE INDEX decisions_one_command ON decisions (event_id) WHERE kind = 'command';
+CREATE INDEX decisions_by_freelancer ON decisions (freelancer_id, seq) WHERE freelancer_id IS NOT NULL;
+CREATE INDEX decisions_by_job ON decisions (job_id, seq) WHERE job_id IS NOT NULL;
+CREATE INDEX decisions_by_proposal ON decisions (proposal_id, seq) WHERE proposal_id IS NOT NULL;
+CREATE INDEX decisions_following ON decisions (follows) WHERE follows IS NOT NULL;
+-- Repeats and conflicts are not in seen_events; this small index finds them by event id.
+CREATE INDEX decisions_repeated_ids ON decisions (event_id) WHERE kind = 'first' AND outcome IN ('duplicate', 'rejected');
+
+-- Which event ids of which topic were decided: 16 bytes of a hash of topic and id. Never pruned.
+CREATE TABLE seen_events (
+    key             uuid        PRIMARY KEY,
+    seq             bigint      NOT NULL
+);
+
+-- One effect of one trigger on one wallet = one wallet-updated. For good, never updated.
+CREATE TABLE changes (
+    freelancer_id   text        NOT NULL,
+    version         bigint      NOT NULL,
+    decision_seq    bigint      NOT NULL,
+    ordinal         int         NOT NULL,
+    occurred_at     timestamptz NOT NULL,
+    recorded_at     timestamptz NOT NULL,
+    rule            text        NOT NULL,
+    reason          text        NOT NULL,
+    policy_version  text        NOT NULL,
+    delta           bigint      NOT NULL CHECK (delta <> 0),
+    debt_delta      bigint      NOT NULL,
+    balance_after   bigint      NOT NULL,
+    explanation     text        NOT NULL,
+    PRIMARY KEY (freelancer_id, version)
+);
+CREATE UNIQUE INDEX changes_by_decision ON changes (decision_seq, ordinal);
+
+-- A change's effect on one lot, or on one line's debt (then lot_id is null). For good, never updated.
+CREATE TABLE movements (
+    decision_seq    bigint      NOT NULL,
+    ordinal         int         NOT NULL,
+    line_no         int         NOT NULL,
+    lot_id          text,
+    proposal_id     text,
+    spend_line      text        CHECK (spend_line IN ('base', 'boost')),
+    delta           bigint      NOT NULL,
+    PRIMARY KEY (decision_seq, ordinal, line_no)
+);
+
+-- Current state, derivable from changes and movements.
+CREATE TABLE wallets (
+    freelancer_id   text        PRIMARY KEY,
+    balance         bigint      NOT NULL,
+    version         bigint      NOT NULL
+) WITH (fillfactor = 80);
+
+CREATE TABLE lots (
+    lot_id          text        PRIMARY KEY,
+    freelancer_id   text        NOT NULL,
+    source          text        NOT NULL,
+    issued_at       timestamptz NOT NULL,
+    expires_at      timestamptz NOT NULL,
+    original        bigint      NOT NULL CHECK (original > 0),
+    remaining       bigint      NOT NULL CHECK (remaining BETWEEN 0 AND original),
+    open            boolean     NOT NULL CHECK (open = (remaining > 0)),
+    linked_to       text
+) WITH (fillfactor = 80);
+CREATE INDEX lots_by_freelancer ON lots (freelancer_id);
+CREATE INDEX lots_expiring ON lots (expires_at, lot_id) WHERE open;
+
+-- What each proposal cost, the lots each line drew, what is still owed, and what came back.
+CREATE TABLE spends (
+    proposal_id     text        PRIMARY KEY,
+    freelancer_id   text        NOT NULL,
+    job_id          text        NOT NULL,
+    decision_seq    bigint      NOT NULL,
+    occurred_at     timestamptz NOT NULL,
+    origin          text        NOT NULL,
+    base            bigint      NOT NULL,
+    boost           bigint      NOT NULL,
+    base_debt       bigint      NOT NULL CHECK (base_debt BETWEEN 0 AND base),
+    boost_debt      bigint      NOT NULL CHECK (boost_debt BETWEEN 0 AND boost),
+    base_returned   boolean     NOT NULL,
+    boost_returned  boolean     NOT NULL,
+    draws           json        NOT NULL,
+    withdrawn_at    timestamptz,
+    owing           boolean     NOT NULL CHECK (owing = (base_debt + boost_debt > 0))
+) WITH (fillfactor = 80);
+CREATE INDEX spends_by_job ON spends (job_id, decision_seq);
+CREATE INDEX spends_owing ON spends (freelancer_id) WHERE owing;
+
+-- One grant per natural key, whatever the event ids say.
+CREATE TABLE grants (
+    rule            text        NOT NULL,
+    natural_key     text        NOT NULL,
+    freelancer_id   text        NOT NULL,
+    occurred_at     timestamptz NOT NULL,
+    connects        bigint      NOT NULL,
+    decision_seq    bigint      NOT NULL,
+    PRIMARY KEY (rule, natural_key)
+);
+CREATE INDEX grants_of_interviews ON grants (freelancer_id, occurred_at) WHERE rule = 'grant.interview';
+
+CREATE TABLE closures (
+    job_id          text        NOT NULL,
+    closed_at       timestamptz NOT NULL,
+    closure         text        NOT NULL,
+    decision_seq    bigint      NOT NULL UNIQUE,
+    topic           text        NOT NULL,
+    incarnation     int         NOT NULL,
+    partition       int         NOT NULL,
+    "offset"        bigint      NOT NULL,
+    event_id        text        NOT NULL,
+    due_at          timestamptz NOT NULL,
+    settled         boolean     NOT NULL,
+    PRIMARY KEY (job_id, closed_at, closure)
+);
+
+CREATE TABLE hires (
+    job_id          text        PRIMARY KEY,
+    first_hired_at  timestamptz NOT NULL
+);
+
+-- A withdrawal or outbid read before its proposal; it counts when the proposal arrives.
+CREATE TABLE awaiting (
+    proposal_id     text        NOT NULL,
+    decision_seq    bigint      NOT NULL,
+    PRIMARY KEY (proposal_id, decision_seq)
+);
+
+-- What the clock has to do, besides the expiry of lots (lots_expiring). Deleted when done.
+CREATE TABLE due (
+    due_at          timestamptz NOT NULL,
+    kind            text        NOT NULL,
+    key             text        NOT NULL,
+    PRIMARY KEY (kind, key)
+);
+CREATE INDEX due_next ON due (due_at, kind, key);
+
+-- Wallets and jobs stopped by a failure inside a rule, and the triggers waiting behind it. Deleted on release.
+CREATE TABLE parked (
+    scope           text        NOT NULL CHECK (scope IN ('wallet', 'job')),
+    key             text        NOT NULL,
+    decision_seq    bigint      NOT NULL,
+    error           text        NOT NULL,
+    since           timestamptz NOT NULL,
+    PRIMARY KEY (scope, key)
+);
+CREATE TABLE parked_triggers (
+    decision_seq    bigint      PRIMARY KEY,
+    scope           text        NOT NULL,
+    key             text        NOT NULL
+);
+CREATE INDEX parked_triggers_by_key ON parked_triggers (scope, key, decision_seq);
+
+-- One row per batch that publishes: its messages, packed, in order. Dropped once the relay's marker is past it.
+CREATE TABLE outbox (
+    outbox_seq      bigint      PRIMARY KEY,
+    batch_uid       uuid        NOT NULL,
+    recorded_at     timestamptz NOT NULL,
+    messages        bytea       NOT NULL
+);
+ALTER TABLE outbox ALTER COLUMN messages SET STORAGE EXTERNAL;
+CREATE TABLE relay_state (
+    singleton       boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
+    dropped_through bigint      NOT NULL
+);
+INSERT INTO relay_state (dropped_through) VALUES (0);
+
+-- Records that can never be decided. Kept for good; sent_at is set when the letter was acknowledged.
+CREATE TABLE dead_letters (
+    decision_seq    bigint      PRIMARY KEY,
+    topic           text        NOT NULL,
+    incarnation     int         NOT NULL,
+    partition       int         NOT NULL,
+    "offset"        bigint      NOT NULL,
+    timestamp_ms    bigint      NOT NULL,
+    key             bytea,
+    value           bytea,
+    headers         bytea       NOT NULL,
+    error_code      text        NOT NULL,
+    error_detail    text        NOT NULL,
+    attempts        int         NOT NULL DEFAULT 0,
+    sent_at         timestamptz
+);
+CREATE INDEX dead_letters_unsent ON dead_letters (decision_seq) WHERE sent_at IS NULL;
+
+-- What operators ask of the one writer. Kept for good.
+CREATE TABLE commands (
+    id              uuid        PRIMARY KEY,
+    name            text        NOT NULL,
+    arguments       json        NOT NULL,
+    actor           text        NOT NULL,
+    why             text        NOT NULL,
+    asked_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    answered_at     timestamptz,
+    answer          json
+);
+CREATE INDEX commands_open ON commands (asked_at) WHERE answered_at IS NULL;
+
+-- Every policy version that ever decided anything, immutable.
+CREATE TABLE policies (
+    version         text        PRIMARY KEY,
+    effective_from  timestamptz NOT NULL,
+    hash            bytea       NOT NULL,
+    document        json        NOT NULL,
+    stored_at       timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE FUNCTION refuse_rewriting_history() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% on % is refused: the ledger is append-only', TG_OP, TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER decisions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON decisions EXECUTE FUNCTION refuse_rewriting_history();
+CREATE TRIGGER changes_append_only   BEFORE UPDATE OR DELETE OR TRUNCATE ON changes   EXECUTE FUNCTION refuse_rewriting_history();
+CREATE TRIGGER movements_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON movements EXECUTE FUNCTION refuse_rewriting_history();
