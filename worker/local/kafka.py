@@ -1,0 +1,223 @@
+"""One Apache Kafka broker: KRaft, broker and controller in one process, on 127.0.0.1."""
+
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from worker.local import processes
+from worker.local.errors import LocalStackError
+from worker.local.files import write_whole
+from worker.local.jars import KAFKA_VERSION, class_path
+from worker.local.java import find_java
+from worker.local.logs import keep_small, last_line
+from worker.local.state import StackState, becomes_free
+
+_READY_SECONDS = 60
+_STOP_SECONDS = 30
+_PORT_SECONDS = 3
+_FORMAT_SECONDS = 60
+_PROBE_SECONDS = 2
+
+_JVM = (
+    "-Xms256m",
+    "-Xmx512m",
+    "-XX:+UseSerialGC",  # on two shared cores it costs the least, in starting and in running
+    "-XX:+IgnoreUnrecognizedVMOptions",
+    "-Djava.awt.headless=true",
+)
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=CLIENT://127.0.0.1:{kafka_port},CONTROLLER://127.0.0.1:{controller_port}
+# What the broker tells itself must be reachable from itself, or transactions fail with NotEnoughReplicas.
+advertised.listeners=CLIENT://127.0.0.1:{kafka_port}
+inter.broker.listener.name=CLIENT
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
+# Relative to the broker's working directory: a path of the user's may hold a comma, which would end it here.
+log.dirs=data
+
+# One broker is all the replicas there are.
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+# Small numbers of internal partitions start and recover sooner.
+offsets.topic.num.partitions=4
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.num.partitions=1
+
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+# A topic takes 1 MiB a message unless its own max.message.bytes says more, and nothing else here then forbids it.
+message.max.bytes=1048588
+replica.fetch.max.bytes=8388608
+socket.request.max.bytes=104857600
+# The input of a ledger is kept, whatever timestamps it bears; a topic may say otherwise, and is then soon obeyed.
+log.retention.ms=-1
+log.retention.check.interval.ms=5000
+# The default of 128 MB would be a quarter of the heap.
+log.cleaner.dedupe.buffer.size=16777216
+num.network.threads=2
+num.io.threads=4
+num.recovery.threads.per.data.dir=2
+"""
+
+
+class Kafka:
+    """The broker of one stack. `folder` is the stack's."""
+
+    def __init__(self, folder: Path, cache_dir: Path) -> None:
+        self._home = folder / "kafka"
+        self._logs = folder / "logs"
+        self._pid_file = self._home / "kafka.pid"
+        self._cache_dir = cache_dir
+
+    def begin_start(self, state: StackState, progress: Callable[[str], None]) -> None:
+        """Start the broker unless it runs; `await_ready` waits for it.
+
+        Raises:
+            LocalStackError: no Java, no jars, its port is taken, or its data cannot be prepared.
+        """
+        if self.is_alive(state):
+            self.resume(state)
+            return
+        for port in (state.kafka_port, state.controller_port):
+            if not becomes_free(port, _PORT_SECONDS):
+                raise LocalStackError(
+                    f"port {port} of 127.0.0.1, which {state.folder} has for Kafka, is taken by another program. "
+                    "End that program, or use another folder."
+                )
+        java = [str(find_java()), *_JVM]
+        jars = class_path(self._cache_dir, progress)
+        self._prepare(state, java, jars)
+        keep_small(self._logs / "kafka.out")
+        processes.spawn_detached(
+            [*self._command(java, jars, state), "kafka.Kafka", "server.properties"],
+            cwd=self._home,
+            output=self._logs / "kafka.out",
+            pid_file=self._pid_file,
+        )
+
+    def await_ready(self, state: StackState) -> None:
+        """Wait until the broker answers and leads.
+
+        Raises:
+            LocalStackError: it ended, or did not answer in time.
+        """
+        deadline = time.monotonic() + _READY_SECONDS
+
+        def settled() -> bool:
+            return self.answers(state) or not self.is_alive(state)
+
+        if not processes.wait_until(settled, deadline - time.monotonic()):
+            raise LocalStackError(
+                f"Kafka runs but did not become ready within {_READY_SECONDS} s; "
+                f"its log is {self._logs / 'kafka.log'}. Run `connects local down`, then `up` again."
+            )
+        if not self.is_alive(state):
+            why = last_line(self._logs / "kafka.log", "ERROR") or last_line(self._logs / "kafka.out")
+            raise LocalStackError(
+                f"Kafka ended while starting: {why or 'it said nothing'}. Its logs are in {self._logs}."
+            )
+
+    def answers(self, state: StackState) -> bool:
+        """Whether the broker serves: it names at least one broker that may lead partitions, itself."""
+        # A Metadata request, version 1, for no topic. Its answer counts the brokers; before that it is served with 0.
+        request = struct.pack(">hhih1si", 3, 1, 1, 1, b"-", 0)
+        try:
+            with socket.create_connection(("127.0.0.1", state.kafka_port), timeout=_PROBE_SECONDS) as connection:
+                connection.sendall(struct.pack(">i", len(request)) + request)
+                answer = b""
+                while len(answer) < 12:  # noqa: PLR2004 - length, correlation id, number of brokers: 4 bytes each
+                    if not (more := connection.recv(12 - len(answer))):
+                        return False
+                    answer += more
+        except OSError:
+            return False
+        return bool(struct.unpack(">iii", answer)[2] > 0)
+
+    def is_alive(self, state: StackState) -> bool:
+        """Whether the broker's process is there, answering or not."""
+        return processes.is_alive(self.pid, state.token)
+
+    def is_paused(self, state: StackState) -> bool:
+        """Whether it is stopped by SIGSTOP."""
+        return self.pid is not None and self.is_alive(state) and processes.is_paused(self.pid)
+
+    @property
+    def pid(self) -> int | None:
+        """The last known pid; whether it is still the broker's, `is_alive` says."""
+        return processes.read_pid(self._pid_file)
+
+    def stop(self, state: StackState) -> None:
+        """Let the broker close its files and leave; after 30 s it is killed."""
+        self.resume(state)
+        if not self._end(state, signal.SIGTERM):
+            self.kill(state)
+
+    def kill(self, state: StackState) -> None:
+        """End the broker as a crash would (SIGKILL)."""
+        if not self._end(state, signal.SIGKILL):
+            raise LocalStackError(f"Kafka, process {self.pid}, did not end within {_STOP_SECONDS} s of being killed.")
+
+    def pause(self, state: StackState) -> None:
+        """Stop the process where it is (SIGSTOP)."""
+        processes.send(self.pid, state.token, signal.SIGSTOP)
+
+    def resume(self, state: StackState) -> None:
+        """Let a paused process go on (SIGCONT)."""
+        processes.send(self.pid, state.token, signal.SIGCONT)
+
+    def delete(self) -> None:
+        """Remove the broker's data."""
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def _end(self, state: StackState, number: signal.Signals) -> bool:
+        return processes.end(self.pid, state.token, number, _STOP_SECONDS)
+
+    def _prepare(self, state: StackState, java: Sequence[str], jars: Sequence[Path]) -> None:
+        """Write the settings, and format the data folder once."""
+        self._home.mkdir(exist_ok=True)
+        properties = _PROPERTIES.format(kafka_port=state.kafka_port, controller_port=state.controller_port)
+        write_whole(self._home / "server.properties", properties)
+        formatted = self._home / "formatted"
+        if formatted.exists():
+            return
+        shutil.rmtree(self._home / "data", ignore_errors=True)  # a format that was interrupted
+        answer = subprocess.run(  # noqa: S603 - Java and its arguments are ours
+            [
+                *self._command(java, jars, state),
+                "kafka.tools.StorageTool",
+                *("format", "--cluster-id", state.kafka_cluster_id, "--config", "server.properties"),
+            ],
+            cwd=self._home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_FORMAT_SECONDS,
+        )
+        if answer.returncode != 0:
+            said = (answer.stderr.strip() or answer.stdout.strip() or "no reason given").splitlines()[-1]
+            raise LocalStackError(f"Kafka's data folder {self._home / 'data'} could not be formatted: {said}")
+        write_whole(formatted, f"{KAFKA_VERSION}\n")
+
+    def _command(self, java: Sequence[str], jars: Sequence[Path], state: StackState) -> list[str]:
+        return [
+            *java,
+            f"-Dconnects.stack={state.token}",
+            f"-Dconnects.logs={self._logs}",
+            f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}",
+            *("-cp", ":".join(str(jar) for jar in jars)),
+        ]

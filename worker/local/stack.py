@@ -1,0 +1,234 @@
+"""The embedded stack: a real Apache Kafka and a real PostgreSQL on 127.0.0.1, for a folder of one's own.
+
+They are processes of their own and outlive the command that started them. What `up` promises it promises of any state
+the folder was left in: stopped, running, half dead, or killed in the middle of an `up`.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from worker.local import state as states
+from worker.local.errors import LocalStackError
+from worker.local.files import exclusive_lock
+from worker.local.kafka import Kafka
+from worker.local.postgres import Postgres
+from worker.local.state import StackState
+
+__all__ = ["LocalStack", "LocalStackError", "StackAddresses", "StackStatus", "default_folder"]
+
+Condition = Literal["running", "not answering", "paused", "stopped"]
+
+_PARTS = ("kafka", "postgres", "logs")
+
+
+@dataclass(frozen=True)
+class StackAddresses:
+    """What a client needs: values of KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL."""
+
+    kafka_bootstrap: str
+    database_url: str
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """How the two servers are now."""
+
+    kafka: Condition
+    postgres: Condition
+    addresses: StackAddresses | None
+    """None before the first `up`; the same ever after."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether both answer."""
+        return self.kafka == "running" and self.postgres == "running"
+
+
+class LocalStack:
+    """One embedded stack: all its data, ports and logs belong to `data_dir`.
+
+    As a context manager it is up inside and down after. All methods raise LocalStackError when they cannot do as asked.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self.folder = Path(data_dir).absolute()
+        self._kafka = Kafka(self.folder, cache_folder())
+        self._postgres = Postgres(self.folder)
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    def up(self, progress: Callable[[str], None] = lambda _: None) -> StackAddresses:
+        """Start whatever does not run, and wait until both answer; what runs is left alone."""
+        self._claim()
+        with self._locked(progress):
+            state = self._state_for_up()
+            if not (self._kafka.answers(state) and self._kafka.is_alive(state)):
+                started = time.monotonic()
+                self._kafka.begin_start(state, progress)
+                self._start_postgres(state, progress)
+                self._kafka.await_ready(state)
+                progress(f"broker ready in {time.monotonic() - started:.1f} s")
+            else:
+                self._start_postgres(state, progress)
+            return self._addresses(state)
+
+    def down(self, *, delete: bool = False) -> None:
+        """Stop both in order; with `delete`, also remove their data, wherever it lies, and the logs."""
+        if not self.folder.exists():
+            return
+        with self._locked():
+            if (state := states.load(self.folder)) is None:
+                return
+            self._kafka.stop(state)
+            self._postgres.stop(state, immediate=False)
+            if delete:
+                self._delete(state)
+        if delete and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def status(self) -> StackStatus:
+        """How both are, without changing anything."""
+        if (state := states.load(self.folder)) is None:
+            return StackStatus("stopped", "stopped", None)
+        if self._kafka.is_paused(state):
+            kafka: Condition = "paused"
+        elif self._kafka.is_alive(state):
+            kafka = "running" if self._kafka.answers(state) else "not answering"
+        else:
+            kafka = "stopped"
+        postgres: Condition = "stopped"
+        if self._postgres.is_alive(state):
+            postgres = "running" if self._postgres.answers(state) else "not answering"
+        return StackStatus(kafka, postgres, self._addresses(state))
+
+    @property
+    def addresses(self) -> StackAddresses:
+        """The addresses, which stay the same from the first `up` on."""
+        return self._addresses(self._known())
+
+    def create_database(self, name: str) -> str:
+        """Make an empty database on the running server unless it is there; its URL."""
+        return self._postgres.create_database(self._known(), name)
+
+    def drop_database(self, name: str) -> None:
+        """Remove such a database, whoever is connected to it."""
+        self._postgres.drop_database(self._known(), name)
+
+    def start_kafka(self) -> None:
+        """Start the broker and wait until it answers."""
+        with self._locked():
+            state = self._known()
+            self._kafka.begin_start(state, lambda _: None)
+            self._kafka.await_ready(state)
+
+    def stop_kafka(self) -> None:
+        """Stop the broker in order."""
+        self._kafka.stop(self._known())
+
+    def kill_kafka(self) -> None:
+        """End the broker with SIGKILL."""
+        self._kafka.kill(self._known())
+
+    def pause_kafka(self) -> None:
+        """Stop the broker where it is, with SIGSTOP."""
+        self._kafka.pause(self._known())
+
+    def resume_kafka(self) -> None:
+        """Let a paused broker go on, with SIGCONT."""
+        self._kafka.resume(self._known())
+
+    def start_postgres(self) -> None:
+        """Start the database server and wait until it answers."""
+        with self._locked():
+            self._postgres.start(self._known(), lambda _: None)
+
+    def stop_postgres(self, *, immediate: bool) -> None:
+        """Stop the database server: in order, or as a crash would (`immediate`)."""
+        self._postgres.stop(self._known(), immediate=immediate)
+
+    def restart_postgres(self, *, immediate: bool = True) -> None:
+        """Stop the database server and start it again on the same port."""
+        self.stop_postgres(immediate=immediate)
+        self.start_postgres()
+
+    def kill_postgres(self) -> None:
+        """End the database server's main process with SIGKILL."""
+        self._postgres.kill(self._known())
+
+    def _claim(self) -> None:
+        """Make the folder ours; one that holds somebody else's things of the same names stays untouched."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.folder / states.FILE_NAME).exists():
+            foreign = [part for part in _PARTS if (self.folder / part).exists()]
+            if foreign:
+                raise LocalStackError(
+                    f"{self.folder} already holds {', '.join(foreign)}, which no embedded stack made. "
+                    "Use another folder."
+                )
+
+    def _state_for_up(self) -> StackState:
+        state = states.load(self.folder) or states.save(self.folder, states.new(self.folder))
+        (self.folder / "logs").mkdir(exist_ok=True)
+        return state
+
+    def _known(self) -> StackState:
+        state = states.load(self.folder)
+        if state is None:
+            raise LocalStackError(
+                f"no embedded stack was ever started in {self.folder}. Run `connects local up` first."
+            )
+        return state
+
+    def _start_postgres(self, state: StackState, progress: Callable[[str], None]) -> None:
+        started = time.monotonic()
+        was_alive = self._postgres.is_alive(state)
+        self._postgres.start(state, progress)
+        if not was_alive:
+            progress(f"database ready in {time.monotonic() - started:.1f} s")
+
+    def _addresses(self, state: StackState) -> StackAddresses:
+        return StackAddresses(f"127.0.0.1:{state.kafka_port}", self._postgres.url(state))
+
+    def _delete(self, state: StackState) -> None:
+        self._postgres.delete(state)
+        self._kafka.delete()
+        for log in (self.folder / "logs").glob("*"):
+            log.unlink()
+        (self.folder / "logs").rmdir()
+        (self.folder / states.FILE_NAME).unlink()
+        (self.folder / "lock").unlink()
+
+    @contextmanager
+    def _locked(self, progress: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+        waiting = f"waiting for another command that is at work on {self.folder}"
+        with exclusive_lock(self.folder / "lock", waiting=lambda: progress(waiting)):
+            yield
+
+
+def cache_folder() -> Path:
+    """The user's cache: CONNECTS_CACHE_DIR, else the system's usual place."""
+    if told := os.environ.get("CONNECTS_CACHE_DIR"):
+        return Path(told).expanduser().absolute()
+    try:
+        usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise LocalStackError("this user has no home folder to cache Kafka in. Set CONNECTS_CACHE_DIR.") from None
+    return usual / "connects-worker"
+
+
+def default_folder() -> Path:
+    """Where a stack lives when nobody says otherwise."""
+    return cache_folder() / "stack"
