@@ -1,0 +1,42 @@
+"""What becomes of a proposal: sent, withdrawn, its boost outbid."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.base import InputEvent
+from schemas.fields import Connects, FreelancerId, JobId, Origin, ProposalId
+
+
+class ProposalSubmitted(InputEvent):
+    """A freelancer sent a proposal, and spent what it cost.
+
+    A fact, not a request: it stands even where the wallet does not cover it. A second event about the same proposal
+    takes nothing (S3).
+    """
+
+    freelancer_id: FreelancerId
+    job_id: JobId
+    proposal_id: ProposalId
+    connects: Annotated[Connects, Field(description="The proposal's own price, in Connects.")]
+    boost_connects: Annotated[Connects, Field(description="What was bid on top for a better place, in Connects.")] = 0
+    origin: Annotated[Origin, Field(description="An answer to an `invite` is free, whatever the prices say (S3).")]
+
+
+class ProposalWithdrawn(InputEvent):
+    """A freelancer took a proposal back. Nothing is returned for it (S3)."""
+
+    freelancer_id: FreelancerId
+    job_id: JobId
+    proposal_id: ProposalId
+
+
+class BoostOutbid(InputEvent):
+    """Others bid more for the place before the client did anything with the proposal: the boost alone comes back (HP).
+
+    "Before the client did anything" is the producer's promise.
+    """
+
+    freelancer_id: FreelancerId
+    job_id: JobId
+    proposal_id: ProposalId
