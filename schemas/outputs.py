@@ -44,15 +44,15 @@ class RecordCause(Message):
 
     topic: Annotated[str, Field(min_length=1, description="The input topic, without the deployment's prefix.")]
     incarnation: Annotated[int, Field(ge=0, description="How often the topic had been made anew.")]
-    partition: Annotated[int, Field(ge=0)]
-    offset: Annotated[int, Field(ge=0)]
+    partition: Annotated[int, Field(ge=0, description="The record's partition.")]
+    offset: Annotated[int, Field(ge=0, description="The record's offset.")]
     event_id: Annotated[EventId, Field(description="The input event's own id.")]
 
 
 class OwnCause(Message):
     """Business time or a command caused the change."""
 
-    topic: None
+    topic: Annotated[None, Field(description="Null: no record caused it.")]
     event_id: Annotated[
         str,
         StringConstraints(pattern="^(cycle|expiry|command):.{1,240}$"),
@@ -63,8 +63,8 @@ class OwnCause(Message):
 class Subject(Message):
     """What the change is about; only what applies is present."""
 
-    job_id: Annotated[JobId | None, Field(exclude_if=_is_none)] = None
-    proposal_id: Annotated[ProposalId | None, Field(exclude_if=_is_none)] = None
+    job_id: Annotated[JobId | None, Field(exclude_if=_is_none, description="The job post, where there is one.")] = None
+    proposal_id: Annotated[ProposalId | None, Field(exclude_if=_is_none, description="The proposal, likewise.")] = None
 
 
 class LotChange(Message):

@@ -1,0 +1,36 @@
+"""The headers that the worker writes, by name, with what stands in each. Inputs need no headers."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+DEAD_LETTER_TOPIC: Final = "connects-dead-letters"
+
+# CloudEvents 1.0, binary mode, on every output.
+CLOUD_EVENTS_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "ce_specversion": "The version of CloudEvents: `1.0`.",
+        "ce_id": "The message's event_id.",
+        "ce_type": "What kind of message it is.",
+        "ce_source": "Which worker's ledger it comes from.",
+        "ce_time": "The message's occurred_at, RFC 3339 in UTC.",
+    }
+)
+TRACING_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
+    {"traceparent": "W3C trace context, when tracing is on."},
+)
+
+DEAD_LETTER_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "x-original-topic": "Where the record was read: its topic.",
+        "x-original-partition": "Where the record was read: its partition.",
+        "x-original-offset": "Where the record was read: its offset. Topic, partition and offset tell repeats apart.",
+        "x-original-timestamp": "The record's Kafka timestamp.",
+        "x-error-code": "`invalid-event`, `occurred-in-the-future`, `event-id-conflict` or `unreadable-record`.",
+        "x-error-detail": "What is wrong, in words, with the field named.",
+        "x-attempts": "How often it was tried.",
+    }
+)
+TRUNCATION_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
+    {"x-truncated": "Present where the value was too large to send whole; all of it is in the ledger."},
+)
