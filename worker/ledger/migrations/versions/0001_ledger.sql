@@ -145,6 +145,8 @@ CREATE TABLE spends (
     boost_debt      bigint      NOT NULL CHECK (boost_debt BETWEEN 0 AND boost),
     base_returned   boolean     NOT NULL,
     boost_returned  boolean     NOT NULL,
+    boost_outbid    boolean     NOT NULL,
+    refunded_closing_at timestamptz,
     draws           json        NOT NULL,
     withdrawn_at    timestamptz,
     owing           boolean     NOT NULL CHECK (owing = (base_debt + boost_debt > 0))
@@ -175,7 +177,9 @@ CREATE TABLE closures (
     "offset"        bigint      NOT NULL,
     event_id        text        NOT NULL,
     due_at          timestamptz NOT NULL,
+    settled_through bigint      NOT NULL,
     settled         boolean     NOT NULL,
+    returned_any    boolean     NOT NULL,
     PRIMARY KEY (job_id, closed_at, closure)
 );
 

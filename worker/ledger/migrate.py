@@ -1,0 +1,119 @@
+"""`connects migrate`: bring a database's schema to what this code needs; let the worker's role do its work, no more.
+
+Revisions are plain SQL files of `migrations/versions`, numbered, run once each by alembic. A revision may only add: the
+code of the release before keeps working on the new schema, so that workers are exchanged one by one.
+"""
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlalchemy.util import await_only
+
+from worker.errors import OperatorNeeded
+
+FOLDER: Final = Path(__file__).parent / "migrations"
+HEAD: Final = max(file.name for file in (FOLDER / "versions").glob("[0-9]*.sql"))[:4]
+"""The revision that this code needs."""
+
+APPEND_ONLY: Final = ("changes", "decisions", "movements")
+"""History: the worker's role may read and add, nothing else."""
+
+TURN: Final = 4_036_219_087
+"""Any fixed number: two `connects migrate` at once take turns. The lock is a transaction's own: poolers do no harm."""
+
+_CONNECT_SECONDS = 10
+_ONE_IN_THIS_PROCESS = threading.Lock()  # alembic keeps the migration under way in global variables
+
+
+async def migrate(database_url: str, *, worker_url: str | None = None) -> None:
+    """Bring the schema to `HEAD`; doing it again changes nothing.
+
+    `database_url` is the schema owner's. If `worker_url` names another role, that role is granted what a worker needs.
+
+    Raises:
+        OperatorNeeded: the worker's role does not exist.
+        OSError, asyncpg.PostgresError: the database is away, or refuses.
+    """
+    await asyncio.to_thread(_upgrade, database_url)
+    connection = await asyncpg.connect(database_url, timeout=_CONNECT_SECONDS)
+    try:
+        await _grant(connection, _role(worker_url))
+    finally:
+        await connection.close()
+
+
+async def schema_is_current(connection: asyncpg.Connection) -> bool:
+    """Whether this code can work on that database: its schema is at `HEAD`, or newer (revisions only add)."""
+    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+        return False
+    found = await connection.fetchval("SELECT max(version_num) FROM alembic_version")
+    return found is not None and str(found) >= HEAD
+
+
+def run_statements(connection: Connection, file_name: str) -> None:
+    """Run all statements of a revision's SQL file, within the revision's transaction."""
+    statements = (FOLDER / "versions" / file_name).read_text()
+    connection.exec_driver_sql("SELECT 1")  # opens the transaction, which the driver's own call below would not
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, asyncpg.Connection):
+        raise TypeError(f"migrations run on asyncpg, not on {type(driver).__name__}")
+    await_only(driver.execute(statements))
+
+
+def _upgrade(database_url: str) -> None:
+    with _ONE_IN_THIS_PROCESS:
+        asyncio.run(_run_alembic(database_url))
+
+
+async def _run_alembic(database_url: str) -> None:
+    async def connect() -> asyncpg.Connection:
+        return await asyncpg.connect(database_url, timeout=_CONNECT_SECONDS)
+
+    def upgrade(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(upgrade)
+    finally:
+        await engine.dispose()
+
+
+def _role(worker_url: str | None) -> str | None:
+    user = urlsplit(worker_url or "").username
+    return unquote(user) if user else None
+
+
+async def _grant(connection: asyncpg.Connection, role: str | None) -> None:
+    if role is None or role == await connection.fetchval("SELECT current_user"):
+        return
+    if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):
+        raise OperatorNeeded(
+            f"the schema is up to date, but the worker's role {role!r} (of DATABASE_URL) does not exist on this "
+            "server. Create it (CREATE ROLE ... LOGIN), then run `connects migrate` again."
+        )
+    tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+    state = ", ".join(sorted({row["tablename"] for row in tables} - {*APPEND_ONLY, "alembic_version"}))
+    history = ", ".join(APPEND_ONLY)
+    schema = await connection.fetchval("SELECT quote_ident(current_schema())")
+    grantee = await connection.fetchval("SELECT quote_ident($1)", role)
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", TURN)
+        await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {grantee}")
+        await connection.execute(f"GRANT SELECT ON alembic_version TO {grantee}")
+        await connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {state} TO {grantee}")
+        await connection.execute(f"REVOKE ALL ON {history} FROM {grantee}")
+        await connection.execute(f"GRANT SELECT, INSERT ON {history} TO {grantee}")
