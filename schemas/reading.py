@@ -129,7 +129,7 @@ def _field_with_half_a_surrogate_pair(text: str) -> str | None:
         return None
     if isinstance(content, dict):
         for field, held in content.items():
-            if field.isidentifier() and isinstance(held, str) and _HALF_A_PAIR.search(held):
+            if field.isascii() and field.isidentifier() and isinstance(held, str) and _HALF_A_PAIR.search(held):
                 return str(field)[:_ECHOED_CHARACTERS]
     return None
 
@@ -146,7 +146,7 @@ def _named(found: object) -> str:
             return "an array"
         case int() if found.bit_length() > 128:  # noqa: PLR2004 - wider than any number worth reading
             return "a number of many digits"
-    written = json.dumps(found)
+    written = json.dumps(found).replace("\x7f", "\\u007f")
     return written if len(written) <= _ECHOED_CHARACTERS else f"{written[:_ECHOED_CHARACTERS]}..."
 
 
@@ -159,8 +159,8 @@ _REFUSING_NAN: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 # Canonical JSON
 
-# Kept as digits up to here, then written with an exponent: `1e300` must not become three hundred zeros.
-_MOST_TRAILING_ZEROS: Final = 30
+# Whole numbers are written out up to here, then with an exponent: `1e300000` must not become 300,000 zeros.
+_MOST_DIGITS: Final = 40
 _NUMBER: Final = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]+)(?:\.(?P<part>[0-9]+))?(?:[eE](?P<exponent>[+-]?[0-9]+))?")
 # int() refuses more digits than 4300; an exponent that long is told apart by its spelling.
 _LONGEST_EXPONENT: Final = 4000
@@ -185,9 +185,11 @@ def _canonical_number(literal: str) -> _NumberAsWritten:
         return _NumberAsWritten(literal.lower())
     significant = digits.rstrip("0")
     power = int(exponent) - len(part) + len(digits) - len(significant)
-    if 0 <= power <= _MOST_TRAILING_ZEROS:
+    if power >= 0 and len(significant) + power <= _MOST_DIGITS:
         return _NumberAsWritten(match["sign"] + significant + "0" * power)
-    return _NumberAsWritten(f"{match['sign']}{significant}e{power}")
+    first, others = significant[0], significant[1:]
+    mantissa = f"{first}.{others}" if others else first
+    return _NumberAsWritten(f"{match['sign']}{mantissa}e{power + len(others)}")
 
 
 _WITH_NUMBERS_AS_WRITTEN: Final = json.JSONDecoder(
