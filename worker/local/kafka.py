@@ -21,6 +21,7 @@ _READY_SECONDS = 60
 _STOP_SECONDS = 30
 _PORT_SECONDS = 3
 _FORMAT_SECONDS = 60
+_FENCING_SECONDS = 15
 _PROBE_SECONDS = 2
 
 _JVM = (
@@ -30,6 +31,9 @@ _JVM = (
     "-XX:+IgnoreUnrecognizedVMOptions",
     "-Djava.awt.headless=true",
 )
+_JVM_FOR_A_MOMENT = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+IgnoreUnrecognizedVMOptions")
+
+_LEFT_IN_ORDER = ".kafka_cleanshutdown"  # Kafka's own mark: written last, removed on starting
 
 _PROPERTIES = """\
 process.roles=broker,controller
@@ -57,6 +61,9 @@ offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.num.partitions=1
 
+# Busy or paused is not dead: a broker given up in vain loses the leadership of everything for a moment.
+broker.session.timeout.ms=30000
+
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 # A topic takes 1 MiB a message unless its own max.message.bytes says more, and nothing else here then forbids it.
@@ -73,6 +80,19 @@ num.io.threads=4
 num.recovery.threads.per.data.dir=2
 """
 
+# The controller by itself, see _give_up_the_dead.
+_FENCING_PROPERTIES = """\
+process.roles=controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=CONTROLLER://127.0.0.1:{controller_port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT
+log.dirs=data
+broker.session.timeout.ms=300
+"""
+_FENCED = "Fencing broker 1 "
+
 
 class Kafka:
     """The broker of one stack. `folder` is the stack's."""
@@ -81,6 +101,7 @@ class Kafka:
         self._home = folder / "kafka"
         self._logs = folder / "logs"
         self._pid_file = self._home / "kafka.pid"
+        self._fencing_pid_file = self._home / "fencing.pid"
         self._cache_dir = cache_dir
 
     def begin_start(self, state: StackState, progress: Callable[[str], None]) -> None:
@@ -92,21 +113,25 @@ class Kafka:
         if self.is_alive(state):
             self.resume(state)
             return
+        processes.end(processes.read_pid(self._fencing_pid_file), state.token, signal.SIGKILL, _STOP_SECONDS)
         for port in (state.kafka_port, state.controller_port):
             if not becomes_free(port, _PORT_SECONDS):
                 raise LocalStackError(
                     f"port {port} of 127.0.0.1, which {state.folder} has for Kafka, is taken by another program. "
                     "End that program, or use another folder."
                 )
-        java = [str(find_java()), *_JVM]
+        java = find_java()
         jars = class_path(self._cache_dir, progress)
-        self._prepare(state, java, jars)
+        self._home.mkdir(exist_ok=True)
+        self._write("server.properties", _PROPERTIES, state)
         keep_small(self._logs / "kafka.out")
-        processes.spawn_detached(
-            [*self._command(java, jars, state), "kafka.Kafka", "server.properties"],
-            cwd=self._home,
-            output=self._logs / "kafka.out",
-            pid_file=self._pid_file,
+        if not (self._home / "formatted").exists():
+            self._format(state, java, jars)
+        elif not (self._home / "data" / _LEFT_IN_ORDER).exists():
+            progress("Kafka did not end in order: its controller gives up the dead broker first")
+            self._give_up_the_dead(state, java, jars)
+        self._spawn(
+            [*self._java(java, _JVM, jars, state, "kafka.log"), "kafka.Kafka", "server.properties"], self._pid_file
         )
 
     def await_ready(self, state: StackState) -> None:
@@ -174,6 +199,7 @@ class Kafka:
     def pause(self, state: StackState) -> None:
         """Stop the process where it is (SIGSTOP)."""
         processes.send(self.pid, state.token, signal.SIGSTOP)
+        processes.wait_until(lambda: self.is_paused(state), _PROBE_SECONDS)
 
     def resume(self, state: StackState) -> None:
         """Let a paused process go on (SIGCONT)."""
@@ -186,18 +212,12 @@ class Kafka:
     def _end(self, state: StackState, number: signal.Signals) -> bool:
         return processes.end(self.pid, state.token, number, _STOP_SECONDS)
 
-    def _prepare(self, state: StackState, java: Sequence[str], jars: Sequence[Path]) -> None:
-        """Write the settings, and format the data folder once."""
-        self._home.mkdir(exist_ok=True)
-        properties = _PROPERTIES.format(kafka_port=state.kafka_port, controller_port=state.controller_port)
-        write_whole(self._home / "server.properties", properties)
-        formatted = self._home / "formatted"
-        if formatted.exists():
-            return
+    def _format(self, state: StackState, java: Path, jars: Sequence[Path]) -> None:
+        """Prepare the data folder, once."""
         shutil.rmtree(self._home / "data", ignore_errors=True)  # a format that was interrupted
         answer = subprocess.run(  # noqa: S603 - Java and its arguments are ours
             [
-                *self._command(java, jars, state),
+                *self._java(java, _JVM_FOR_A_MOMENT, jars, state, "format.log"),
                 "kafka.tools.StorageTool",
                 *("format", "--cluster-id", state.kafka_cluster_id, "--config", "server.properties"),
             ],
@@ -211,13 +231,52 @@ class Kafka:
         if answer.returncode != 0:
             said = (answer.stderr.strip() or answer.stdout.strip() or "no reason given").splitlines()[-1]
             raise LocalStackError(f"Kafka's data folder {self._home / 'data'} could not be formatted: {said}")
-        write_whole(formatted, f"{KAFKA_VERSION}\n")
+        write_whole(self._home / "formatted", f"{KAFKA_VERSION}\n")
 
-    def _command(self, java: Sequence[str], jars: Sequence[Path], state: StackState) -> list[str]:
+    def _give_up_the_dead(self, state: StackState, java: Path, jars: Sequence[Path]) -> None:
+        """After a crash, run the controller alone until it has written down that the broker is gone.
+
+        Without this, Kafka 4.4.0 on one node loses transactions over a crash (KAFKA-20734): the new broker first
+        believes itself the leader it was, takes up transactions whose commit was acknowledged, is then given up as the
+        dead one it replaces, finds no leader, takes that for a deleted topic, and completes the transactions without
+        their markers: a read_committed consumer never gets past them. With the old broker given up beforehand there is
+        nothing to take up before the new one leads.
+        """
+        log = self._logs / "kafka-fencing.log"
+        log.unlink(missing_ok=True)
+        self._write("fencing.properties", _FENCING_PROPERTIES, state)
+        self._spawn(
+            [*self._java(java, _JVM_FOR_A_MOMENT, jars, state, log.name), "kafka.Kafka", "fencing.properties"],
+            self._fencing_pid_file,
+        )
+        try:
+            if processes.wait_until(lambda: last_line(log, _FENCED) is not None, _FENCING_SECONDS):
+                # The controller appends in order, at least an empty record every 0.5 s: with more on disk, so is that.
+                appended = self._metadata_bytes()
+                processes.wait_until(lambda: self._metadata_bytes() > appended, _FENCING_SECONDS)
+        finally:
+            processes.end(processes.read_pid(self._fencing_pid_file), state.token, signal.SIGTERM, _STOP_SECONDS)
+
+    def _metadata_bytes(self) -> int:
+        segments = (self._home / "data" / "__cluster_metadata-0").glob("*.log")
+        return sum(segment.stat().st_size for segment in segments)
+
+    def _write(self, name: str, properties: str, state: StackState) -> None:
+        write_whole(
+            self._home / name, properties.format(kafka_port=state.kafka_port, controller_port=state.controller_port)
+        )
+
+    def _spawn(self, command: Sequence[str], pid_file: Path) -> None:
+        processes.spawn_detached(command, cwd=self._home, output=self._logs / "kafka.out", pid_file=pid_file)
+
+    def _java(
+        self, java: Path, options: Sequence[str], jars: Sequence[Path], state: StackState, log_name: str
+    ) -> list[str]:
         return [
-            *java,
+            str(java),
+            *options,
             f"-Dconnects.stack={state.token}",
-            f"-Dconnects.logs={self._logs}",
+            f"-Dconnects.log={self._logs / log_name}",
             f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}",
             *("-cp", ":".join(str(jar) for jar in jars)),
         ]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 _POLL_SECONDS = 0.05
+_CHANGING_SECONDS = 1
 
 # The shell leaves at once, so that init adopts the program: it is nobody's child, hence nobody's zombie, and its pid is
 # on disk even if this process is killed the next moment. Its own session keeps the terminal's Ctrl-C away.
@@ -93,12 +94,18 @@ def _is_gone(pid: int) -> bool:
 
 def _command_line(pid: int) -> str:
     """All arguments of the process; empty when there is none, or only a zombie, or it is not ours to look at."""
-    if Path("/proc/self/cmdline").exists():
+    if not Path("/proc/self/cmdline").exists():
+        return _ps(pid, "command")
+    # While a process changes from the shell to the program, and while it dies, its line is empty for an instant.
+    deadline = time.monotonic() + _CHANGING_SECONDS
+    while True:
         try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             return ""
-    return _ps(pid, "command")
+        if line or _is_gone(pid) or time.monotonic() > deadline:
+            return line.decode(errors="replace")
+        time.sleep(_POLL_SECONDS / 10)
 
 
 def _ps(pid: int, column: str) -> str:

@@ -5,6 +5,7 @@ the folder was left in: stopped, running, half dead, or killed in the middle of 
 """
 
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,23 @@ class StackStatus:
         return self.kafka == "running" and self.postgres == "running"
 
 
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Turn what the system refuses into a sentence for the person at the keyboard."""
+    try:
+        yield
+    except PermissionError as error:
+        raise LocalStackError(
+            f"this user may not use {error.filename or 'something the embedded stack needs'} ({error.strerror}). "
+            "Choose another folder (--dir for the stack, CONNECTS_CACHE_DIR for Kafka's files)."
+        ) from error
+    except OSError as error:
+        where = f" at {error.filename}" if error.filename else ""
+        raise LocalStackError(f"the system refused{where}: {error.strerror or error}.") from error
+    except subprocess.SubprocessError as error:
+        raise LocalStackError(f"a program of the embedded stack failed: {error}.") from error
+
+
 class LocalStack:
     """One embedded stack: all its data, ports and logs belong to `data_dir`.
 
@@ -57,7 +75,7 @@ class LocalStack:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self.folder = Path(data_dir).absolute()
+        self.folder = Path(data_dir).resolve()
         self._kafka = Kafka(self.folder, cache_folder())
         self._postgres = Postgres(self.folder)
 
@@ -70,6 +88,7 @@ class LocalStack:
     ) -> None:
         self.down()
 
+    @_told_plainly()
     def up(self, progress: Callable[[str], None] = lambda _: None) -> StackAddresses:
         """Start whatever does not run, and wait until both answer; what runs is left alone."""
         self._claim()
@@ -85,6 +104,7 @@ class LocalStack:
                 self._start_postgres(state, progress)
             return self._addresses(state)
 
+    @_told_plainly()
     def down(self, *, delete: bool = False) -> None:
         """Stop both in order; with `delete`, also remove their data, wherever it lies, and the logs."""
         if not self.folder.exists():
@@ -99,6 +119,7 @@ class LocalStack:
         if delete and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
+    @_told_plainly()
     def status(self) -> StackStatus:
         """How both are, without changing anything."""
         if (state := states.load(self.folder)) is None:
@@ -119,14 +140,17 @@ class LocalStack:
         """The addresses, which stay the same from the first `up` on."""
         return self._addresses(self._known())
 
+    @_told_plainly()
     def create_database(self, name: str) -> str:
         """Make an empty database on the running server unless it is there; its URL."""
         return self._postgres.create_database(self._known(), name)
 
+    @_told_plainly()
     def drop_database(self, name: str) -> None:
         """Remove such a database, whoever is connected to it."""
         self._postgres.drop_database(self._known(), name)
 
+    @_told_plainly()
     def start_kafka(self) -> None:
         """Start the broker and wait until it answers."""
         with self._locked():
@@ -134,6 +158,7 @@ class LocalStack:
             self._kafka.begin_start(state, lambda _: None)
             self._kafka.await_ready(state)
 
+    @_told_plainly()
     def stop_kafka(self) -> None:
         """Stop the broker in order."""
         self._kafka.stop(self._known())
@@ -150,11 +175,13 @@ class LocalStack:
         """Let a paused broker go on, with SIGCONT."""
         self._kafka.resume(self._known())
 
+    @_told_plainly()
     def start_postgres(self) -> None:
         """Start the database server and wait until it answers."""
         with self._locked():
             self._postgres.start(self._known(), lambda _: None)
 
+    @_told_plainly()
     def stop_postgres(self, *, immediate: bool) -> None:
         """Stop the database server: in order, or as a crash would (`immediate`)."""
         self._postgres.stop(self._known(), immediate=immediate)

@@ -111,7 +111,7 @@ def becomes_free(port: int, timeout_seconds: float) -> bool:
 def _at_home_in(folder: Path, state: StackState) -> StackState:
     """The state of a folder that was moved, or copied: a copy must never take the original's processes for its own."""
     original = Path(state.folder) / FILE_NAME
-    if not original.exists():
+    if not original.exists() or original.samefile(folder / FILE_NAME):
         return save(folder, replace(state, folder=str(folder)))
     if state.postgres_home is not None:
         raise LocalStackError(
