@@ -1,0 +1,512 @@
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from worker.domain.decisions import Fact, Subject
+from worker.domain.explanations import explain, job_not_closed
+from worker.domain.standing_answers import STANDING_ANSWERS, standing_answer
+
+CLOSED = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
+HIRED = datetime(2026, 3, 10, tzinfo=UTC)
+JOINED = datetime(2025, 1, 31, 23, 59, tzinfo=UTC)
+ABOUT_A_PROPOSAL = Subject("f-1", "j-1", "p-1")
+ABOUT_A_JOB = Subject(job_id="j-1")
+ABOUT_A_FREELANCER = Subject("f-1")
+NOBODY = Subject()
+
+Case = tuple[str, str, Subject, dict[str, Fact], str]
+WORDED: list[Case] = [
+    (
+        "closed-without-hire",
+        "applied",
+        ABOUT_A_PROPOSAL,
+        {"connects": 12, "closed_at": CLOSED, "closure": "closed-by-client"},
+        "12 Connects returned: the client closed job j-1 without hiring anyone.",
+    ),
+    (
+        "closed-without-hire",
+        "applied",
+        ABOUT_A_PROPOSAL,
+        {"connects": 12, "closed_at": CLOSED, "graced": 4},
+        (
+            "12 Connects returned: the client closed job j-1 without hiring anyone. "
+            "4 of them got a later expiry date: the old one was about to come."
+        ),
+    ),
+    (
+        "removed-by-marketplace",
+        "applied",
+        ABOUT_A_PROPOSAL,
+        {"connects": 1, "closed_at": CLOSED},
+        "1 Connect returned: the marketplace removed job j-1.",
+    ),
+    (
+        "proposal-submitted",
+        "applied",
+        ABOUT_A_PROPOSAL,
+        {"base": 4, "boost": 0, "origin": "proposal"},
+        "4 Connects spent on proposal p-1 for job j-1.",
+    ),
+    (
+        "proposal-submitted",
+        "applied",
+        ABOUT_A_PROPOSAL,
+        {"base": 4, "boost": 3, "origin": "proposal", "debt": 2},
+        (
+            "7 Connects spent on proposal p-1 for job j-1: 4 for the proposal and 3 for its boost. "
+            "2 of them were not in the wallet: the next Connects that come in pay for them first."
+        ),
+    ),
+    (
+        "interview-won",
+        "applied",
+        ABOUT_A_PROPOSAL,
+        {"connects": 5, "job_id": "j-1"},
+        "5 Connects granted: the interview for job j-1 was won with a proposal.",
+    ),
+    (
+        "interview-won",
+        "applied",
+        ABOUT_A_PROPOSAL,
+        {"connects": 5, "job_id": "j-1", "award": 10, "cut_to_cap": True, "cap": 50, "days": 7, "granted": 45},
+        (
+            "5 Connects granted: the interview for job j-1 was won with a proposal. It would have been 10, but interviews "
+            "bring at most 50 Connects in 7 days, and 45 had been granted already."
+        ),
+    ),
+    (
+        "lot-expired",
+        "applied",
+        ABOUT_A_FREELANCER,
+        {"connects": 10, "source": "registration", "issued_at": JOINED, "expires_at": JOINED.replace(year=2026)},
+        (
+            "10 Connects expired on 31 January 2026: they came in on 31 January 2025 (registration) "
+            "and were not used in time."
+        ),
+    ),
+    (
+        "lot-expired",
+        "applied",
+        ABOUT_A_FREELANCER,
+        {"connects": 10, "expires_at": JOINED},
+        "10 Connects expired on 31 January 2025: their time was over.",
+    ),
+    (
+        "somebody-was-hired",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"closed_at": CLOSED, "hired_at": HIRED},
+        (
+            "No Connects returned: somebody was hired for job j-1 on 10 March 2026, before it was closed on 14 March 2026. "
+            "Connects come back only when a job is closed without hiring anyone."
+        ),
+    ),
+    (
+        "job-expired",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"closed_at": CLOSED},
+        (
+            "No Connects returned: job j-1 expired on 14 March 2026; the client did not close it. Connects come back when "
+            "the client closes the job without hiring anyone, or when the marketplace removes it."
+        ),
+    ),
+    (
+        "proposal-withdrawn",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"withdrawn_at": HIRED, "closed_at": CLOSED},
+        (
+            "No Connects returned: proposal p-1 was withdrawn on 10 March 2026, before job j-1 was closed on 14 March "
+            "2026. Withdrawing a proposal does not return its Connects."
+        ),
+    ),
+    (
+        "already-refunded",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"connects": 4},
+        "Nothing more to return: 4 Connects of proposal p-1 came back before.",
+    ),
+    (
+        "free-from-invitation",
+        "recorded",
+        ABOUT_A_PROPOSAL,
+        {},
+        "No Connects spent: proposal p-1 answers an invitation to job j-1, which is free.",
+    ),
+    (
+        "free-from-invitation",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {},
+        "Nothing to return: proposal p-1 answered an invitation and cost no Connects.",
+    ),
+    (
+        "cost-nothing",
+        "recorded",
+        ABOUT_A_PROPOSAL,
+        {},
+        "No Connects spent: proposal p-1 for job j-1 costs none.",
+    ),
+    ("cost-nothing", "declined", ABOUT_A_PROPOSAL, {}, "Nothing to return: proposal p-1 cost no Connects."),
+    (
+        "settlement-pending",
+        "recorded",
+        ABOUT_A_JOB,
+        {"closure": "closed-by-client", "closed_at": CLOSED, "due_at": CLOSED + timedelta(seconds=30)},
+        (
+            "Noted: job j-1 was closed by the client on 14 March 2026. "
+            "What comes back is decided for each proposal from 09:30:30 UTC on 14 March 2026 on."
+        ),
+    ),
+    (
+        "already-closed",
+        "declined",
+        ABOUT_A_JOB,
+        {"closure": "expired", "closed_at": CLOSED},
+        "Nothing to do: it is known already that job j-1 expired on 14 March 2026. This repeats it.",
+    ),
+    (
+        "hire-noted",
+        "recorded",
+        ABOUT_A_JOB,
+        {"hired_at": HIRED},
+        (
+            "Noted: somebody was hired for job j-1 on 10 March 2026. "
+            "If the job is closed after that, Connects spent on it do not come back."
+        ),
+    ),
+    (
+        "hire-after-settlement",
+        "recorded",
+        ABOUT_A_JOB,
+        {"hired_at": HIRED},
+        (
+            "Noted: somebody had been hired for job j-1 on 10 March 2026, before it was closed. "
+            "That became known only after Connects had been returned; freelancers keep them."
+        ),
+    ),
+    (
+        "hire-after-settlement",
+        "recorded",
+        ABOUT_A_JOB,
+        {"hired_at": HIRED, "clawed_back": 24},
+        (
+            "Noted: somebody had been hired for job j-1 on 10 March 2026, before it was closed. "
+            "That became known only after Connects had been returned; 24 Connects taken back."
+        ),
+    ),
+    (
+        "hire-after-settlement",
+        "applied",
+        ABOUT_A_PROPOSAL,
+        {"connects": 12, "hired_at": HIRED},
+        (
+            "12 Connects taken back: somebody had been hired for job j-1 on 10 March 2026, before it was closed. "
+            "That became known only after the refund."
+        ),
+    ),
+    (
+        "withdrawal-is-not-refunded",
+        "recorded",
+        ABOUT_A_PROPOSAL,
+        {"withdrawn_at": HIRED},
+        (
+            "No Connects returned: proposal p-1 was withdrawn on 10 March 2026. "
+            "Withdrawing a proposal does not return its Connects."
+        ),
+    ),
+    (
+        "withdrawal-after-settlement",
+        "recorded",
+        ABOUT_A_PROPOSAL,
+        {"withdrawn_at": HIRED, "closed_at": CLOSED},
+        (
+            "Noted: proposal p-1 was withdrawn on 10 March 2026, which became known only after its Connects had been "
+            "returned for the closing of job j-1 on 14 March 2026. They stay returned."
+        ),
+    ),
+    (
+        "boost-outbid",
+        "applied",
+        ABOUT_A_PROPOSAL,
+        {"connects": 3},
+        (
+            "3 Connects returned: the boost of proposal p-1 for job j-1 was outbid "
+            "before the client did anything with the proposal."
+        ),
+    ),
+    (
+        "no-boost",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {},
+        "Nothing to return: proposal p-1 has no boost that could be outbid.",
+    ),
+    (
+        "unknown-proposal",
+        "recorded",
+        ABOUT_A_PROPOSAL,
+        {},
+        "Noted: proposal p-1 has not reached us yet. Its boost comes back as soon as it does.",
+    ),
+    (
+        "proposal-mismatch",
+        "recorded",
+        ABOUT_A_PROPOSAL,
+        {"proposal_freelancer_id": "f-2", "proposal_job_id": "j-1"},
+        "No effect: proposal p-1 is another freelancer's.",
+    ),
+    (
+        "proposal-mismatch",
+        "recorded",
+        ABOUT_A_PROPOSAL,
+        {"proposal_freelancer_id": "f-1", "proposal_job_id": "j-2"},
+        "No effect: proposal p-1 is for job j-2, not for job j-1.",
+    ),
+    ("registered", "applied", ABOUT_A_FREELANCER, {"connects": 40}, "40 Connects granted for registering."),
+    (
+        "badge-earned",
+        "applied",
+        ABOUT_A_FREELANCER,
+        {"connects": 30, "badge": "rising-talent"},
+        "30 Connects granted for the badge rising-talent.",
+    ),
+    (
+        "certified",
+        "applied",
+        ABOUT_A_FREELANCER,
+        {"connects": 20, "certification_id": "python"},
+        "20 Connects granted for the certification python.",
+    ),
+    (
+        "purchased",
+        "applied",
+        ABOUT_A_FREELANCER,
+        {"connects": 100, "purchase_id": "b-1"},
+        "100 Connects bought with purchase b-1.",
+    ),
+    (
+        "adjusted",
+        "applied",
+        ABOUT_A_FREELANCER,
+        {"connects": 10, "adjustment_id": "a-1", "actor": "support-7", "note": "goodwill, see ticket 12"},
+        "10 Connects added by support-7: goodwill, see ticket 12.",
+    ),
+    (
+        "adjusted",
+        "applied",
+        ABOUT_A_FREELANCER,
+        {"connects": -10, "adjustment_id": "a-1", "actor": "support-7", "note": "Booked twice!"},
+        "10 Connects taken off by support-7: Booked twice!",
+    ),
+    (
+        "already-granted",
+        "declined",
+        ABOUT_A_FREELANCER,
+        {"granted_at": HIRED, "connects": 30, "badge": "rising-talent"},
+        "Nothing granted: the badge rising-talent brought 30 Connects on 10 March 2026 already. It does so once.",
+    ),
+    (
+        "already-granted",
+        "declined",
+        ABOUT_A_FREELANCER,
+        {"granted_at": HIRED, "connects": 40},
+        "Nothing granted: registering brought 40 Connects on 10 March 2026 already. It does so once.",
+    ),
+    (
+        "already-granted",
+        "declined",
+        ABOUT_A_FREELANCER,
+        {"granted_at": HIRED, "connects": -5, "adjustment_id": "a-1"},
+        "Nothing done: adjustment a-1 was booked on 10 March 2026 already. It counts once.",
+    ),
+    (
+        "no-award-for-badge",
+        "declined",
+        ABOUT_A_FREELANCER,
+        {"badge": "top-rated"},
+        "Nothing granted: the badge top-rated brings no Connects.",
+    ),
+    (
+        "not-a-skill-certification",
+        "declined",
+        ABOUT_A_FREELANCER,
+        {"certification_id": "upwork-101"},
+        "Nothing granted: upwork-101 is a learning path. Only skill certifications bring Connects.",
+    ),
+    (
+        "interview-from-invitation",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"job_id": "j-1"},
+        (
+            "Nothing granted: the interview for job j-1 came from an invitation. "
+            "Only interviews won with a proposal bring Connects."
+        ),
+    ),
+    (
+        "client-not-established",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"client_hires": 0, "client_spent_cents": 0},
+        (
+            "Nothing granted: the client of job j-1 had not hired anybody before. "
+            "Interviews bring Connects when the client has hired and paid somebody."
+        ),
+    ),
+    (
+        "client-not-established",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"client_hires": 2, "client_spent_cents": 0},
+        (
+            "Nothing granted: the client of job j-1 had not spent anything before. "
+            "Interviews bring Connects when the client has hired and paid somebody."
+        ),
+    ),
+    (
+        "weekly-cap",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"cap": 50, "days": 7, "granted": 50},
+        (
+            "Nothing granted for the interview for job j-1: interviews bring at most 50 Connects in 7 days, "
+            "and 50 were granted already."
+        ),
+    ),
+    ("nothing-to-do", "declined", ABOUT_A_FREELANCER, {}, "Nothing to do: it is about 0 Connects."),
+    (
+        "insufficient-balance",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"connects": 6, "balance": 4},
+        "Not booked: proposal p-1 costs 6 Connects, and there were 4.",
+    ),
+    (
+        "insufficient-balance",
+        "declined",
+        ABOUT_A_FREELANCER,
+        {"connects": -6, "balance": 4, "adjustment_id": "a-1"},
+        "Not booked: 6 Connects should have been taken off, and there were 4.",
+    ),
+    (
+        "already-spent",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"spent_at": HIRED, "connects": 6},
+        "Nothing spent again: proposal p-1 was submitted on 10 March 2026 already, for 6 Connects.",
+    ),
+    (
+        "already-decided",
+        "duplicate",
+        ABOUT_A_JOB,
+        {"first_topic": "job-closed", "first_partition": 2, "first_offset": 17},
+        "Nothing done again: this message was read before (job-closed, partition 2, offset 17) and decided then.",
+    ),
+    (
+        "invalid-event",
+        "rejected",
+        NOBODY,
+        {"field": "connects", "detail": "should be a whole number"},
+        "Rejected: the message is not valid. The field connects: should be a whole number.",
+    ),
+    (
+        "occurred-in-the-future",
+        "rejected",
+        NOBODY,
+        {"occurred_at": CLOSED},
+        (
+            "Rejected: the message is dated 09:30:00 UTC on 14 March 2026 and was read before that. "
+            "Nothing was changed; sent again later, or with the right time, it counts."
+        ),
+    ),
+    (
+        "event-id-conflict",
+        "rejected",
+        NOBODY,
+        {"first_topic": "job-closed", "first_partition": 2, "first_offset": 17},
+        (
+            "Rejected: another message with the same event id was read before (job-closed, partition 2, offset 17), "
+            "and says something else. Nothing was changed."
+        ),
+    ),
+    (
+        "unreadable-record",
+        "rejected",
+        NOBODY,
+        {"detail": "the name of a header is not UTF-8"},
+        "Rejected: the record cannot be read. the name of a header is not UTF-8.",
+    ),
+    (
+        "failure-in-rule",
+        "parked",
+        ABOUT_A_FREELANCER,
+        {"error": "ZeroDivisionError"},
+        (
+            "Set aside: deciding this failed (ZeroDivisionError). It and what follows for the wallet of f-1 "
+            "wait until an operator releases them; nothing is lost."
+        ),
+    ),
+    (
+        "waits-behind",
+        "parked",
+        ABOUT_A_FREELANCER,
+        {"scope": "wallet", "key": "f-1"},
+        (
+            "Waiting: an earlier failure holds the wallet f-1 up. "
+            "This is decided, in its turn, when an operator releases it."
+        ),
+    ),
+]
+REASONS = sorted({(reason, outcome) for reason, outcome, *_ in WORDED})
+
+
+@pytest.mark.parametrize(("reason", "outcome", "subject", "facts", "words"), WORDED)
+def test_every_reason_has_words_that_name_who_what_when_and_how_many(
+    reason: str, outcome: str, subject: Subject, facts: dict[str, Fact], words: str
+) -> None:
+    assert explain(reason, outcome, subject, facts) == words
+
+
+@pytest.mark.parametrize(("reason", "outcome", "subject", "facts", "words"), WORDED)
+def test_facts_read_back_from_the_ledger_give_the_same_words(
+    reason: str, outcome: str, subject: Subject, facts: dict[str, Fact], words: str
+) -> None:
+    stored = {name: fact.isoformat() if isinstance(fact, datetime) else fact for name, fact in facts.items()}
+    assert explain(reason, outcome, subject, stored) == words
+
+
+@pytest.mark.parametrize(("reason", "outcome"), REASONS)
+def test_with_nothing_known_there_is_still_a_sentence(reason: str, outcome: str) -> None:
+    words = explain(reason, outcome, NOBODY, {})
+    assert words.endswith(".")
+    assert "None" not in words
+    assert "  " not in words
+
+
+def test_an_unknown_reason_is_told_as_it_stands() -> None:
+    assert explain("something-new", "withheld", NOBODY, {}) == "Withheld: something-new."
+
+
+def test_days_are_told_in_utc() -> None:
+    just_after_midnight_in_delhi = datetime(2026, 3, 15, 1, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    words = explain("job-expired", "declined", ABOUT_A_PROPOSAL, {"closed_at": just_after_midnight_in_delhi})
+    assert "on 14 March 2026" in words
+
+
+def test_an_open_job_says_since_when_and_what_would_return_the_connects() -> None:
+    assert job_not_closed(HIRED, 6, "j-1") == (
+        "6 Connects spent on 10 March 2026: job j-1 has not been closed yet, so nothing is decided. Connects come back "
+        "when the client closes the job without hiring anyone, or when the marketplace removes it."
+    )
+
+
+@pytest.mark.parametrize("about", ["sharing", "cash", "invitations", "learning-paths", "declined", "expired"])
+def test_what_is_not_offered_has_a_standing_answer(about: str) -> None:
+    assert standing_answer(about) == STANDING_ANSWERS[about]
+
+
+def test_there_is_no_standing_answer_about_anything_else() -> None:
+    assert standing_answer("weather") is None

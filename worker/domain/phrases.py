@@ -1,0 +1,128 @@
+"""Pieces of sentences for explanations. What is missing leaves its piece out."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Final
+
+from worker.domain.decisions import Fact, Facts, Subject
+
+_CLOSINGS: Final[Mapping[Fact, str]] = {
+    "closed-by-client": "was closed by the client",
+    "expired": "expired",
+    "removed-by-marketplace": "was removed by the marketplace",
+}
+
+_MONTHS: Final = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
+
+def day(instant: Fact) -> str:
+    """A date as people write it, in UTC: 14 March 2026. Empty for what is no instant."""
+    at = _read(instant) if isinstance(instant, str) else instant
+    if not isinstance(at, datetime):
+        return ""
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return _date(at.toordinal())
+
+
+@lru_cache(maxsize=4096)
+def _date(ordinal: int) -> str:
+    at = date.fromordinal(ordinal)
+    return f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
+
+
+def connects(count: Fact) -> str:
+    """1 Connect, 12 Connects, or just Connects."""
+    if count == 1:
+        return "1 Connect"
+    return "Connects" if count is None else f"{count} Connects"
+
+
+def the_job(subject: Subject) -> str:
+    """Name the job, as far as it is known."""
+    return "the job" if subject.job_id is None else f"job {subject.job_id}"
+
+
+def the_proposal(subject: Subject) -> str:
+    """Name the proposal, as far as it is known."""
+    return "the proposal" if subject.proposal_id is None else f"proposal {subject.proposal_id}"
+
+
+def whose(subject: Subject) -> str:
+    """Name the wallet, else the job."""
+    return f"the wallet of {subject.freelancer_id}" if subject.freelancer_id is not None else the_job(subject)
+
+
+def how_it_closed(facts: Facts) -> str:
+    """Say how a closure came about."""
+    return _CLOSINGS.get(facts.get("closure"), "was closed")
+
+
+def graced(facts: Facts) -> str:
+    """Say, as a sentence more, that a part went to a new lot."""
+    moved = facts.get("graced")
+    return f" {moved} of them got a later expiry date: the old one was about to come." if moved else ""
+
+
+def on_day(facts: Facts, fact: str) -> str:
+    """Say the day of a fact, with a space before it; empty without the fact."""
+    on = day(facts.get(fact))
+    return f" on {on}" if on else ""
+
+
+def from_time(facts: Facts, fact: str) -> str:
+    """Say from which time on, with a space before it; empty without the fact."""
+    time = _time(facts.get(fact))
+    return f" from {time} on" if time else ""
+
+
+def at_time(facts: Facts, fact: str) -> str:
+    """Say the time of a fact, with a space before it; empty without the fact."""
+    time = _time(facts.get(fact))
+    return f" {time}" if time else ""
+
+
+def named(facts: Facts, fact: str) -> str:
+    """Name a fact, with a space before it; empty without the fact."""
+    return f" {facts[fact]}" if facts.get(fact) is not None else ""
+
+
+def record(facts: Facts) -> str:
+    """Say which record came first, in parentheses; empty without the facts."""
+    if facts.get("first_topic") is None:
+        return ""
+    return f" ({facts['first_topic']}, partition {facts.get('first_partition')}, offset {facts.get('first_offset')})"
+
+
+def sentence(words: Fact) -> str:
+    """Make a sentence of somebody else's words."""
+    said = str(words or "").strip()
+    return f"{said}." if said and said[-1] not in ".!?" else said
+
+
+def _time(instant: Fact) -> str:
+    at = _read(instant) if isinstance(instant, str) else instant
+    if not isinstance(at, datetime):
+        return ""
+    return f"{at.astimezone(UTC):%H:%M:%S} UTC on {day(instant)}"
+
+
+def _read(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
