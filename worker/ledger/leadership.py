@@ -224,7 +224,7 @@ class Leadership:
             watcher.terminate()
 
     def _hold(self, row: asyncpg.Record, sent: float) -> int:
-        self._ledger_id = row["ledger_id"]
+        self._ledger_id = UUID(bytes=row["ledger_id"].bytes)  # not the driver's own kind of UUID
         self._epoch = epoch = int(row["epoch"])
         self.lost.clear()
         self._lease_confirmed(sent)

@@ -21,8 +21,7 @@ from worker.stream.outbox import Letter, LetterDatabase
 from worker.stream.partitions import partition_of
 from worker.stream.topics import DEAD_LETTER_TOPIC, LETTER_BYTES, LETTER_SLACK_BYTES
 
-_LETTERS_AT_ONCE: Final = 500
-_BYTES_AT_ONCE: Final = 2 * LETTER_BYTES
+_LETTERS_AT_ONCE: Final = 64  # each may have a mebibyte and more
 _BATCH_BYTES: Final = 256 * 1024
 _SMALLEST_LIMIT: Final = 16 * 1024
 _HEADER_OVERHEAD: Final = 10
@@ -82,7 +81,7 @@ class DeadLetterLane:
             await self._close()
 
     async def _send_next(self) -> bool:
-        letters = await self._database.letters_unsent(_LETTERS_AT_ONCE, _BYTES_AT_ONCE)
+        letters = await self._database.letters_unsent(_LETTERS_AT_ONCE)
         if not letters:
             return False
         async with asyncio.timeout(_SEND_SECONDS):
@@ -158,7 +157,6 @@ def message_of(letter: Letter, prefix: str, limit_bytes: int) -> _Message:
 def _our_headers(letter: Letter, prefix: str) -> Headers:
     told = {
         "x-original-topic": prefix + letter.topic,
-        "x-original-incarnation": str(letter.incarnation),
         "x-original-partition": str(letter.partition),
         "x-original-offset": str(letter.offset),
         "x-original-timestamp": str(letter.timestamp_ms),

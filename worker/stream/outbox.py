@@ -42,7 +42,6 @@ class Letter:
 
     decision_seq: int
     topic: str
-    incarnation: int
     partition: int
     offset: int
     timestamp_ms: int
@@ -57,11 +56,8 @@ class Letter:
 class LetterDatabase(Protocol):
     """The ledger as the dead-letter lane sees it. Every method raises Transient while the database is away."""
 
-    async def letters_unsent(self, limit: int, limit_bytes: int) -> Sequence[Letter]:
-        """The oldest letters that nobody acknowledged yet, in ledger order.
-
-        At most `limit` of them, with up to about `limit_bytes` of keys, values and headers; one at least, if any.
-        """
+    async def letters_unsent(self, limit: int) -> Sequence[Letter]:
+        """The oldest letters that nobody acknowledged yet, in ledger order, at most `limit`."""
 
     async def letters_sent(self, seqs: Sequence[int]) -> None:
         """Note that the letters of these decisions were acknowledged."""

@@ -317,7 +317,7 @@ class Relay:
         if self._producer is None or flush.batch_uid is None:
             raise TransactionFailed("the producer was closed")
         partitions = {name: route.partition_count for name, route in self._routes.items()}
-        marker = Marker(self._ledger_id, self._epoch, flush.last_seq, flush.batch_uid, partitions)
+        marker = Marker(self._ledger_id, self._epoch, flush.last_seq, UUID(bytes=flush.batch_uid.bytes), partitions)
         telling = self._producer.new_batch()
         telling.append(timestamp=None, key=marker_key(self._ledger_id), value=marker.encode())
         await self._producer.transact([*flush.batches.items(), (self._marker_place, [telling])], self._reached)
