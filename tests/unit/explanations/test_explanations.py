@@ -70,8 +70,8 @@ WORDED: list[Case] = [
         ABOUT_A_PROPOSAL,
         {"connects": 5, "job_id": "j-1", "award": 10, "cut_to_cap": True, "cap": 50, "days": 7, "granted": 45},
         (
-            "5 Connects granted: the interview for job j-1 was won with a proposal. It would have been 10, but interviews "
-            "bring at most 50 Connects in 7 days, and 45 had been granted already."
+            "5 Connects granted: the interview for job j-1 was won with a proposal. It would have been 10, "
+            "but interviews bring at most 50 Connects in 7 days, and 45 had been granted already."
         ),
     ),
     (
@@ -97,8 +97,8 @@ WORDED: list[Case] = [
         ABOUT_A_PROPOSAL,
         {"closed_at": CLOSED, "hired_at": HIRED},
         (
-            "No Connects returned: somebody was hired for job j-1 on 10 March 2026, before it was closed on 14 March 2026. "
-            "Connects come back only when a job is closed without hiring anyone."
+            "No Connects returned: somebody was hired for job j-1 on 10 March 2026, before it was closed on 14 "
+            "March 2026. Connects come back only when a job is closed without hiring anyone."
         ),
     ),
     (
@@ -107,8 +107,9 @@ WORDED: list[Case] = [
         ABOUT_A_PROPOSAL,
         {"closed_at": CLOSED},
         (
-            "No Connects returned: job j-1 expired on 14 March 2026; the client did not close it. Connects come back when "
-            "the client closes the job without hiring anyone, or when the marketplace removes it."
+            "No Connects returned: job j-1 expired on 14 March 2026; the client did not close it. "
+            "Connects come back when the client closes the job without hiring anyone, "
+            "or when the marketplace removes it."
         ),
     ),
     (

@@ -1,0 +1,192 @@
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from worker.settings import MASK, Settings, SettingsError, packaged_policy, unknown_settings, without_password
+
+REPOSITORY = Path(__file__).parents[3]
+BOTH = {
+    "KAFKA_BOOTSTRAP_SERVERS": "broker-1:9092,broker-2:9092",
+    "DATABASE_URL": "postgresql://worker:s3cret@db/connects",
+}
+SASL = {
+    "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+    "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+    "KAFKA_SASL_USERNAME": "worker",
+    "KAFKA_SASL_PASSWORD": "hush-hush",
+}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name.startswith(("KAFKA_", "CONNECTS_", "OTEL_")) or name in {"DATABASE_URL", "LOG_LEVEL"}:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def read(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return Settings.read()
+
+
+def test_with_nothing_set_the_embedded_stack_is_meant() -> None:
+    settings = Settings.read()
+    assert settings.embedded
+    assert settings.kafka_group_id == "connects-worker"
+    assert settings.settlement_grace_seconds == 30
+    assert settings.max_clock_skew.total_seconds() == 300
+    assert settings.http_port == 8000
+    assert settings.topic_prefix == ""
+
+
+def test_the_stacks_addresses_take_the_place_of_what_is_not_set() -> None:
+    settings = Settings.read().on_stack("127.0.0.1:21000", "postgresql://postgres@127.0.0.1:22000/connects")
+    assert not settings.embedded
+    assert settings.kafka_kwargs() == {"bootstrap_servers": "127.0.0.1:21000", "security_protocol": "PLAINTEXT"}
+    assert settings.owner_url == settings.database_url
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch, KAFKA_BOOTSTRAP_SERVERS="", DATABASE_URL="", CONNECTS_BATCH_SIZE="").embedded
+
+
+def test_a_dot_env_file_is_read_and_the_environment_goes_before_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("CONNECTS_BATCH_SIZE=7\nLOG_LEVEL=DEBUG\nSOMETHING_ELSE=1\n")
+    settings = read(monkeypatch, CONNECTS_BATCH_SIZE="8")
+    assert (settings.batch_size, settings.log_level) == (8, "debug")
+
+
+@pytest.mark.parametrize(("present", "absent"), [tuple(BOTH), tuple(reversed(BOTH))])
+def test_one_of_kafka_and_database_alone_is_wrong(monkeypatch: pytest.MonkeyPatch, present: str, absent: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{absent}: not set, though {present} is"):
+        read(monkeypatch, **{present: BOTH[present]})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONNECTS_BATCH_SIZE", "many"),
+        ("CONNECTS_BATCH_SIZE", "0"),
+        ("CONNECTS_HTTP_PORT", "70000"),
+        ("CONNECTS_SETTLEMENT_GRACE", "-1"),
+        ("CONNECTS_SETTLEMENT_GRACE", "nan"),
+        ("CONNECTS_MAX_CLOCK_SKEW", "five"),
+        ("CONNECTS_TOPIC_PREFIX", "a b"),
+        ("CONNECTS_CLOCK", "tomorrow"),
+        ("CONNECTS_POLICY", "nowhere.toml"),
+        ("LOG_LEVEL", "loud"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "broker"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS"),
+        ("KAFKA_SASL_MECHANISM", "GSSAPI"),
+        ("KAFKA_SSL_CAFILE", "nowhere.pem"),
+        ("DATABASE_URL", "mysql://u:s3cret@db/connects"),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with pytest.raises(SettingsError, match=rf"^({name}|KAFKA_SECURITY_PROTOCOL): ") as refused:
+        read(monkeypatch, **{**BOTH, name: value})
+    assert "\n" not in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_sasl_is_handed_to_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch, **BOTH, **SASL).kafka_kwargs() == {
+        "bootstrap_servers": BOTH["KAFKA_BOOTSTRAP_SERVERS"],
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "worker",
+        "sasl_plain_password": "hush-hush",
+    }
+
+
+def test_tls_checks_the_brokers_name_and_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = read(monkeypatch, **BOTH, KAFKA_SECURITY_PROTOCOL="SSL").kafka_kwargs()["ssl_context"]
+    assert context.check_hostname
+    assert context.verify_mode.name == "CERT_REQUIRED"
+
+
+@pytest.mark.parametrize("missing", ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"])
+def test_sasl_needs_all_of_its_settings(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{missing}: needed with"):
+        read(monkeypatch, **BOTH, **{name: value for name, value in SASL.items() if name != missing})
+
+
+def test_credentials_that_would_not_be_used_are_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"^KAFKA_SECURITY_PROTOCOL: is PLAINTEXT, though"):
+        read(monkeypatch, **BOTH, KAFKA_SASL_USERNAME="worker")
+
+
+def test_simulated_time_is_for_the_embedded_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = "2026-03-01T00:00:00Z@3600"
+    assert read(monkeypatch, CONNECTS_CLOCK=spec).wall_clock().at(0).isoformat() == "2026-03-01T00:00:00+00:00"
+    with pytest.raises(SettingsError, match=r"^CONNECTS_CLOCK: .*CONNECTS_ALLOW_SIMULATED_TIME=1"):
+        read(monkeypatch, **BOTH)
+    assert read(monkeypatch, CONNECTS_ALLOW_SIMULATED_TIME="1").clock == spec
+
+
+def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(
+        monkeypatch,
+        **BOTH,
+        **SASL,
+        CONNECTS_MIGRATE_URL="postgresql://db/connects?user=o&password=s3cret",
+        OTEL_EXPORTER_OTLP_HEADERS="authorization=s3cret",
+    )
+    shown = settings.shown()
+    for text in (repr(settings), str(settings), str(shown)):
+        assert "s3cret" not in text
+        assert "hush-hush" not in text
+    assert shown["DATABASE_URL"] == f"postgresql://worker:{MASK}@db/connects"
+    assert shown["KAFKA_SASL_PASSWORD"] == MASK
+    assert shown["CONNECTS_BATCH_SIZE"] == "5000"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://db/connects", "postgresql://db/connects"),
+        ("postgresql://worker@db:5432/connects", "postgresql://worker@db:5432/connects"),
+        ("postgresql://worker:a:b/c@d@db:5432/connects", f"postgresql://worker:{MASK}@db:5432/connects"),
+        ("postgresql://db/c?sslpassword=x&user=u", f"postgresql://db/c?sslpassword={MASK}&user=u"),
+    ],
+)
+def test_a_database_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+def test_a_mistyped_setting_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNECTS_BATCHSIZE", "5")
+    monkeypatch.setenv("CONNECTS_CACHE_DIR", "there")
+    assert unknown_settings() == ["CONNECTS_BATCHSIZE"]
+
+
+def test_the_policy_is_found_in_a_checkout() -> None:
+    assert packaged_policy() == REPOSITORY / "policies" / "connects.toml"
+
+
+def test_the_policy_is_found_in_an_installed_wheel(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)  # noqa: S603 - our own build
+    (wheel,) = tmp_path.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    look = "from worker.settings import packaged_policy; print(packaged_policy())"
+    found = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", look],
+        env={"PYTHONPATH": str(tmp_path / "installed"), "PATH": os.environ["PATH"]},
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    assert found == str(tmp_path / "installed" / "worker" / "policies" / "connects.toml")
+    assert Path(found).read_text() == (REPOSITORY / "policies" / "connects.toml").read_text()
