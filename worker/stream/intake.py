@@ -1,0 +1,239 @@
+"""Reads every partition of every input topic, and hands the records over in the order in which they are decided."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from worker.stream.alignment import Alignment
+from worker.stream.backoff import Backoff
+from worker.stream.feeds import BufferLimits
+from worker.stream.probe import Probe
+from worker.stream.reading import RecordReader
+from worker.stream.records import InputRecord, Position, TopicPartition
+from worker.stream.roster import Roster
+from worker.stream.session import ReadingSession
+from worker.stream.wall_clock import WallClock
+
+_COMMIT_SECONDS: Final = 5.0
+_SILENCE_SECONDS: Final = 5.0
+"""Without an answer for this long the broker counts as away."""
+_RECONNECT_SECONDS: Final = 30.0
+"""Without an answer for this long everything is connected anew, from the addresses in the settings."""
+_CLOSE_SECONDS: Final = 10.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Intake:
+    """The input of one leadership. `start`, then `take` again and again, then `stop`; and it may be started again.
+
+    `kafka` are aiokafka's connection arguments; `topics` the contract's names, which stand in Kafka behind `prefix`.
+    Topics are looked for anew every `look_seconds`. No method but `start` and `stop` talks to the broker, so none
+    fails while it is away: there is nothing to take then, and `healthy` is false.
+    """
+
+    def __init__(
+        self,
+        *,
+        kafka: Mapping[str, Any],
+        topics: Sequence[str],
+        prefix: str,
+        group_id: str,
+        clock: WallClock,
+        grace: timedelta,
+        max_clock_skew: timedelta,
+        limits: BufferLimits | None = None,
+        look_seconds: float = 30.0,
+    ) -> None:
+        self._kafka = {"request_timeout_ms": 10_000, "retry_backoff_ms": 200, **kafka}
+        self._topics = tuple(topics)
+        self._prefix = prefix
+        self._group_id = group_id
+        self._clock = clock
+        self._grace = grace
+        self._limits = limits or BufferLimits()
+        self._look_seconds = look_seconds
+        self._reader = RecordReader(clock, max_clock_skew)
+        self._changed = asyncio.Event()
+        self._session: ReadingSession | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._commits: asyncio.Task[None] | None = None
+        self._start_error: str | None = None
+        self._alignment = Alignment(grace)
+
+    async def start(self, positions: Mapping[TopicPartition, Position]) -> None:
+        """Read each partition from its position; one without from its beginning. Returns when reading has begun.
+
+        Compares the log of each partition with its position first, see `stopped`. While the broker is away it tries
+        again, without end.
+        """
+        assert self._session is None, "the intake is running"  # noqa: S101 - an invariant
+        backoff = Backoff()
+        while self._session is None:
+            self._alignment = Alignment(self._grace)
+            session = ReadingSession(
+                roster=Roster(Probe(self._kafka), self._topics, self._prefix, self._clock, self._alignment),
+                kafka=self._kafka,
+                clock=self._clock,
+                alignment=self._alignment,
+                reader=self._reader,
+                limits=self._limits,
+                changed=self._changed.set,
+            )
+            try:
+                await session.begin(positions)
+                self._session = session
+            except (KafkaError, OSError, TimeoutError) as error:
+                self._start_error = f"cannot read from Kafka: {type(error).__name__}: {error}"
+                _log.warning("intake.cannot-start", error=self._start_error)
+            finally:
+                if self._session is None:
+                    await _closed(session)
+            if self._session is None:
+                await backoff.pause()
+        self._start_error = None
+        self._watch = asyncio.create_task(self._look_again_and_again(self._session), name="intake-watch")
+
+    async def stop(self) -> None:
+        """Stop reading and forget what is buffered."""
+        session, self._session = self._session, None
+        for task in (self._watch, self._commits):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        self._watch = self._commits = None
+        if session is not None:
+            await _closed(session)
+        self._alignment = Alignment(self._grace)
+
+    async def take(self, limit: int, *, wait_seconds: float) -> list[InputRecord]:
+        """The next records in order, at most `limit`, as soon as there are any; none after `wait_seconds`."""
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            self._changed.clear()
+            records = self._alignment.take(limit, self._clock.now())
+            if records:
+                if self._session is not None:
+                    self._session.taken()
+                return records
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return []
+            with suppress(TimeoutError):
+                async with asyncio.timeout(remaining):
+                    await self._changed.wait()
+
+    def advanced(self) -> dict[TopicPartition, int]:
+        """The consumer's own position in each partition of which nothing is buffered.
+
+        It covers all that `take` has handed out up to this call, and the control records, aborted records and gaps
+        after it: store it together with those records or later.
+        """
+        if self._session is None:
+            return {}
+        return {
+            feed.source: feed.position
+            for feed in self._session.roster.feeds.values()
+            if not feed.stopped and not self._alignment.buffered(feed.source)
+        }
+
+    def frontier(self) -> datetime | None:
+        """The instant up to which every input has been seen and taken; None: not known. Never goes back."""
+        if self._session is None:
+            return None
+        if not self._session.roster.feeds:
+            return self._session.roster.surveyed_at
+        return self._alignment.frontier(self._clock.now())
+
+    def held_back_by(self) -> TopicPartition | None:
+        """The partition that holds the frontier more than grace behind the wall clock."""
+        return self._alignment.held_back_by(self._clock.now())
+
+    @property
+    def stopped(self) -> Mapping[TopicPartition, str]:
+        """The partitions that are not read on, each with the reason and the command that mends it."""
+        return {} if self._session is None else self._session.roster.stopped
+
+    @property
+    def missing_topics(self) -> set[str]:
+        """The topics, by their names in the contract, that do not exist. They count as empty."""
+        return set() if self._session is None else self._session.roster.missing_topics
+
+    def lag(self) -> dict[TopicPartition, int]:
+        """How many offsets of each partition are still to be taken, up to its last stable offset as last told."""
+        return {} if self._session is None else self._session.lag()
+
+    @property
+    def lag_seconds(self) -> float:
+        """How long ago the oldest record still to be taken was written; 0 when there is none.
+
+        By the producers' timestamps; of a partition of which nothing is buffered, that of its last record counts.
+        """
+        return 0.0 if self._session is None else self._session.lag_seconds()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether records are being read, or would be if there were any."""
+        return self._session is not None and self._session.silent_seconds() < _SILENCE_SECONDS
+
+    @property
+    def last_error(self) -> str | None:
+        """What is wrong now, in words; None: nothing known."""
+        if self._session is None:
+            return self._start_error
+        if (silent := self._session.silent_seconds()) >= _SILENCE_SECONDS:
+            return self._session.last_error or f"no answer from Kafka for {silent:.0f} s"
+        return self._session.last_error
+
+    async def commit_offsets(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Tell Kafka the positions, for tools that show lag; returns at once, never raises, and may come to nothing."""
+        if self._session is None or (self._commits is not None and not self._commits.done()):
+            return
+        offsets = {source: offset for source, offset in positions.items() if source in self._session.roster.sources}
+        if offsets:
+            self._commits = asyncio.create_task(self._commit(self._session, offsets), name="intake-commit")
+
+    async def _commit(self, session: ReadingSession, offsets: Mapping[TopicPartition, int]) -> None:
+        try:
+            async with asyncio.timeout(_COMMIT_SECONDS):
+                await session.commit(self._group_id, offsets)
+        except Exception as error:  # noqa: BLE001 - only tools that show lag would miss it
+            _log.debug("intake.offsets-not-committed", error=str(error))
+
+    async def _look_again_and_again(self, session: ReadingSession) -> None:
+        """See new topics and partitions, and connect anew when the broker has been silent for long."""
+        backoff = Backoff()
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            while True:
+                try:
+                    await session.look_again()
+                    if session.silent_seconds() > _RECONNECT_SECONDS:
+                        await session.reconnect(Probe(self._kafka))
+                except Exception as error:  # noqa: BLE001 - the watch must outlive whatever it meets
+                    session.failed(error)
+                    await backoff.pause()
+                    if session.silent_seconds() > _RECONNECT_SECONDS:
+                        await self._reconnect(session)
+                else:
+                    backoff.reset()
+                    break
+
+    async def _reconnect(self, session: ReadingSession) -> None:
+        try:
+            await session.reconnect(Probe(self._kafka))
+        except (KafkaError, OSError, TimeoutError) as error:
+            session.failed(error)
+
+
+async def _closed(session: ReadingSession, wait: Callable[..., Any] = asyncio.wait_for) -> None:
+    """Close what a session has open; a broker that is away must not keep it from ending."""
+    with suppress(TimeoutError, KafkaError, OSError):
+        await wait(session.close(), _CLOSE_SECONDS)
