@@ -186,4 +186,4 @@ def _append(builders: list[BatchBuilder], producer: AIOKafkaProducer, message: _
     if builders and builders[-1].append(timestamp=None, key=key, value=value, headers=headers) is not None:
         return
     builders.append(producer.create_batch())
-    builders[-1].append(timestamp=None, key=key, value=value, headers=headers)
+    builders[-1].append(timestamp=None, key=key, value=value, headers=list(headers))

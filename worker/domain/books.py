@@ -1,0 +1,125 @@
+"""The working set: what the rules look at and change, and a note of everything they changed."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+
+from worker.domain.model import (
+    Cause,
+    Closure,
+    FreelancerId,
+    Grant,
+    InterviewGrant,
+    Job,
+    JobId,
+    Lot,
+    LotId,
+    ProposalId,
+    Spend,
+    Wallet,
+)
+
+DueKind = Literal["settlement", "late-settlement"]
+
+
+class Due(NamedTuple):
+    """Work for the clock. `key` is the job-closed decision's seq, for a late settlement followed by `/` and the proposal id."""
+
+    due_at: datetime
+    kind: DueKind
+    key: str
+
+
+class Awaited(NamedTuple):
+    """A withdrawal or outbid that was read before its proposal; `decision_seq` is the decision that recorded it."""
+
+    proposal_id: ProposalId
+    decision_seq: int
+    is_outbid: bool
+    freelancer_id: FreelancerId
+    job_id: JobId
+    occurred_at: datetime
+    cause: Cause
+
+
+@dataclass(slots=True)
+class Touched:
+    """What was opened or changed since the last commit: exactly what the next one has to write."""
+
+    wallets: dict[FreelancerId, Wallet] = field(default_factory=dict)
+    lots: dict[LotId, Lot] = field(default_factory=dict)
+    spends: dict[ProposalId, Spend] = field(default_factory=dict)
+    jobs: dict[JobId, Job] = field(default_factory=dict)
+    hires: dict[JobId, datetime] = field(default_factory=dict)
+    closures: dict[int, Closure] = field(default_factory=dict)
+    grants: list[Grant] = field(default_factory=list)
+    awaiting_added: list[Awaited] = field(default_factory=list)
+    awaiting_done: list[Awaited] = field(default_factory=list)
+    due_added: list[Due] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Books:
+    """Everything the next triggers may ask about, in memory.
+
+    Whoever calls a rule has loaded what the trigger names; what is absent here does not exist. `grace` is how long the clock waits
+    beyond an instant before it acts on it.
+
+    With `strict`, wallets and jobs are opened only if they were looked for and not found (`absent_wallets`; a job that was
+    looked for is always there): opening one that the ledger has but nobody loaded would be a loss.
+    """
+
+    grace: timedelta
+    strict: bool = False
+    absent_wallets: set[FreelancerId] = field(default_factory=set)
+    wallets: dict[FreelancerId, Wallet] = field(default_factory=dict)
+    jobs: dict[JobId, Job] = field(default_factory=dict)
+    spends: dict[ProposalId, Spend] = field(default_factory=dict)
+    grants: dict[tuple[str, str], Grant] = field(default_factory=dict)
+    awaiting: dict[ProposalId, list[Awaited]] = field(default_factory=dict)
+    touched: Touched = field(default_factory=Touched)
+
+    def wallet(self, freelancer_id: FreelancerId) -> Wallet:
+        """The freelancer's wallet; opened at 0 by the first event that names the freelancer."""
+        wallet = self.wallets.get(freelancer_id)
+        if wallet is None:
+            if self.strict and freelancer_id not in self.absent_wallets:
+                raise LookupError(f"wallet {freelancer_id} was not loaded")
+            wallet = self.wallets[freelancer_id] = Wallet(freelancer_id)
+            self.touched.wallets[freelancer_id] = wallet
+        return wallet
+
+    def job(self, job_id: JobId) -> Job:
+        """What is known of the job; nothing, at first."""
+        job = self.jobs.get(job_id)
+        if job is None:
+            if self.strict:
+                raise LookupError(f"job {job_id} was not loaded")
+            job = self.jobs[job_id] = Job(job_id)
+        return job
+
+    def keep_grant(self, grant: Grant) -> None:
+        """Note a grant, so that its natural key is used up."""
+        self.grants[grant.rule, grant.natural_key] = grant
+        self.touched.grants.append(grant)
+        if grant.rule == "grant.interview":
+            self.wallet(grant.freelancer_id).interviews.append(InterviewGrant(grant.occurred_at, grant.connects))
+
+    def keep_spend(self, spend: Spend) -> None:
+        """Note a new spend, under its proposal and its job."""
+        self.spends[spend.proposal_id] = spend
+        self.touched.spends[spend.proposal_id] = spend
+        job = self.job(spend.job_id)
+        job.proposal_ids.append(spend.proposal_id)
+        self.touched.jobs[job.job_id] = job
+
+    def await_proposal(self, awaited: Awaited) -> None:
+        """Keep a withdrawal or outbid until its proposal arrives."""
+        self.awaiting.setdefault(awaited.proposal_id, []).append(awaited)
+        self.touched.awaiting_added.append(awaited)
+
+    def awaited_by(self, proposal_id: ProposalId) -> list[Awaited]:
+        """Take what waited for this proposal, in ledger order."""
+        arrived = self.awaiting.pop(proposal_id, [])
+        self.touched.awaiting_done.extend(arrived)
+        return arrived

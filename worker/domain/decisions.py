@@ -1,0 +1,97 @@
+"""What the rules answer: decisions, changes and movements, and the reason codes of domain.md."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from worker.domain.model import Cause, FreelancerId, JobId, LineName, LotId, ProposalId
+
+Outcome = Literal["applied", "duplicate", "declined", "withheld", "recorded", "parked", "rejected"]
+Kind = Literal["first", "follow-up", "settlement", "clock", "command"]
+Fact = str | int | bool | datetime | None
+Facts = Mapping[str, Fact]
+
+
+class Subject(NamedTuple):
+    """Whom and what a decision is about; those that apply."""
+
+    freelancer_id: FreelancerId | None = None
+    job_id: JobId | None = None
+    proposal_id: ProposalId | None = None
+
+
+class LineRef(NamedTuple):
+    """One spend line, by name."""
+
+    proposal_id: ProposalId
+    line: LineName
+
+
+class Movement(NamedTuple):
+    """A change's effect on the balance through one lot, or (lot_id None) through one line's debt.
+
+    `delta` is the effect on the balance: a debt that grows by 4 moves it by -4. A change's movements sum to its delta.
+    """
+
+    lot_id: LotId | None
+    expires_at: datetime | None
+    line: LineRef | None
+    delta: int
+
+
+@dataclass(slots=True, eq=False)
+class Change:
+    """The effect of one trigger on one wallet under one rule: one version, one wallet-updated. Never of delta 0."""
+
+    freelancer_id: FreelancerId
+    version: int
+    occurred_at: datetime
+    rule: str
+    reason: str
+    policy_version: str
+    delta: int
+    debt_delta: int
+    balance_after: int
+    movements: list[Movement]
+    explanation: str
+    about: Mapping[str, str]
+
+    @property
+    def balance_before(self) -> int:
+        return self.balance_after - self.delta
+
+
+@dataclass(slots=True, eq=False)
+class Decision:
+    """The one recorded answer to one trigger; `seq` is its place in ledger order.
+
+    `facts` are what the answer rests on, enough to word it (see explanations). `late_by_seconds` is None unless the event was late.
+    """
+
+    seq: int
+    kind: Kind
+    cause: Cause
+    occurred_at: datetime | None
+    subject: Subject
+    outcome: Outcome
+    reason: str
+    rule: str | None
+    policy_version: str | None
+    facts: Facts
+    business_time: datetime | None
+    late_by_seconds: float | None = None
+    follows: int | None = None
+    payload: bytes | None = None
+    changes: list[Change] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """A rule's answer, before it is written down as a decision."""
+
+    outcome: Outcome
+    reason: str
+    rule: str
+    facts: dict[str, Fact]
+    changes: list[Change] = field(default_factory=list)

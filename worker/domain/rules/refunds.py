@@ -1,0 +1,221 @@
+"""Refunds: what comes back when a job is closed, when a boost is outbid, and why it often does not.
+
+A closure is settled once business time has passed it by the grace: one decision for each spend on the job, by the table
+in `settle`, first match wins (S3). Connects go back to the very lots that they came from, with those lots' own expiry.
+Never more than was spent on a line, never twice for a line.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from schemas.jobs import HireMade, JobClosed
+from schemas.proposals import BoostOutbid, ProposalWithdrawn
+from worker.domain.booking import Booking
+from worker.domain.books import Awaited, Books, Due
+from worker.domain.decisions import Change, Fact, Subject, Verdict
+from worker.domain.model import Closure, FreelancerId, Job, JobId, ProposalId, Spend, SpendLine
+from worker.domain.policy import Policy
+from worker.domain.rules.expiry import EXPIRE
+from worker.domain.triggers import Received, SettlementDue
+
+SETTLEMENT = "refund.job-closed-without-hire"
+OUTBID = "refund.boost-outbid"
+CLAW_BACK = "refund.clawed-back"
+
+
+def settle(books: Books, due: SettlementDue, policy: Policy) -> Verdict:
+    """Decide one spend on a closed job; effective at the closing time. A refusal leaves the line open for a later closure."""
+    closure, spend = due.closure, due.spend
+    job = books.jobs[closure.job_id]
+    closed_at, open_lines = closure.closed_at, spend.open_lines
+    facts: dict[str, Fact] = {"closure": closure.kind, "closed_at": closed_at}
+
+    if not spend.connects:
+        return _declined("free-from-invitation" if spend.origin == "invite" else "cost-nothing", facts)
+    if not open_lines:
+        return _declined("already-refunded", {**facts, "connects": spend.connects})
+    if spend.withdrawn_at is not None and spend.withdrawn_at < closed_at:
+        return _declined("proposal-withdrawn", {**facts, "withdrawn_at": spend.withdrawn_at})
+    if closure.kind == "expired":
+        return _declined("job-expired", facts)
+    if job.first_hired_at is not None and job.first_hired_at <= closed_at:
+        return _declined("somebody-was-hired", {**facts, "hired_at": job.first_hired_at})
+
+    reason = "closed-without-hire" if closure.kind == "closed-by-client" else "removed-by-marketplace"
+    facts["connects"] = sum(line.connects for line in open_lines)
+    spend.refunded_closing_at = closed_at
+    if not closure.returned_any:
+        closure.returned_any = True
+        books.touched.closures[closure.decision_seq] = closure
+    changes = _give_back(books, spend, open_lines, closed_at, due.due_at, SETTLEMENT, reason, policy, facts)
+    return Verdict("applied", reason, SETTLEMENT, facts, changes)
+
+
+def close_job(books: Books, event: JobClosed, trigger: Received, _policy: Policy) -> Verdict:
+    """Note a closure and when it is due: one grace after its closing time, or after it was read, if that is later."""
+    job = books.job(JobId(event.job_id))
+    facts: dict[str, Fact] = {"closure": event.closure, "closed_at": event.occurred_at}
+    if any(known.closed_at == event.occurred_at and known.kind == event.closure for known in job.closures):
+        return Verdict("declined", "already-closed", SETTLEMENT, facts)
+    due_at = trigger.instant + books.grace
+    closure = Closure(job.job_id, event.occurred_at, event.closure, trigger.seq, due_at, trigger.cause)
+    job.closures.append(closure)
+    job.closures.sort(key=closing_order)
+    books.touched.jobs[job.job_id] = job
+    books.touched.closures[trigger.seq] = closure
+    books.touched.due_added.append(Due(due_at, "settlement", str(trigger.seq)))
+    return Verdict("recorded", "settlement-pending", SETTLEMENT, {**facts, "due_at": due_at})
+
+
+def closing_order(closure: Closure) -> tuple[datetime, str]:
+    """Sort key: closures of a job by closing time, then kind."""
+    return (closure.closed_at, closure.kind)
+
+
+def note_hire(books: Books, event: HireMade, trigger: Received, policy: Policy) -> Verdict:
+    """Note that somebody was hired: nothing comes back for closures at or after it. After refunds were made, tell operators."""
+    job = books.job(JobId(event.job_id))
+    if job.first_hired_at is None or event.occurred_at < job.first_hired_at:
+        job.first_hired_at = books.touched.hires[job.job_id] = event.occurred_at
+        books.touched.jobs[job.job_id] = job
+    facts: dict[str, Fact] = {"hired_at": event.occurred_at}
+    if not any(closure.returned_any and event.occurred_at <= closure.closed_at for closure in job.closures):
+        return Verdict("recorded", "hire-noted", SETTLEMENT, facts)
+    changes: list[Change] = []
+    if policy.late_hire == "claw-back":
+        changes = _claw_back(books, job, event, policy)
+        facts["clawed_back"] = sum(-change.delta for change in changes)
+    return Verdict("recorded", "hire-after-settlement", SETTLEMENT, facts, changes)
+
+
+def withdraw(books: Books, event: ProposalWithdrawn, trigger: Received, _policy: Policy) -> Verdict:
+    """Note a withdrawal: it returns nothing itself (S3), and takes the proposal out of closures after it."""
+    facts: dict[str, Fact] = {"withdrawn_at": event.occurred_at}
+    books.wallet(FreelancerId(event.freelancer_id))
+    spend = books.spends.get(ProposalId(event.proposal_id))
+    if spend is None:
+        books.await_proposal(_told(event, trigger, is_outbid=False))
+        return Verdict("recorded", "withdrawal-is-not-refunded", SETTLEMENT, facts)
+    if (spend.freelancer_id, spend.job_id) != (event.freelancer_id, event.job_id):
+        return _mismatch(SETTLEMENT, spend)
+    keep_withdrawal(books, spend, event.occurred_at)
+    if spend.refunded_closing_at is not None and event.occurred_at < spend.refunded_closing_at:
+        return Verdict(
+            "recorded", "withdrawal-after-settlement", SETTLEMENT, {**facts, "closed_at": spend.refunded_closing_at}
+        )
+    return Verdict("recorded", "withdrawal-is-not-refunded", SETTLEMENT, facts)
+
+
+def keep_withdrawal(books: Books, spend: Spend, withdrawn_at: datetime) -> None:
+    """Keep the earliest withdrawal told."""
+    if spend.withdrawn_at is None or withdrawn_at < spend.withdrawn_at:
+        spend.withdrawn_at = withdrawn_at
+        books.touched.spends[spend.proposal_id] = spend
+
+
+def outbid(books: Books, event: BoostOutbid, trigger: Received, policy: Policy) -> Verdict:
+    """Give the boost alone back, once (HP); before its proposal is known, keep it until that arrives."""
+    told = _told(event, trigger, is_outbid=True)
+    if told.proposal_id not in books.spends:
+        books.wallet(told.freelancer_id)
+        books.await_proposal(told)
+        return Verdict("recorded", "unknown-proposal", OUTBID, {})
+    return settle_outbid(books, told, trigger.business_time, policy)
+
+
+def settle_outbid(books: Books, told: Awaited, business_time: datetime | None, policy: Policy) -> Verdict:
+    """Decide an outbid of a known proposal, when it was read or when its proposal arrived."""
+    spend = books.spends[told.proposal_id]
+    boost = spend.boost
+    if (spend.freelancer_id, spend.job_id) != (told.freelancer_id, told.job_id):
+        return _mismatch(OUTBID, spend)
+    if not boost.connects:
+        return Verdict("declined", "no-boost", OUTBID, {})
+    if boost.returned:
+        return Verdict("declined", "already-refunded", OUTBID, {"connects": boost.connects})
+    spend.boost_outbid = True
+    facts: dict[str, Fact] = {"connects": boost.connects}
+    instant = told.occurred_at if business_time is None else max(told.occurred_at, business_time)
+    changes = _give_back(books, spend, [boost], told.occurred_at, instant, OUTBID, "boost-outbid", policy, facts)
+    return Verdict("applied", "boost-outbid", OUTBID, facts, changes)
+
+
+def _declined(reason: str, facts: dict[str, Fact]) -> Verdict:
+    return Verdict("declined", reason, SETTLEMENT, facts)
+
+
+def _mismatch(rule: str, spend: Spend) -> Verdict:
+    """A withdrawal or outbid that names another freelancer or job than its proposal does: without effect."""
+    facts: dict[str, Fact] = {"proposal_freelancer_id": spend.freelancer_id, "proposal_job_id": spend.job_id}
+    return Verdict("recorded", "proposal-mismatch", rule, facts)
+
+
+def _told(event: BoostOutbid | ProposalWithdrawn, trigger: Received, *, is_outbid: bool) -> Awaited:
+    return Awaited(
+        ProposalId(event.proposal_id),
+        trigger.seq,
+        is_outbid,
+        FreelancerId(event.freelancer_id),
+        JobId(event.job_id),
+        event.occurred_at,
+        trigger.cause,
+    )
+
+
+def _give_back(
+    books: Books,
+    spend: Spend,
+    lines: Sequence[SpendLine],
+    effective_at: datetime,
+    instant: datetime,
+    rule: str,
+    reason: str,
+    policy: Policy,
+    facts: dict[str, Fact],
+) -> list[Change]:
+    """Return lines in one change; lots whose time is over expire again in a change of their own (policy "expire")."""
+    wallet = books.wallets[spend.freelancer_id]
+    subject = Subject(spend.freelancer_id, spend.job_id, spend.proposal_id)
+    about = {"job_id": spend.job_id, "proposal_id": spend.proposal_id}
+    booking = Booking(books, wallet)
+    expired = booking.give_back(spend, lines, instant, policy)
+    books.touched.spends[spend.proposal_id] = spend
+    changes = [booking.close(effective_at, rule, reason, policy, subject, facts, about)]
+    for lot in expired:
+        if lot.remaining:
+            expiry = Booking(books, wallet)
+            told: dict[str, Fact] = {"connects": lot.remaining, "expires_at": lot.expires_at}
+            expiry.expire(lot)
+            at = max(lot.expires_at, effective_at)
+            changes.append(expiry.close(at, EXPIRE, "lot-expired", policy, subject, told, about))
+    return changes
+
+
+def _claw_back(books: Books, job: Job, event: HireMade, policy: Policy) -> list[Change]:
+    """Draw refunds of this job's closures at or after the hire again, one change for each wallet (policy `late_hire`)."""
+    changes: list[Change] = []
+    spends = [books.spends[proposal_id] for proposal_id in job.proposal_ids]
+    refunded = [
+        spend
+        for spend in spends
+        if spend.refunded_closing_at is not None and event.occurred_at <= spend.refunded_closing_at
+    ]
+    for freelancer_id in dict.fromkeys(spend.freelancer_id for spend in refunded):
+        booking = Booking(books, books.wallets[freelancer_id])
+        mine = [spend for spend in refunded if spend.freelancer_id == freelancer_id]
+        taken = 0
+        for spend in mine:
+            for line in spend.lines:
+                if line.connects and not (line.name == "boost" and spend.boost_outbid):
+                    line.returned = False
+                    taken += line.connects
+                    booking.spend(spend, line, event.occurred_at)
+            spend.refunded_closing_at = None
+            books.touched.spends[spend.proposal_id] = spend
+        facts: dict[str, Fact] = {"connects": taken, "hired_at": event.occurred_at}
+        subject = Subject(freelancer_id, job.job_id, mine[0].proposal_id if len(mine) == 1 else None)
+        about = {"job_id": job.job_id} | ({"proposal_id": mine[0].proposal_id} if len(mine) == 1 else {})
+        changes.append(
+            booking.close(event.occurred_at, CLAW_BACK, "hire-after-settlement", policy, subject, facts, about)
+        )
+    return changes

@@ -1,0 +1,46 @@
+"""What a decision answers: an input record, a settlement, an instant of the clock."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.base import InputEvent
+from worker.domain.model import Cause, Closure, Lot, Spend
+
+
+@dataclass(slots=True)
+class Received:
+    """An event that was read. `seq` is the place in ledger order that its decision gets.
+
+    `business_time` is the instant up to which every input had been seen when it was read (None: not known yet).
+    """
+
+    event: InputEvent
+    topic: str
+    cause: Cause
+    business_time: datetime | None
+    seq: int
+
+    @property
+    def instant(self) -> datetime:
+        """When it counts for the clock: at its own time, or, if it is late, at the business time when it was read."""
+        occurred_at = self.event.occurred_at
+        return occurred_at if self.business_time is None else max(occurred_at, self.business_time)
+
+
+@dataclass(slots=True)
+class SettlementDue:
+    """One spend on a job whose closure is due; `due_at` is the instant it became due."""
+
+    closure: Closure
+    spend: Spend
+    due_at: datetime
+    seq: int
+
+
+@dataclass(slots=True)
+class ExpiryDue:
+    """A lot whose time is over, with something remaining; `due_at` is its expiry and the grace."""
+
+    lot: Lot
+    due_at: datetime
+    seq: int

@@ -1,0 +1,121 @@
+"""Answers that need no rule: rejected, seen before, parked."""
+
+import json
+import re
+from typing import Final
+
+from schemas.base import InputEvent
+from schemas.fields import ID_PATTERN
+from schemas.reading import LARGEST_VALUE_BYTES, canonical_json
+from worker.domain.decide import subject_of
+from worker.domain.decisions import Decision, Fact, Kind, Subject
+from worker.domain.model import Cause
+from worker.ledger.store import FirstDecision, ParkedKey, Row
+from worker.stream.headers import pack_headers
+from worker.stream.records import InputRecord, Rejection
+
+_ID: Final = re.compile(ID_PATTERN)
+
+
+def rejected(record: InputRecord, rejection: Rejection, seq: int) -> Decision:
+    """The decision on a record that can never be decided. It uses up no event id."""
+    facts: dict[str, Fact] = {"field": rejection.field, "detail": rejection.detail}
+    event = record.event
+    event_id = event.event_id if event is not None else _event_id_in(record.value)
+    decision = _answer(seq, "first", _cause(record, event_id), event, "rejected", rejection.code, facts)
+    decision.business_time = record.business_time
+    decision.payload = _kept(record.value)
+    return decision
+
+
+def dead_letter(record: InputRecord, rejection: Rejection, seq: int) -> Row:
+    """The letter's row in the ledger: the record as it came, and why."""
+    return (
+        seq,
+        record.source.topic,
+        record.incarnation,
+        record.source.partition,
+        record.offset,
+        record.timestamp_ms,
+        record.key,
+        record.value,
+        pack_headers(record.headers),
+        rejection.code,
+        rejection.detail,
+    )
+
+
+def seen_before(
+    record: InputRecord, event: InputEvent, first: FirstDecision, seq: int
+) -> tuple[Decision, Rejection | None]:
+    """A repeat of an event id: a duplicate if it says the same, else a conflict, with the rejection it deserves."""
+    facts: dict[str, Fact] = {
+        "first_seq": first.seq,
+        "first_topic": first.topic,
+        "first_partition": first.partition,
+        "first_offset": first.offset,
+    }
+    cause = _cause(record, event.event_id)
+    if record.value == first.payload or _same(record.value, first.payload):
+        decision = _answer(seq, "first", cause, event, "duplicate", "already-decided", facts)
+        rejection = None
+    else:
+        where = f"{first.topic}, partition {first.partition}, offset {first.offset}"
+        rejection = Rejection("event-id-conflict", "event_id", f"event_id: was used with other content at {where}")
+        facts |= {"field": "event_id", "detail": rejection.detail}
+        decision = _answer(seq, "first", cause, event, "rejected", rejection.code, facts)
+    decision.business_time = record.business_time
+    decision.payload = record.value
+    return decision, rejection
+
+
+def parked(
+    seq: int, kind: Kind, cause: Cause, event: InputEvent | None, subject: Subject, key: ParkedKey, error: str | None
+) -> Decision:
+    """A trigger that waits: because of a failure inside a rule (`error`), or behind an earlier one of its wallet or job."""
+    facts: dict[str, Fact] = {"scope": key.scope, "key": key.key}
+    reason = "waits-behind"
+    if error is not None:
+        facts["error"] = error
+        reason = "failure-in-rule"
+    decision = _answer(seq, kind, cause, event, "parked", reason, facts)
+    decision.subject = subject
+    return decision
+
+
+def input_cause(record: InputRecord) -> Cause:
+    """The record that a decision on it answers."""
+    return _cause(record, record.event.event_id if record.event is not None else None)
+
+
+def _cause(record: InputRecord, event_id: str | None) -> Cause:
+    return Cause(record.source.topic, event_id, record.incarnation, record.source.partition, record.offset)
+
+
+def _answer(
+    seq: int, kind: Kind, cause: Cause, event: InputEvent | None, outcome: str, reason: str, facts: dict[str, Fact]
+) -> Decision:
+    subject = Subject() if event is None else subject_of(event)
+    occurred_at = None if event is None else event.occurred_at
+    return Decision(seq, kind, cause, occurred_at, subject, outcome, reason, None, None, facts, None)  # type: ignore[arg-type]
+
+
+def _kept(value: bytes | None) -> bytes | None:
+    """What is kept beside the decision; larger values stand in the dead letter alone."""
+    return value if value is not None and len(value) <= LARGEST_VALUE_BYTES else None
+
+
+def _same(value: bytes | None, payload: bytes | None) -> bool:
+    return value is not None and payload is not None and canonical_json(value) == canonical_json(payload)
+
+
+def _event_id_in(value: bytes | None) -> str | None:
+    """The event id of something that is otherwise no event, so that it can be asked for; None if it cannot be read."""
+    if value is None or len(value) > LARGEST_VALUE_BYTES:
+        return None
+    try:
+        document = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    event_id = document.get("event_id") if isinstance(document, dict) else None
+    return event_id if isinstance(event_id, str) and _ID.fullmatch(event_id) else None

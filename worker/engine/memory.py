@@ -1,0 +1,192 @@
+"""Loading what the next triggers ask about, and forgetting what nobody asked about for long."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Final, TypeVar
+from uuid import UUID
+
+from asyncpg.pgproto import pgproto
+
+from schemas.base import InputEvent
+from worker.domain.books import Books
+from worker.domain.decide import subject_of
+from worker.domain.model import FreelancerId, JobId, ProposalId, Spend
+from worker.domain.policy import PolicyBook
+from worker.domain.rules import grants
+from worker.ledger.store import EXPIRY, LATE_SETTLEMENT, Appointment, FirstDecision, Store
+from worker.stream.records import InputRecord
+
+MOST_WALLETS: Final = 30_000
+MOST_JOBS: Final = 40_000
+MOST_SPENDS: Final = 40_000
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def seen_key(topic: str, event_id: str) -> UUID:
+    """How an event id of a topic is remembered: 16 bytes of a hash of both."""
+    digest = blake2b(f"{topic}\0{event_id}".encode(), digest_size=16).digest()
+    key: UUID = pgproto.UUID(digest)
+    return key
+
+
+def natural_key(topic: str, event: InputEvent) -> tuple[str, str] | None:
+    """The (rule, natural key) of the grant that an event asks for; None where it asks for none."""
+    named = event.__dict__
+    match topic:
+        case "freelancer-registered":
+            return grants.REGISTRATION, named["freelancer_id"]
+        case "badge-earned":
+            return grants.BADGE, f"{named['freelancer_id']}/{named['badge']}"
+        case "certification-completed":
+            return grants.CERTIFICATION, f"{named['freelancer_id']}/{named['certification_id']}"
+        case "interview-won":
+            return grants.INTERVIEW, f"{named['freelancer_id']}/{named['job_id']}"
+        case "connects-purchased":
+            return grants.PURCHASE, named["purchase_id"]
+        case "connects-adjusted":
+            return grants.ADJUST, named["adjustment_id"]
+    return None
+
+
+class Memory:
+    """Keeps `books` holding what is about to be needed. What it says is absent stays absent until the writer adds it."""
+
+    def __init__(self, store: Store, books: Books, policies: PolicyBook) -> None:
+        self._store = store
+        self._claws_back = any(policy.late_hire == "claw-back" for policy in policies.versions)
+        self.books = books
+        self.seen: dict[UUID, FirstDecision] = {}
+        """First decisions on event ids, of the records prepared and of batches that may not be committed yet."""
+
+    async def prepare(
+        self, records: Sequence[InputRecord], due: Iterable[Appointment], business_time: datetime | None
+    ) -> None:
+        """Load what these records and this clock work ask about."""
+        events = [(record.source.topic, record.event) for record in records if record.event is not None]
+        await self._load_seen(events)
+        freelancers: dict[FreelancerId, None] = {}
+        jobs: dict[JobId, None] = {}
+        proposals: dict[ProposalId, None] = {}
+        keys: dict[tuple[str, str], None] = {}
+        settling: list[JobId] = []
+        clawing: list[JobId] = []
+        for topic, event in events:
+            freelancer_id, job_id, proposal_id = subject_of(event)
+            if freelancer_id is not None:
+                freelancers[freelancer_id] = None
+            if job_id is not None and topic in _NEEDS_JOB:
+                jobs[job_id] = None
+                if topic == "job-closed":
+                    settling.append(job_id)
+                elif topic == "hire-made" and self._claws_back:
+                    clawing.append(job_id)
+            if proposal_id is not None and topic in _NEEDS_PROPOSAL:
+                proposals[proposal_id] = None
+            if (key := natural_key(topic, event)) is not None:
+                keys[key] = None
+        for appointment in due:
+            if appointment.rank == EXPIRY:
+                freelancers[FreelancerId(appointment.subject)] = None
+                continue
+            jobs[JobId(appointment.subject)] = None
+            if appointment.rank == LATE_SETTLEMENT:
+                proposals[ProposalId(appointment.key)] = None
+            else:
+                settling.append(JobId(appointment.subject))
+        await self.load_jobs(jobs)
+        for job_id in settling:
+            proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids[:_AHEAD]))
+        for job_id in clawing:
+            proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids))
+        for spend in await self.load_spends(proposals):
+            freelancers[spend.freelancer_id] = None
+        await self.load_wallets(freelancers, business_time)
+        missing = [key for key in keys if key not in self.books.grants]
+        if missing:
+            self.books.grants.update({(g.rule, g.natural_key): g for g in await self._store.grants(missing)})
+
+    async def load_jobs(self, ids: Iterable[JobId]) -> None:
+        """Have these jobs in memory, with everything that was spent on them listed."""
+        missing = _missing(self.books.jobs, ids)
+        if missing:
+            self.books.jobs.update(await self._store.jobs(missing))
+
+    async def load_spends(self, ids: Iterable[ProposalId]) -> list[Spend]:
+        """Have these spends in memory, and what waits for proposals not known yet; gives those that exist."""
+        wanted = list(ids)
+        missing = _missing(self.books.spends, wanted)
+        if missing:
+            for spend in await self._store.spends(missing):
+                self.books.spends[spend.proposal_id] = spend
+            unknown = [proposal_id for proposal_id in missing if proposal_id not in self.books.spends]
+            unknown = [proposal_id for proposal_id in unknown if proposal_id not in self.books.awaiting]
+            for told in await self._store.awaiting(unknown) if unknown else ():
+                self.books.awaiting.setdefault(told.proposal_id, []).append(told)
+        return [self.books.spends[proposal_id] for proposal_id in wanted if proposal_id in self.books.spends]
+
+    async def load_wallets(self, ids: Iterable[FreelancerId], business_time: datetime | None) -> None:
+        """Have these wallets in memory, or know that they do not exist yet."""
+        books = self.books
+        missing = _missing(books.wallets, ids)
+        if missing:
+            books.wallets.update(await self._store.wallets(missing, business_time, books))
+            books.absent_wallets.update(ids_ for ids_ in missing if ids_ not in books.wallets)
+
+    def forget(self) -> None:
+        """Let go of what was not asked for lately. Only what `touched` names may be uncommitted; it is kept."""
+        books, touched = self.books, self.books.touched
+        books.absent_wallets.clear()
+        keep_spends = touched.spends
+        _trim(books.wallets, MOST_WALLETS, touched.wallets)
+        _trim(books.jobs, MOST_JOBS, touched.jobs)
+        if len(books.spends) > MOST_SPENDS:
+            surplus = len(books.spends) - MOST_SPENDS * 3 // 4
+            oldest = [key for key, spend in books.spends.items() if key not in keep_spends and not spend.owes]
+            for key in oldest[:surplus]:
+                del books.spends[key]
+        kept = {(grant.rule, grant.natural_key): grant for grant in touched.grants}
+        books.grants.clear()
+        books.grants.update(kept)
+        awaited = {told.proposal_id for told in touched.awaiting_added}
+        for proposal_id in [key for key in books.awaiting if key not in awaited]:
+            del books.awaiting[proposal_id]
+
+    async def _load_seen(self, events: Sequence[tuple[str, InputEvent]]) -> None:
+        keys = [seen_key(topic, event.event_id) for topic, event in events]
+        if not keys:
+            return
+        found = await self._store.seen([key for key in keys if key not in self.seen])
+        if found:
+            decisions = await self._store.first_decisions(list(found.values()))
+            self.seen.update({key: decisions[seq] for key, seq in found.items()})
+
+
+_AHEAD: Final = 500
+"""How many spends of a job that is about to be settled are loaded ahead; the rest as it is worked off."""
+
+_NEEDS_JOB: Final = frozenset({"job-closed", "hire-made", "proposal-submitted"})
+_NEEDS_PROPOSAL: Final = frozenset({"proposal-submitted", "proposal-withdrawn", "boost-outbid"})
+
+
+def _missing(held: dict[Key, Value], wanted: Iterable[Key]) -> list[Key]:
+    """Those not held; what is held is marked as used just now."""
+    missing = []
+    for key in wanted:
+        value = held.pop(key, None)
+        if value is None:
+            missing.append(key)
+        else:
+            held[key] = value
+    return missing
+
+
+def _trim(held: dict[Key, Value], most: int, keep: Mapping[Key, object]) -> None:
+    if len(held) <= most:
+        return
+    surplus = len(held) - most * 3 // 4
+    oldest = [key for key in held if key not in keep]
+    for key in oldest[:surplus]:
+        del held[key]

@@ -1,0 +1,78 @@
+"""Deciding what waited behind a stopped wallet or job, once an operator releases it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from schemas.reading import read_event
+from worker.domain.books import Books
+from worker.domain.decide import decide_event, decide_expiry, decide_settlement
+from worker.domain.decisions import Decision
+from worker.domain.model import FreelancerId, JobId, ProposalId
+from worker.domain.policy import PolicyBook
+from worker.domain.triggers import ExpiryDue, Received, SettlementDue
+from worker.ledger.rows import read_cause
+from worker.ledger.store import ParkedKey
+from worker.stream.records import InputRecord, TopicPartition
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from worker.engine.memory import Memory
+
+
+class Release:
+    """One wallet's or job's waiting triggers, decided in ledger order as follow-ups."""
+
+    def __init__(self, memory: "Memory", policies: PolicyBook, business_time: "datetime | None") -> None:
+        self._memory = memory
+        self._books: Books = memory.books
+        self._policies = policies
+        self._business_time = business_time
+
+    async def prepare(self, waiting: Sequence[asyncpg.Record]) -> None:
+        """Load what the waiting triggers ask about."""
+        records = [_as_record(row) for row in waiting if row["kind"] == "first"]
+        await self._memory.prepare(records, [], self._business_time)
+        await self._memory.load_jobs({JobId(row["closure_job"]) for row in waiting if row["closure_job"]})
+        settled = [ProposalId(row["proposal_id"]) for row in waiting if row["kind"] == "settlement"]
+        spends = await self._memory.load_spends(settled)
+        await self._memory.load_wallets({spend.freelancer_id for spend in spends}, self._business_time)
+
+    async def decide(self, row: asyncpg.Record, key: ParkedKey, seq: int) -> list[Decision]:
+        """Decide one waiting trigger; nothing, if time has made it void (a lot that was emptied before it expired)."""
+        if row["kind"] == "settlement":
+            decided = [self._settle(row, seq)]
+        elif row["kind"] == "clock":
+            decided = await self._expire(row, key, seq)
+        else:
+            event = read_event(row["topic"], row["payload"])
+            trigger = Received(event, row["topic"], read_cause(row), self._business_time, seq)
+            return decide_event(self._books, trigger, self._policies, None, follows=row["seq"])
+        for decision in decided:
+            decision.kind, decision.follows = "follow-up", row["seq"]
+        return decided
+
+    def _settle(self, row: asyncpg.Record, seq: int) -> Decision:
+        job = self._books.jobs[row["closure_job"]]
+        closure = next(known for known in job.closures if known.decision_seq == row["closure_seq"])
+        due = SettlementDue(closure, self._books.spends[row["proposal_id"]], row["business_time"], seq)
+        return decide_settlement(self._books, due, self._policies)
+
+    async def _expire(self, row: asyncpg.Record, key: ParkedKey, seq: int) -> list[Decision]:
+        freelancer_id = FreelancerId(key.key)
+        await self._memory.load_wallets([freelancer_id], self._business_time)
+        lot_id = row["event_id"].removeprefix("expiry:")
+        for lot in self._books.wallets[freelancer_id].lots:
+            if lot.order.lot_id == lot_id:
+                return [decide_expiry(self._books, ExpiryDue(lot, row["business_time"], seq), self._policies)]
+        return []
+
+
+def _as_record(row: asyncpg.Record) -> InputRecord:
+    source = TopicPartition(row["topic"], row["partition"])
+    event = read_event(row["topic"], row["payload"])
+    return InputRecord(
+        source, row["incarnation"], row["offset"], 0, None, row["payload"], (), event, None, None, row["business_time"]
+    )

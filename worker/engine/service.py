@@ -1,0 +1,355 @@
+"""The worker as a whole: standby, leadership, and the terms in which it leads.
+
+A term holds everything that is only true under one epoch. Whatever goes wrong inside it, everything in memory is thrown
+away and the next term begins as a new leader would: one recovery path.
+"""
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import structlog
+
+from worker.domain.decide import RULES
+from worker.domain.policy import PolicyBook
+from worker.engine.commands import Command, CommandRunner
+from worker.engine.writer import Committed, Writer
+from worker.errors import LeadershipLost, OperatorNeeded, Transient
+from worker.ledger.leadership import Leadership
+from worker.ledger.postgres import PostgresStore
+from worker.probes import Probe, no_probe
+from worker.stream.backoff import Backoff
+from worker.stream.dead_letters import DeadLetterLane
+from worker.stream.intake import Intake
+from worker.stream.outbox import OutboxRow
+from worker.stream.relay import Relay
+from worker.stream.wall_clock import WallClock
+
+_IDLE_SECONDS: Final = 0.2
+_CHORES_SECONDS: Final = 0.5
+_IDLE_BATCH_SECONDS: Final = 10.0
+_LIVE_CLOCK_SECONDS: Final = 0.05
+_CATCH_UP_CLOCK_SECONDS: Final = 0.5
+_YOUNG_OUTBOX: Final = timedelta(seconds=1)
+_CLOCK_CHECK_SECONDS: Final = 10.0
+_MOST_CLOCK_DIFFERENCE: Final = timedelta(minutes=1)
+_DRAIN_SECONDS: Final = 6.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """What one worker needs to know. `kafka` holds aiokafka's connection arguments; `batch_size` counts decisions."""
+
+    kafka: Mapping[str, Any]
+    database_url: str
+    policies: PolicyBook
+    topic_prefix: str
+    group_id: str
+    grace: timedelta
+    max_clock_skew: timedelta
+    batch_size: int
+    clock: WallClock
+    holder: str
+    simulated_time: bool = False
+
+
+class Term:
+    """One leadership: intake, writer, relay and dead letters under one epoch."""
+
+    def __init__(
+        self, config: WorkerConfig, epoch: int, ledger_id: UUID, observe: Callable[[Committed], None], reached: Probe
+    ) -> None:
+        self._config, self._epoch, self._observe, self._reached = config, epoch, observe, reached
+        self.store = PostgresStore(config.database_url, config.holder, reached)
+        self.relay = Relay(config.kafka, config.topic_prefix, ledger_id, self.store, reached=reached)
+        self.letters = DeadLetterLane(config.kafka, config.topic_prefix, self.store)
+        self.intake = Intake(
+            kafka=config.kafka,
+            topics=tuple(RULES),
+            prefix=config.topic_prefix,
+            group_id=config.group_id,
+            clock=config.clock,
+            grace=config.grace,
+            max_clock_skew=config.max_clock_skew,
+        )
+        self.writer = Writer(
+            self.store,
+            epoch,
+            config.policies,
+            config.grace,
+            config.clock.now,
+            self._committed,
+            config.batch_size,
+            reached,
+        )
+        self.opened = False
+        self.clock_disagrees: timedelta | None = None
+        self._last_batch = time.monotonic()
+        self._dropped_through = 0
+
+    async def open(self) -> None:
+        """Take over in the one right order: relay first, then the ledger's tail, then reading.
+
+        Raises:
+            LeadershipLost: the epoch is over.
+            Transient: the database is away.
+            OperatorNeeded: relay marker or policy contradict the ledger.
+        """
+        await self.relay.open(self._epoch)
+        await self.writer.open()
+        await self._check_policies()
+        await self.writer.advance({})
+        await self.writer.settle_down()
+        await self.intake.start(self.writer.positions)
+        self.opened = True
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set, then finish what was begun; or raise what went wrong."""
+        beside = [asyncio.create_task(task) for task in (self.relay.run(), self.letters.run())]
+        work = asyncio.create_task(self._work(stopping))
+        try:
+            done, _ = await asyncio.wait([work, *beside], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await _cancel([work, *beside])
+
+    async def close(self) -> None:
+        """Let go of everything; what was not acknowledged is taken as not done."""
+        with suppress(Exception):
+            await self.intake.stop()
+        with suppress(Exception):
+            await self.relay.close()
+        await self.store.close()
+
+    async def _work(self, stopping: asyncio.Event) -> None:
+        writer, intake, relay = self.writer, self.intake, self.relay
+        next_chores = next_clock_check = 0.0
+        idle = True
+        while not stopping.is_set():
+            if writer.failed():
+                await writer.settle_down()
+            if not relay.has_room:
+                await relay.wait_for_room()
+            records = await intake.take(self._config.batch_size, wait_seconds=_IDLE_SECONDS if idle else 0.0)
+            if records:
+                self._reached("after-read")
+                self._drop_published()
+                await writer.decide(records)
+            idle = await self._let_time_pass()
+            if time.monotonic() >= next_chores:
+                await self._do_chores()
+                next_chores = time.monotonic() + _CHORES_SECONDS
+            if time.monotonic() >= next_clock_check:
+                await self._compare_clocks()
+                next_clock_check = time.monotonic() + _CLOCK_CHECK_SECONDS
+        await self._finish()
+
+    async def _let_time_pass(self) -> bool:
+        """Do clock work in a bounded chunk, after live events and only while the relay keeps up; True when none is left."""
+        if self.clock_disagrees is not None:
+            return True
+        now = self._config.clock.now()
+        frontier = self.intake.frontier()
+        live = frontier is not None and frontier >= now - self._config.grace
+        oldest = self.relay.oldest_pending_since
+        if live and oldest is not None and now - oldest > _YOUNG_OUTBOX and not self._config.simulated_time:
+            return True
+        seconds = _LIVE_CLOCK_SECONDS if live else _CATCH_UP_CLOCK_SECONDS
+        finished = await self.writer.pass_time(frontier, seconds=seconds)
+        if not finished:
+            await self.writer.settle_down()
+            self._reached("between-chunks")
+        return finished
+
+    async def _do_chores(self) -> None:
+        for row in await self.store.open_commands():
+            await self._run_command(row)
+        offsets = self.intake.advanced()
+        positions = self.writer.positions
+        moved = any(
+            offset > (positions[source].next_offset if source in positions else 0) for source, offset in offsets.items()
+        )
+        idle_long = time.monotonic() - self._last_batch > _IDLE_BATCH_SECONDS
+        if moved or idle_long:
+            self._drop_published()
+            await self.writer.advance(offsets)
+        await self.intake.commit_offsets({source: position.next_offset for source, position in positions.items()})
+
+    async def _run_command(self, row: asyncpg.Record) -> None:
+        command = Command(row["id"], row["name"], msgspec.json.decode(row["arguments"]), row["actor"], row["why"])
+        answer = await CommandRunner(self.writer).run(command)
+        _log.info("command", name=command.name, actor=command.actor, outcome=answer.outcome, reason=answer.reason)
+        if answer.reread:
+            raise Transient("positions were set: reading begins anew")
+
+    async def _compare_clocks(self) -> None:
+        if self._config.simulated_time:
+            return
+        difference = abs(self._config.clock.now() - await self.store.database_time())
+        self.clock_disagrees = difference if difference > _MOST_CLOCK_DIFFERENCE else None
+        if self.clock_disagrees is not None:
+            _log.error(
+                "clock work is stopped: the clock differs from the database's", seconds=difference.total_seconds()
+            )
+
+    async def _finish(self) -> None:
+        """Commit and publish what was begun, so that whoever comes next finds nothing half done."""
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            await self.writer.settle_down()
+            await self.relay.drain()
+            self._drop_published()
+            await self.writer.advance(self.intake.advanced())
+            await self.writer.settle_down()
+
+    def _drop_published(self) -> None:
+        if self.relay.published > self._dropped_through:
+            self._dropped_through = self.relay.published
+            self.writer.drop_outbox_through(self._dropped_through)
+
+    def _committed(self, committed: Committed) -> None:
+        batch = committed.batch
+        self._last_batch = time.monotonic()
+        if batch.outbox is not None and batch.outbox_seq is not None and batch.batch_uid is not None:
+            self.relay.offer(OutboxRow(batch.outbox_seq, batch.batch_uid, batch.recorded_at, batch.outbox))
+        if batch.dead_letters:
+            self.letters.wake()
+        self._observe(committed)
+
+    async def _check_policies(self) -> None:
+        """Versions once used are immutable, and a new one may not begin before business time (corrections are for that)."""
+        stored = await self.store.stored_policies()
+        business_time = self.writer.business_time
+        for policy in self._config.policies.versions:
+            known = stored.get(policy.version)
+            if known is None and stored and business_time is not None and policy.effective_from <= business_time:
+                raise OperatorNeeded(
+                    f"policy version {policy.version} is effective from {policy.effective_from.isoformat()}, but the ledger "
+                    f"has already decided up to {business_time.isoformat()}; give it a later effective_from"
+                )
+            if known is not None and known != policy.hash:
+                raise OperatorNeeded(
+                    f"policy version {policy.version} is not what it was when the ledger used it; put the old text back and "
+                    f"make the change as a new [[version]] (see: connects policy check)"
+                )
+            if known is None:
+                self.writer.add_policy(policy)
+
+
+class Service:
+    """Stands by, leads, and recovers, until told to stop."""
+
+    def __init__(self, config: WorkerConfig, observe: Callable[[Committed], None], reached: Probe = no_probe) -> None:
+        self._config, self._observe, self._reached = config, observe, reached
+        self.leadership = Leadership(config.database_url, config.holder)
+        self.term: Term | None = None
+        self.last_error: str | None = None
+        self._stopping = asyncio.Event()
+
+    @property
+    def role(self) -> str:
+        """`active` while this worker leads, otherwise `standby`."""
+        return "standby" if self.term is None else "active"
+
+    def problems(self) -> list[str]:
+        """What is wrong now, in words; nothing when all is well. A healthy standby has none."""
+        term = self.term
+        if term is None:
+            return [self.last_error] if self.last_error else []
+        if not term.opened:
+            return [self.last_error or "taking the ledger over"]
+        found = [self.last_error, *(None if lane.healthy else lane.last_error for lane in (term.intake, term.relay))]
+        if term.clock_disagrees is not None:
+            found.append(f"the clock differs from the database's by {term.clock_disagrees.total_seconds():.0f} s")
+        return [problem for problem in found if problem]
+
+    def stop(self) -> None:
+        """Finish what was begun, hand the lease over, and end."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until `stop`.
+
+        Raises:
+            OperatorNeeded: going on would risk the ledger; the text says what to do.
+        """
+        gc.set_threshold(50_000, 20, 50)
+        try:
+            while not self._stopping.is_set():
+                epoch = await self._unless_stopped(self.leadership.acquire())
+                if epoch is None:
+                    return
+                try:
+                    await self._lead(epoch)
+                except LeadershipLost as lost:
+                    _log.warning("standing by", why=str(lost))
+        finally:
+            await self.leadership.release()
+
+    async def _lead(self, epoch: int) -> None:
+        """Lead term after term, each under a new epoch, until stopped or until somebody else leads."""
+        backoff = Backoff()
+        while True:
+            _log.info("leading", epoch=epoch)
+            self.term = Term(self._config, epoch, self.leadership.ledger_id, self._observe, self._reached)
+            try:
+                await self._work_through(self.term)
+                return
+            except Transient as error:
+                self.last_error = str(error)
+                _log.warning("recovering", error=str(error))
+            finally:
+                await self.term.close()
+                self.term = None
+            await backoff.pause()
+            retaken = await self._unless_stopped(self.leadership.retake())
+            if retaken is None:
+                return
+            epoch = retaken
+
+    async def _work_through(self, term: Term) -> None:
+        opening = asyncio.create_task(term.open())
+        if not await self._first(opening):
+            return
+        self.last_error = None
+        await self._first(asyncio.create_task(term.run(self._stopping)), heed_stop=False)
+
+    async def _first(self, work: "asyncio.Task[None]", *, heed_stop: bool = True) -> bool:
+        """Wait for the work, unless leadership is lost, or (`heed_stop`) we are told to stop: then False."""
+        lost = asyncio.create_task(self.leadership.lost.wait())
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([work, lost, *([stop] if heed_stop else [])], return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+                return True
+            if lost.done():
+                raise LeadershipLost("the lease could not be confirmed in time, or another worker took it")
+            return False
+        finally:
+            await _cancel([work, lost, stop])
+
+    async def _unless_stopped(self, waiting: Coroutine[Any, Any, int]) -> int | None:
+        task = asyncio.create_task(waiting)
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            await _cancel([task, stop])
+
+
+async def _cancel(tasks: "list[asyncio.Task[Any]]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,545 @@
+"""The one writer: takes triggers in ledger order, decides them in memory, and commits them in batches.
+
+While PostgreSQL commits one batch the next is read and decided. Nothing leaves before its commit is acknowledged; after
+any failure everything in memory is thrown away and read again (the recovery path belongs to the service).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from worker.clock.agenda import Agenda
+from worker.domain.books import Books, Due, Touched
+from worker.domain.decide import decide_event, decide_expiry, decide_settlement, expiry_cause
+from worker.domain.decisions import Decision, Subject
+from worker.domain.model import Closure, FreelancerId, Job, JobId, Lot, ProposalId, Spend
+from worker.domain.policy import Policy, PolicyBook
+from worker.domain.triggers import ExpiryDue, Received, SettlementDue
+from worker.engine import answers
+from worker.engine.commands import Answer, Command, command_decision
+from worker.engine.draft import Draft
+from worker.engine.memory import Memory, seen_key
+from worker.engine.release import Release
+from worker.errors import Bug
+from worker.ledger.store import (
+    EXPIRY,
+    LATE_SETTLEMENT,
+    SETTLEMENT,
+    Appointment,
+    Batch,
+    FirstDecision,
+    ParkedKey,
+    Store,
+)
+from worker.probes import Probe, no_probe
+from worker.stream.fingerprints import record_hash
+from worker.stream.records import InputRecord, Position, TopicPartition
+
+_SLICE_SECONDS: Final = 0.005
+_AHEAD: Final = 500
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a committed batch was, for the relay and the metrics. Times in seconds."""
+
+    batch: Batch
+    outcomes: dict[tuple[str, str], int]
+    late: int
+    records: int
+    decide_seconds: float
+    commit_seconds: float
+
+
+class Writer:
+    """Decides and commits, in one ledger order, for one epoch."""
+
+    def __init__(
+        self,
+        store: Store,
+        epoch: int,
+        policies: PolicyBook,
+        grace: timedelta,
+        now: Callable[[], datetime],
+        on_commit: Callable[[Committed], None],
+        batch_size: int,
+        reached: Probe = no_probe,
+    ) -> None:
+        self._store, self._epoch, self._policies, self._grace = store, epoch, policies, grace
+        self._now, self._on_commit, self._batch_size, self._reached = now, on_commit, batch_size, reached
+        self._buggy: dict[object, str] = {}
+        self._committing: asyncio.Task[None] | None = None
+        self.positions: dict[TopicPartition, Position] = {}
+        self.business_time: datetime | None = None
+        self.parked: dict[ParkedKey, set[str]] = {}
+        self._decided = self._kept = 0
+        self._drop_through = self._due_noted = self._records = 0
+        self._begun_at = 0.0
+
+    async def open(self) -> None:
+        """Begin from what the ledger holds; anything in memory is forgotten."""
+        self._tail = await self._store.tail()
+        self.positions = await self._store.positions()
+        self.parked = await self._store.parked()
+        self.business_time = self._tail.business_time
+        self._books = Books(self._grace, strict=True)
+        self._memory = Memory(self._store, self._books, self._policies)
+        self._agenda = Agenda()
+        self._cursors: dict[int, int] = {}
+        self._moved: dict[TopicPartition, InputRecord] = {}
+        self._new_positions: dict[TopicPartition, Position] = {}
+        self._seen_added: dict[UUID, FirstDecision] = {}
+        self._begin_draft()
+        await self._refill_agenda()
+
+    # What the service calls.
+
+    async def decide(self, records: Sequence[InputRecord]) -> None:
+        """Decide these records, and the clock work due before each, and begin to commit them."""
+        self._decided = self._kept = 0
+        while self._kept < len(records):
+            try:
+                await self._decide_from(records, self._kept)
+            except Bug as bug:
+                _log.error("a rule failed; its wallet or job is parked", error=str(bug), exc_info=bug.__cause__)
+                await self._start_over()
+
+    async def pass_time(self, frontier: datetime | None, *, seconds: float) -> bool:
+        """Let business time pass up to `frontier` and do what became due, for about `seconds`; True when all of it is done."""
+        self._pass(frontier)
+        instant = self.business_time
+        if instant is None:
+            return True
+        self._freshen_draft()
+        try:
+            finished = await self._do_due(instant, time.monotonic() + seconds)
+        except Bug as bug:
+            _log.error("a rule failed; its wallet is parked", error=str(bug), exc_info=bug.__cause__)
+            await self._start_over()
+            return False
+        if len(self._draft):
+            await self._cut()
+        return finished
+
+    def clock_due(self, instant: datetime | None) -> int:
+        """How many pieces of clock work are due and not done (of those in memory)."""
+        return 0 if instant is None else len(self._agenda.due_by(instant))
+
+    async def advance(self, offsets: dict[TopicPartition, int]) -> None:
+        """Store positions that moved over records of no account, and business time; a batch without decisions."""
+        self._freshen_draft()
+        for source, offset in offsets.items():
+            known = self.positions.get(source)
+            if known is None or offset > known.next_offset:
+                self._move(source, offset)
+        await self._cut(even_empty=True)
+
+    def add_policy(self, policy: Policy) -> None:
+        """Have the next batch store a policy version, for good."""
+        document = msgspec.json.encode(policy.document).decode()
+        self._draft.batch.policies.append((policy.version, policy.effective_from, policy.hash, document))
+
+    def drop_outbox_through(self, seq: int) -> None:
+        """Have the next batch drop outbox rows that the relay's marker is past."""
+        self._drop_through = max(self._drop_through, seq)
+
+    def failed(self) -> bool:
+        """Whether a commit begun behind our back has ended badly; `settle_down` then raises what it was."""
+        task = self._committing
+        return task is not None and task.done() and (task.cancelled() or task.exception() is not None)
+
+    async def settle_down(self) -> None:
+        """Wait until everything begun is committed.
+
+        Raises:
+            LeadershipLost: the epoch is over.
+            Transient: the database is away, or the outcome of a commit is unknown: take the recovery path.
+        """
+        if self._committing is not None:
+            committing, self._committing = self._committing, None
+            await committing
+
+    # What commands ask.
+
+    def set_position(self, position: Position) -> None:
+        """Have the next batch store this position."""
+        self.positions[position.source] = self._new_positions[position.source] = position
+
+    async def release(self, key: ParkedKey) -> tuple[int, int, str | None]:
+        """Decide what waits behind a stopped wallet or job, in ledger order, until it fails again.
+
+        Gives how many were decided, how many still wait, and the failure that stopped it.
+        """
+        while True:
+            try:
+                return await self._release_some(key)
+            except Bug as bug:
+                _log.error("a rule failed again", error=str(bug), exc_info=bug.__cause__)
+                await self._start_over()
+
+    async def _release_some(self, key: ParkedKey) -> tuple[int, int, str | None]:
+        self._freshen_draft()
+        waiting = await self._store.parked_triggers(key)
+        release = Release(self._memory, self._policies, self.business_time)
+        await release.prepare(waiting)
+        batch = self._draft.batch
+        for place, row in enumerate(waiting):
+            identity = ("release", row["seq"])
+            if (failure := self._buggy.pop(identity, None)) is not None:
+                return place, len(waiting) - place, failure
+            try:
+                decisions = await release.decide(row, key, self._draft.next_seq)
+            except Exception as error:
+                self._buggy[identity] = _told(error)
+                raise Bug(f"{key.scope} {key.key}, waiting trigger {row['seq']}: {_told(error)}") from error
+            if decisions:
+                self._book(decisions)
+            batch.triggers_released.append(row["seq"])
+        del self.parked[key]
+        batch.unparked.append(key)
+        return len(waiting), 0, None
+
+    async def answer(self, command: Command, answer: Answer) -> None:
+        """Commit the command's decision and answer, with what it set in motion."""
+        self._freshen_draft()
+        decision = command_decision(command, answer, self._draft.next_seq)
+        decision.business_time = self.business_time
+        self._draft.add(decision)
+        told = {"outcome": answer.outcome, "reason": answer.reason, **answer.told}
+        self._draft.batch.answers.append((command.id, msgspec.json.encode(told).decode()))
+        await self._cut(forget=True)
+        await self.settle_down()
+
+    # Deciding.
+
+    async def _decide_from(self, records: Sequence[InputRecord], start: int) -> None:
+        """Decide records from `start` on until the batch is full or none is left, and begin to commit.
+
+        Behind the wall clock, clock work that is due before a record is done before it; live events do not wait for it.
+        """
+        last = records[-1].business_time
+        await self._prepare(records[start:], last)
+        self._freshen_draft()
+        live = self._now() - self._grace
+        slice_end = time.monotonic() + _SLICE_SECONDS
+        for place in range(start, len(records)):
+            record = records[place]
+            if (instant := record.business_time) is not None:
+                self._pass(instant)
+                if instant < live and not self._agenda.is_clear(instant):
+                    await self._do_due(instant, None)
+            self._decide_record(record)
+            self._decided = place + 1
+            if len(self._draft) >= self._batch_size:
+                await self._cut()
+                return
+            if time.monotonic() > slice_end:
+                await asyncio.sleep(0)
+                slice_end = time.monotonic() + _SLICE_SECONDS
+        await self._cut(forget=True)
+
+    async def _prepare(self, records: Sequence[InputRecord], last: datetime | None) -> None:
+        if last is not None and not self._agenda.knows(last) and not len(self._draft):
+            await self.settle_down()
+            await self._refill_agenda()
+        due = [] if last is None else self._agenda.due_by(last)
+        self._memory.seen, self._seen_added = self._seen_added, {}
+        await self._memory.prepare(records, due, self.business_time)
+
+    def _decide_record(self, record: InputRecord) -> None:
+        draft, event = self._draft, record.event
+        self._moved[record.source] = record
+        self._records += 1
+        seq = draft.next_seq
+        if record.rejection is not None or event is None:
+            rejection = record.rejection
+            if rejection is None:
+                raise AssertionError(f"{record.source}: neither an event nor a rejection at {record.offset}")
+            draft.add(answers.rejected(record, rejection, seq))
+            draft.batch.dead_letters.append(answers.dead_letter(record, rejection, seq))
+            return
+        topic = record.source.topic
+        key = seen_key(topic, event.event_id)
+        first = self._memory.seen.get(key)
+        if first is not None:
+            decision, conflict = answers.seen_before(record, event, first, seq)
+            draft.add(decision)
+            if conflict is not None:
+                draft.batch.dead_letters.append(answers.dead_letter(record, conflict, seq))
+            return
+        self._memory.seen[key] = self._seen_added[key] = FirstDecision(
+            seq, topic, record.incarnation, record.source.partition, record.offset, record.value, event.event_id
+        )
+        draft.batch.seen_events.append((key, seq))
+        cause = answers.input_cause(record)
+        identity = (topic, cause.incarnation, cause.partition, cause.offset)
+        stopped = self._stopped_for(topic, event.__dict__)
+        if stopped is not None or identity in self._buggy:
+            self._park(record, stopped, self._buggy.get(identity))
+            return
+        try:
+            decisions = decide_event(
+                self._books, Received(event, topic, cause, record.business_time, seq), self._policies, record.value
+            )
+        except Exception as error:
+            self._buggy[identity] = _told(error)
+            raise Bug(
+                f"{topic}, partition {cause.partition}, offset {cause.offset}, event {event.event_id}: {_told(error)}"
+            ) from error
+        self._book(decisions)
+
+    def _book(self, decisions: Sequence[Decision]) -> None:
+        for decision in decisions:
+            self._draft.add(decision)
+            for change in decision.changes:
+                for lot_id, expires_at, _, delta in change.movements:
+                    if delta > 0 and lot_id is not None and expires_at is not None:
+                        due_at = expires_at + self._grace
+                        self._agenda.add(Appointment(due_at, EXPIRY, 0, lot_id, change.freelancer_id))
+        touched = self._books.touched
+        for due in touched.due_added[self._due_noted :]:
+            self._agenda.add(self._appointment(due, decisions[0].subject))
+        self._due_noted = len(touched.due_added)
+
+    def _appointment(self, due: Due, subject: Subject) -> Appointment:
+        seq, _, proposal_id = due.key.partition("/")
+        rank = LATE_SETTLEMENT if proposal_id else SETTLEMENT
+        return Appointment(due.due_at, rank, int(seq), proposal_id, subject.job_id or "")
+
+    # Clock work.
+
+    async def _do_due(self, instant: datetime, until: float | None) -> bool:
+        """Do what is due at or before `instant`, in order, until a monotonic time; True when nothing is left."""
+        slice_end = time.monotonic() + _SLICE_SECONDS
+        while True:
+            appointment = self._agenda.next_due(instant)
+            if appointment is None:
+                if self._agenda.knows(instant):
+                    return True
+                await self._cut()
+                await self.settle_down()
+                await self._refill_agenda()
+                continue
+            finished = await self._keep(appointment)
+            if finished:
+                self._agenda.done()
+            if until is not None and time.monotonic() > until:
+                return self._agenda.is_clear(instant)
+            if len(self._draft) >= self._batch_size:
+                await self._cut()
+                self._reached("between-chunks")
+            if time.monotonic() > slice_end:
+                await asyncio.sleep(0)
+                slice_end = time.monotonic() + _SLICE_SECONDS
+
+    async def _keep(self, appointment: Appointment) -> bool:
+        """Do one appointment, or the next part of it; True when it is done."""
+        if appointment.rank == EXPIRY:
+            await self._memory.load_wallets([FreelancerId(appointment.subject)], self.business_time)
+            self._expire(appointment)
+            return True
+        job_id = JobId(appointment.subject)
+        await self._memory.load_jobs([job_id])
+        job = self._books.jobs[job_id]
+        closure = next(known for known in job.closures if known.decision_seq == appointment.seq)
+        if appointment.rank == LATE_SETTLEMENT:
+            await self._load_spends([ProposalId(appointment.key)])
+            self._settle(closure, self._books.spends[ProposalId(appointment.key)], appointment.due_at)
+            self._draft.batch.due_done.append(("late-settlement", f"{appointment.seq}/{appointment.key}"))
+            return True
+        return await self._settle_some(job, closure, appointment)
+
+    async def _settle_some(self, job: Job, closure: Closure, appointment: Appointment) -> bool:
+        place = self._cursors.get(closure.decision_seq, 0)
+        some = job.proposal_ids[place : place + _AHEAD]
+        await self._load_spends(some)
+        for proposal_id in some:
+            spend = self._books.spends[proposal_id]
+            if spend.decision_seq > closure.settled_through:
+                if spend.occurred_at <= closure.closed_at:
+                    self._settle(closure, spend, appointment.due_at)
+                closure.settled_through = spend.decision_seq
+        self._books.touched.closures[closure.decision_seq] = closure
+        self._books.touched.jobs[job.job_id] = job
+        self._cursors[closure.decision_seq] = place + len(some)
+        if place + len(some) < len(job.proposal_ids):
+            return False
+        self._cursors.pop(closure.decision_seq)
+        closure.settled = True
+        self._draft.batch.due_done.append(("settlement", str(closure.decision_seq)))
+        return True
+
+    def _settle(self, closure: Closure, spend: Spend, due_at: datetime) -> None:
+        seq = self._draft.next_seq
+        identity = (closure.decision_seq, spend.proposal_id)
+        key = ParkedKey("wallet", spend.freelancer_id)
+        if key in self.parked or identity in self._buggy:
+            subject = Subject(spend.freelancer_id, spend.job_id, spend.proposal_id)
+            error = self._buggy.get(identity)
+            decision = answers.parked(seq, "settlement", closure.cause, None, subject, key, error)
+            decision.occurred_at, decision.business_time = closure.closed_at, due_at
+            self._keep_parked(decision, key, error)
+            return
+        try:
+            decision = decide_settlement(self._books, SettlementDue(closure, spend, due_at, seq), self._policies)
+        except Exception as error:
+            self._buggy[identity] = _told(error)
+            raise Bug(f"settlement of job {closure.job_id}, proposal {spend.proposal_id}: {_told(error)}") from error
+        self._book([decision])
+
+    def _expire(self, appointment: Appointment) -> None:
+        wallet = self._books.wallets[FreelancerId(appointment.subject)]
+        lot = _lot(wallet.lots, appointment.key)
+        if lot is None:
+            return  # nothing remains in it
+        seq = self._draft.next_seq
+        identity = ("expiry", lot.lot_id)
+        key = ParkedKey("wallet", wallet.freelancer_id)
+        if key in self.parked or identity in self._buggy:
+            if lot.lot_id not in self.parked.get(key, ()):
+                subject = Subject(wallet.freelancer_id)
+                error = self._buggy.get(identity)
+                decision = answers.parked(seq, "clock", expiry_cause(lot.lot_id), None, subject, key, error)
+                decision.occurred_at, decision.business_time = lot.expires_at, appointment.due_at
+                self._keep_parked(decision, key, error)
+                self.parked[key].add(lot.lot_id)
+            return
+        try:
+            decision = decide_expiry(self._books, ExpiryDue(lot, appointment.due_at, seq), self._policies)
+        except Exception as error:
+            self._buggy[identity] = _told(error)
+            raise Bug(f"expiry of lot {lot.lot_id}: {_told(error)}") from error
+        self._book([decision])
+
+    async def _load_spends(self, ids: Sequence[ProposalId]) -> None:
+        spends = await self._memory.load_spends(ids)
+        await self._memory.load_wallets([spend.freelancer_id for spend in spends], self.business_time)
+
+    # Parking.
+
+    def _stopped_for(self, topic: str, named: dict[str, str]) -> ParkedKey | None:
+        if not self.parked:
+            return None
+        scope, field = ("job", "job_id") if topic in _JOB_TOPICS else ("wallet", "freelancer_id")
+        key = ParkedKey(scope, named[field])
+        return key if key in self.parked else None
+
+    def _park(self, record: InputRecord, stopped: ParkedKey | None, error: str | None) -> None:
+        event = record.event
+        if event is None:
+            raise AssertionError("only events are parked")
+        if stopped is None:
+            named = event.__dict__
+            by_job = record.source.topic in _JOB_TOPICS
+            stopped = ParkedKey("job", named["job_id"]) if by_job else ParkedKey("wallet", named["freelancer_id"])
+        else:
+            error = None
+        seq = self._draft.next_seq
+        decision = answers.parked(seq, "first", answers.input_cause(record), event, Subject(), stopped, error)
+        named = event.__dict__
+        decision.subject = Subject(named.get("freelancer_id"), named.get("job_id"), named.get("proposal_id"))
+        decision.business_time, decision.payload = record.business_time, record.value
+        self._keep_parked(decision, stopped, error)
+
+    def _keep_parked(self, decision: Decision, key: ParkedKey, error: str | None) -> None:
+        batch = self._draft.batch
+        if key not in self.parked:
+            self.parked[key] = set()
+            batch.parked.append((key.scope, key.key, decision.seq, error or "", batch.recorded_at))
+        self._draft.add(decision)
+        batch.parked_triggers.append((decision.seq, key.scope, key.key))
+
+    # Committing.
+
+    def _begin_draft(self) -> None:
+        self._draft = Draft(self._tail, self._now())
+        self._books.touched = Touched()
+        self._due_noted = 0
+        self._records = 0
+        self._drop_through = 0
+        self._begun_at = time.monotonic()
+
+    def _freshen_draft(self) -> None:
+        """A draft is of the time when its first decision is taken, not of when the one before was closed."""
+        if not len(self._draft):
+            self._draft.batch.recorded_at = self._now()
+            self._begun_at = time.monotonic()
+
+    def _move(self, source: TopicPartition, offset: int, record: InputRecord | None = None) -> None:
+        known = self.positions.get(source)
+        if record is not None:
+            moved = Position(
+                source,
+                record.incarnation,
+                offset,
+                record.offset,
+                record.timestamp_ms,
+                record_hash(record.key, record.value),
+                record.running_max,
+            )
+        elif known is not None:
+            moved = replace(known, next_offset=offset)
+        else:
+            moved = Position(source, 0, offset, None, None, None, None)
+        self.positions[source] = self._new_positions[source] = moved
+
+    async def _cut(self, *, even_empty: bool = False, forget: bool = False) -> None:
+        """Close the draft and commit it behind our back, once the batch before is acknowledged."""
+        if not (len(self._draft) or self._moved or even_empty):
+            return
+        draft, records = self._draft, self._records
+        self._kept = self._decided
+        batch = draft.finish(self._books.touched, self.business_time)
+        for source, record in self._moved.items():
+            self._move(source, record.offset + 1, record)
+        self._moved.clear()
+        batch.positions = list(self._new_positions.values())
+        self._new_positions.clear()
+        batch.drop_outbox_through = self._drop_through
+        decide_seconds = time.monotonic() - self._begun_at
+        await self.settle_down()
+        if forget:
+            self._memory.forget()
+        self._tail = draft.tail()
+        self._begin_draft()
+        self._committing = asyncio.create_task(self._commit(batch, draft, records, decide_seconds))
+
+    async def _commit(self, batch: Batch, draft: Draft, records: int, decide_seconds: float) -> None:
+        begun = time.monotonic()
+        await self._store.commit(batch, self._epoch)
+        commit_seconds = time.monotonic() - begun
+        self._on_commit(Committed(batch, draft.outcomes, draft.late, records, decide_seconds, commit_seconds))
+
+    async def _start_over(self) -> None:
+        """After a failure in a rule: forget everything not committed, and decide it again knowing what fails."""
+        await self.settle_down()
+        await self.open()
+
+    async def _refill_agenda(self) -> None:
+        appointments, horizon = await self._store.appointments(20_000, self._grace)
+        waiting = {lot_id for lots in self.parked.values() for lot_id in lots}
+        self._agenda.refill((a for a in appointments if a.rank != EXPIRY or a.key not in waiting), horizon)
+
+    def _pass(self, instant: datetime | None) -> None:
+        if instant is not None and (self.business_time is None or instant > self.business_time):
+            self.business_time = instant
+
+
+_JOB_TOPICS: Final = frozenset({"job-closed", "hire-made"})
+
+
+def _lot(lots: Sequence[Lot], lot_id: str) -> Lot | None:
+    return next((lot for lot in lots if lot.order.lot_id == lot_id), None)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:500]

@@ -1,0 +1,337 @@
+"""The store on PostgreSQL: set-based reads, and one transaction per batch that proves the epoch first."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from worker.domain.books import Awaited, Books
+from worker.domain.model import FreelancerId, Grant, InterviewGrant, Job, JobId, ProposalId, Spend, Wallet
+from worker.errors import Transient
+from worker.ledger.leadership import guard, writer_connection_settings
+from worker.ledger.rows import as_uuid, columns, read_awaited, read_closure, read_lot, read_spend
+from worker.ledger.sql import load
+from worker.ledger.store import (
+    EXPIRY,
+    LATE_SETTLEMENT,
+    LATEST,
+    SETTLEMENT,
+    Appointment,
+    Batch,
+    FirstDecision,
+    ParkedKey,
+    Row,
+    Tail,
+)
+from worker.probes import Probe, no_probe
+from worker.stream.outbox import Letter, OutboxRow
+from worker.stream.records import Position, TopicPartition
+
+_SQL: Final = load("store.sql")
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+_AWAY: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresIOError,
+)
+"""What waiting, or taking the ledger again, mends. After a commit they leave its outcome unknown."""
+
+_UPSERTED: Final = ("wallets", "lots", "spends", "closures", "hires")
+"""Tables of current state: a batch writes the whole row."""
+_COPIED: Final = {
+    "decisions": [
+        *("seq", "batch_no", "kind", "follows", "topic", "incarnation", "partition", "offset", "event_id"),
+        *("occurred_at", "freelancer_id", "job_id", "proposal_id", "outcome", "reason", "rule", "policy_version"),
+        *("facts", "late_by_seconds", "business_time", "recorded_at", "payload"),
+    ],
+    "changes": [
+        *("freelancer_id", "version", "decision_seq", "ordinal", "occurred_at", "recorded_at", "rule", "reason"),
+        *("policy_version", "delta", "debt_delta", "balance_after", "explanation"),
+    ],
+    "movements": ["decision_seq", "ordinal", "line_no", "lot_id", "proposal_id", "spend_line", "delta"],
+    "seen_events": ["key", "seq"],
+    "grants": ["rule", "natural_key", "freelancer_id", "occurred_at", "connects", "decision_seq"],
+    "awaiting": ["proposal_id", "decision_seq"],
+    "due": ["due_at", "kind", "key"],
+    "parked": ["scope", "key", "decision_seq", "error", "since"],
+    "parked_triggers": ["decision_seq", "scope", "key"],
+    "dead_letters": [
+        *("decision_seq", "topic", "incarnation", "partition", "offset", "timestamp_ms", "key", "value", "headers"),
+        *("error_code", "error_detail"),
+    ],
+}
+"""Tables that a batch only adds to, and the columns of its rows."""
+
+
+class PostgresStore:
+    """The ledger's store. One connection writes, another reads ahead while it does; a third serves the relay.
+
+    Every method raises Transient when the database is away; `commit` besides LeadershipLost.
+    """
+
+    def __init__(self, database_url: str, holder: str, reached: Probe = no_probe) -> None:
+        self._database_url = database_url
+        self._holder = holder
+        self._reached = reached
+        self._connections: dict[str, asyncpg.Connection[asyncpg.Record]] = {}
+
+    async def tail(self) -> Tail:
+        """Where the ledger ends."""
+        rows = await self._rows("tail")
+        if not rows:
+            return Tail(0, 0, bytes(32), None, 0)
+        row = rows[0]
+        return Tail(row["batch_no"], row["last_seq"], row["chain_head"], row["business_time"], row["outbox_seq"])
+
+    async def positions(self) -> dict[TopicPartition, Position]:
+        """The next offset to decide, for every partition ever read."""
+        found = {}
+        for row in await self._rows("positions"):
+            source = TopicPartition(row["topic"], row["partition"])
+            found[source] = Position(source, *tuple(row)[2:])
+        return found
+
+    async def seen(self, keys: Sequence[UUID]) -> dict[UUID, int]:
+        """Which of these event ids were decided, and by which decision."""
+        return {row["key"]: row["seq"] for row in await self._rows("seen", keys)}
+
+    async def first_decisions(self, seqs: Sequence[int]) -> dict[int, FirstDecision]:
+        """The decisions of these seqs, to compare repeats with."""
+        return {row["seq"]: FirstDecision(*row) for row in await self._rows("first_decisions", seqs)}
+
+    async def wallets(
+        self, ids: Sequence[FreelancerId], after: datetime | None, books: Books
+    ) -> dict[FreelancerId, Wallet]:
+        """Wallets that exist, with open lots, lots expiring after that instant, owing spends (shared with `books`), interviews."""
+        wallets = {row["freelancer_id"]: Wallet(*row) for row in await self._rows("wallets", ids)}
+        if not wallets:
+            return wallets
+        ids = list(wallets)
+        for row in await self._rows("lots", ids, after or _NEVER):
+            lot = read_lot(row)
+            wallet = wallets[lot.freelancer_id]
+            if lot.remaining:
+                wallet.lots.append(lot)
+            else:
+                wallet.drained[lot.lot_id] = lot
+        for wallet in wallets.values():
+            wallet.lots.sort(key=lambda lot: lot.order)
+        for row in await self._rows("owing_spends", ids):
+            spend = books.spends.get(row["proposal_id"]) or read_spend(row)
+            books.spends[spend.proposal_id] = spend
+            wallets[spend.freelancer_id].owing.append(spend)
+        for wallet in wallets.values():
+            wallet.owing.sort(key=lambda spend: (spend.occurred_at, spend.proposal_id))
+        for row in await self._rows("interviews", ids):
+            wallets[row["freelancer_id"]].interviews.append(InterviewGrant(row["occurred_at"], row["connects"]))
+        return wallets
+
+    async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:
+        """Every job asked for; one never heard of is empty."""
+        jobs = {job_id: Job(job_id) for job_id in ids}
+        for row in await self._rows("hires", ids):
+            jobs[row["job_id"]].first_hired_at = row["first_hired_at"]
+        for row in await self._rows("closures", ids):
+            jobs[row["job_id"]].closures.append(read_closure(row))
+        for row in await self._rows("proposals_of_jobs", ids):
+            jobs[row["job_id"]].proposal_ids.append(row["proposal_id"])
+        return jobs
+
+    async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
+        """The spends of these proposals that exist."""
+        return [read_spend(row) for row in await self._rows("spends", ids)]
+
+    async def awaiting(self, ids: Sequence[ProposalId]) -> list[Awaited]:
+        """Withdrawals and outbids that wait for these proposals, in ledger order."""
+        return [read_awaited(row) for row in await self._rows("awaiting", ids)]
+
+    async def grants(self, keys: Iterable[tuple[str, str]]) -> list[Grant]:
+        """Grants made under these (rule, natural key)."""
+        pairs = list(keys)
+        rows = await self._rows("grants", [rule for rule, _ in pairs], [key for _, key in pairs])
+        return [Grant(*row) for row in rows]
+
+    async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], datetime]:
+        """The next clock work by due instant, and the instant up to which that is all there is (LATEST: all there is).
+
+        At most about twice `limit`; every tie of the last instant is in it. An expiry is due one grace after the lot's expires_at.
+        """
+        settlements = await self._rows("due_settlements", limit)
+        expiries = await self._rows("due_expiries", limit)
+        horizon = LATEST
+        if len(settlements) == limit:
+            horizon = settlements[-1]["due_at"]
+            settlements += await self._rows("due_settlements_at", horizon)
+        if len(expiries) == limit:
+            last = expiries[-1]["expires_at"]
+            horizon = min(horizon, last + grace)
+            expiries += await self._rows("due_expiries_at", last)
+        found = {_settlement(row) for row in settlements}
+        for row in expiries:
+            found.add(Appointment(row["expires_at"] + grace, EXPIRY, 0, row["lot_id"], row["freelancer_id"]))
+        return [appointment for appointment in found if appointment.due_at <= horizon], horizon
+
+    async def parked(self) -> dict[ParkedKey, set[str]]:
+        """Stopped wallets and jobs, each with the lot ids whose expiry waits there."""
+        found: dict[ParkedKey, set[str]] = {ParkedKey(*row): set() for row in await self._rows("parked")}
+        for row in await self._rows("parked_lots"):
+            found.setdefault(ParkedKey("wallet", row["key"]), set()).add(row["event_id"].removeprefix("expiry:"))
+        return found
+
+    async def parked_triggers(self, key: ParkedKey) -> list[asyncpg.Record]:
+        """What waits behind one parked wallet or job, in ledger order (columns: see the statement)."""
+        return await self._rows("parked_triggers", *key)
+
+    async def open_commands(self) -> list[asyncpg.Record]:
+        """What operators have asked and nobody answered yet, oldest first."""
+        return await self._rows("open_commands")
+
+    async def stored_policies(self) -> dict[str, bytes]:
+        """The hash of every policy version that the ledger knows."""
+        return {row["version"]: row["hash"] for row in await self._rows("stored_policies")}
+
+    async def database_time(self) -> datetime:
+        """What the database's clock shows."""
+        instant: datetime = (await self._rows("database_time"))[0][0]
+        return instant
+
+    async def commit(self, batch: Batch, epoch: int) -> None:
+        """Write a batch in one transaction, proving the epoch first.
+
+        Raises:
+            LeadershipLost: the epoch is not ours any more; nothing was written.
+            Transient: it may or may not have been written; take the recovery path.
+        """
+        async with self._connected("writer") as connection:
+            async with connection.transaction():
+                await guard(connection, epoch)
+                await self._write(connection, batch, epoch)
+                self._reached("before-commit")
+            self._reached("after-commit")
+
+    async def _write(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch, epoch: int) -> None:
+        for table, names in _COPIED.items():
+            if rows := getattr(batch, table):
+                await connection.copy_records_to_table(table, records=rows, columns=names)
+        for table in _UPSERTED:
+            if rows := getattr(batch, table):
+                await connection.execute(_SQL[f"write_{table}"], *columns(rows))
+        if batch.awaiting_done:
+            await connection.execute(_SQL["remove_awaiting"], *columns(batch.awaiting_done))
+        if batch.due_done:
+            await connection.execute(_SQL["remove_due"], *columns(batch.due_done))
+        for key in batch.unparked:
+            await connection.execute(_SQL["unpark"], *key)
+        if batch.triggers_released:
+            await connection.execute(_SQL["release_triggers"], batch.triggers_released)
+        for command_id, answer in batch.answers:
+            await connection.execute(_SQL["answer_command"], command_id, answer)
+        for policy in batch.policies:
+            await connection.execute(_SQL["store_policy"], *policy)
+        if batch.positions:
+            rows = [
+                (position.source.topic, position.source.partition, *_rest(position)) for position in batch.positions
+            ]
+            await connection.execute(_SQL["move_positions"], *columns(rows))
+        if batch.outbox is not None:
+            row = (batch.outbox_seq, batch.batch_uid, batch.recorded_at, batch.outbox)
+            await connection.copy_records_to_table("outbox", records=[row])
+        if batch.drop_outbox_through:
+            await connection.execute(_SQL["drop_outbox"], batch.drop_outbox_through)
+            await connection.execute(_SQL["note_dropped"], batch.drop_outbox_through)
+        await connection.execute(
+            _SQL["add_batch"],
+            batch.batch_no,
+            epoch,
+            batch.last_seq,
+            batch.chain_head,
+            batch.business_time,
+            batch.recorded_at,
+            batch.outbox_seq,
+            batch.batch_uid,
+        )
+
+    # What the relay and the dead-letter lane ask.
+
+    async def outbox_rows(self, after_seq: int, limit_bytes: int) -> list[OutboxRow]:
+        """The rows after `after_seq`, in order, up to about `limit_bytes` of messages; at least one if there is one."""
+        return [OutboxRow(*row) for row in await self._rows("outbox_rows", after_seq, limit_bytes, on="relay")]
+
+    async def outbox_state(self) -> tuple[int, int]:
+        """The last `seq` ever given to a batch, and the `seq` up to which rows were dropped; 0 for none."""
+        row = (await self._rows("outbox_state", on="relay"))[0]
+        return row["last_seq"], row["dropped_through"]
+
+    async def batch_uid_at(self, seq: int) -> UUID | None:
+        """The `batch_uid` of the batch with that `seq`; None when there is no such batch."""
+        rows = await self._rows("batch_uid_at", seq, on="relay")
+        return as_uuid(rows[0]["batch_uid"]) if rows else None
+
+    async def still_mine(self, epoch: int) -> bool:
+        """Whether the ledger's epoch is still that one."""
+        return bool((await self._rows("epoch_held", epoch, on="relay"))[0][0])
+
+    async def letters_unsent(self, limit: int) -> list[Letter]:
+        """The oldest letters that nobody acknowledged yet, in ledger order, at most `limit`."""
+        return [Letter(*row) for row in await self._rows("letters_unsent", limit, on="letters")]
+
+    async def letters_sent(self, seqs: Sequence[int]) -> None:
+        """Note that the letters of these decisions were acknowledged."""
+        await self._rows("letters_sent", seqs, on="letters")
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        connections, self._connections = self._connections, {}
+        for connection in connections.values():
+            connection.terminate()
+
+    async def _rows(self, statement: str, *arguments: object, on: str = "reader") -> list[asyncpg.Record]:
+        async with self._connected(on) as connection:
+            return await connection.fetch(_SQL[statement], *arguments)
+
+    @asynccontextmanager
+    async def _connected(self, purpose: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+        """A connection of that purpose; thrown away after any failure, so that nothing of it lingers."""
+        try:
+            connection = self._connections.pop(purpose, None)
+            if connection is None or connection.is_closed():
+                settings = writer_connection_settings(f"{self._holder}/{purpose}")
+                connection = await asyncpg.connect(self._database_url, server_settings=settings, timeout=5)
+            try:
+                yield connection
+            except BaseException:
+                connection.terminate()
+                raise
+            self._connections[purpose] = connection
+        except _AWAY as error:
+            raise Transient(f"PostgreSQL is away or said no for now: {error or type(error).__name__}") from error
+
+
+def _settlement(row: asyncpg.Record) -> Appointment:
+    seq, _, proposal_id = row["key"].partition("/")
+    rank = LATE_SETTLEMENT if proposal_id else SETTLEMENT
+    return Appointment(row["due_at"], rank, int(seq), proposal_id, row["job_id"])
+
+
+def _rest(position: Position) -> Row:
+    return (
+        position.incarnation,
+        position.next_offset,
+        position.last_offset,
+        position.last_timestamp,
+        position.last_hash,
+        position.running_max,
+    )

@@ -1,0 +1,198 @@
+-- name: tail
+-- Where the ledger ends: its last batch, and the last outbox row any batch was given.
+SELECT b.batch_no, b.last_seq, b.chain_head, b.business_time,
+       coalesce((SELECT max(outbox_seq) FROM batches), 0) AS outbox_seq
+FROM batches b ORDER BY b.batch_no DESC LIMIT 1
+
+-- name: positions
+-- The next offset to decide of every partition ever read.
+SELECT topic, partition, incarnation, next_offset, last_offset, last_timestamp, last_hash, running_max FROM positions
+
+-- name: seen
+-- Which of these event ids were decided, and by which decision.
+SELECT key, seq FROM seen_events WHERE key = ANY($1::uuid[])
+
+-- name: first_decisions
+-- The decisions that a repeated event id is compared with.
+SELECT seq, topic, incarnation, partition, "offset", payload, event_id FROM decisions WHERE seq = ANY($1::bigint[])
+
+-- name: wallets
+SELECT freelancer_id, balance, version FROM wallets WHERE freelancer_id = ANY($1::text[])
+
+-- name: lots
+-- Lots with something remaining, and drained ones that may get something back because they have not expired.
+SELECT lot_id, freelancer_id, source, issued_at, expires_at, original, remaining, linked_to
+FROM lots WHERE freelancer_id = ANY($1::text[]) AND (open OR expires_at > $2)
+ORDER BY expires_at, issued_at, lot_id COLLATE "C"
+
+-- name: owing_spends
+SELECT proposal_id, freelancer_id, job_id, decision_seq, occurred_at, origin, base, boost, base_debt, boost_debt,
+       base_returned, boost_returned, boost_outbid, refunded_closing_at, draws, withdrawn_at
+FROM spends WHERE owing AND freelancer_id = ANY($1::text[])
+
+-- name: interviews
+SELECT freelancer_id, occurred_at, connects FROM grants
+WHERE rule = 'grant.interview' AND freelancer_id = ANY($1::text[])
+
+-- name: spends
+SELECT proposal_id, freelancer_id, job_id, decision_seq, occurred_at, origin, base, boost, base_debt, boost_debt,
+       base_returned, boost_returned, boost_outbid, refunded_closing_at, draws, withdrawn_at
+FROM spends WHERE proposal_id = ANY($1::text[])
+
+-- name: hires
+SELECT job_id, first_hired_at FROM hires WHERE job_id = ANY($1::text[])
+
+-- name: closures
+SELECT job_id, closed_at, closure, decision_seq, topic, incarnation, partition, "offset", event_id, due_at,
+       settled_through, settled, returned_any
+FROM closures WHERE job_id = ANY($1::text[]) ORDER BY closed_at, closure COLLATE "C"
+
+-- name: proposals_of_jobs
+-- Which proposals were spent on these jobs, in ledger order.
+SELECT job_id, proposal_id FROM spends WHERE job_id = ANY($1::text[]) ORDER BY decision_seq
+
+-- name: awaiting
+-- Withdrawals and outbids that were read before these proposals.
+SELECT a.proposal_id, a.decision_seq, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.freelancer_id, d.job_id, d.occurred_at
+FROM awaiting a JOIN decisions d ON d.seq = a.decision_seq WHERE a.proposal_id = ANY($1::text[]) ORDER BY a.decision_seq
+
+-- name: grants
+SELECT rule, natural_key, freelancer_id, occurred_at, connects, decision_seq FROM grants
+WHERE (rule, natural_key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+
+-- name: due_settlements
+-- The next settlements, by index; $1 of them.
+SELECT d.due_at, d.kind, d.key, c.job_id FROM due d JOIN closures c ON c.decision_seq = split_part(d.key, '/', 1)::bigint
+WHERE d.kind IN ('settlement', 'late-settlement') ORDER BY d.due_at, d.kind, d.key LIMIT $1
+
+-- name: due_settlements_at
+-- All settlements of one due instant.
+SELECT d.due_at, d.kind, d.key, c.job_id FROM due d JOIN closures c ON c.decision_seq = split_part(d.key, '/', 1)::bigint
+WHERE d.kind IN ('settlement', 'late-settlement') AND d.due_at = $1
+
+-- name: due_expiries
+-- The next lots to expire, by index; $1 of them.
+SELECT expires_at, lot_id, freelancer_id FROM lots WHERE open ORDER BY expires_at, lot_id LIMIT $1
+
+-- name: due_expiries_at
+-- All lots that expire at one instant.
+SELECT expires_at, lot_id, freelancer_id FROM lots WHERE open AND expires_at = $1
+
+-- name: parked
+SELECT scope, key FROM parked
+
+-- name: parked_lots
+-- Whose expiry waits for a parked wallet.
+SELECT t.key, d.event_id FROM parked_triggers t JOIN decisions d ON d.seq = t.decision_seq WHERE d.kind = 'clock'
+
+-- name: parked_triggers
+-- What waits behind one parked wallet or job, in ledger order.
+SELECT d.seq, d.kind, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.business_time, d.payload, d.proposal_id,
+       d.reason, d.follows, c.decision_seq AS closure_seq, c.job_id AS closure_job
+FROM parked_triggers t JOIN decisions d ON d.seq = t.decision_seq
+LEFT JOIN closures c ON d.kind = 'settlement' AND c.topic = d.topic AND c.incarnation = d.incarnation
+     AND c.partition = d.partition AND c."offset" = d."offset"
+WHERE t.scope = $1 AND t.key = $2 ORDER BY d.seq
+
+-- name: add_batch
+INSERT INTO batches (batch_no, epoch, last_seq, chain_head, business_time, recorded_at, outbox_seq, batch_uid)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: move_positions
+INSERT INTO positions (topic, partition, incarnation, next_offset, last_offset, last_timestamp, last_hash, running_max)
+SELECT * FROM unnest($1::text[], $2::int[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[], $8::timestamptz[])
+ON CONFLICT (topic, partition) DO UPDATE SET incarnation = excluded.incarnation, next_offset = excluded.next_offset,
+    last_offset = excluded.last_offset, last_timestamp = excluded.last_timestamp, last_hash = excluded.last_hash,
+    running_max = excluded.running_max
+
+-- name: write_wallets
+INSERT INTO wallets (freelancer_id, balance, version)
+SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])
+ON CONFLICT (freelancer_id) DO UPDATE SET balance = excluded.balance, version = excluded.version
+
+-- name: write_lots
+INSERT INTO lots (lot_id, freelancer_id, source, issued_at, expires_at, original, remaining, open, linked_to)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[],
+                     $8::boolean[], $9::text[])
+ON CONFLICT (lot_id) DO UPDATE SET remaining = excluded.remaining, open = excluded.open
+
+-- name: write_spends
+INSERT INTO spends (proposal_id, freelancer_id, job_id, decision_seq, occurred_at, origin, base, boost, base_debt, boost_debt,
+    base_returned, boost_returned, boost_outbid, refunded_closing_at, draws, withdrawn_at, owing)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::text[], $7::bigint[], $8::bigint[],
+    $9::bigint[], $10::bigint[], $11::boolean[], $12::boolean[], $13::boolean[], $14::timestamptz[], $15::json[],
+    $16::timestamptz[], $17::boolean[])
+ON CONFLICT (proposal_id) DO UPDATE SET base_debt = excluded.base_debt, boost_debt = excluded.boost_debt,
+    base_returned = excluded.base_returned, boost_returned = excluded.boost_returned, boost_outbid = excluded.boost_outbid,
+    refunded_closing_at = excluded.refunded_closing_at, draws = excluded.draws, withdrawn_at = excluded.withdrawn_at,
+    owing = excluded.owing
+
+-- name: write_closures
+INSERT INTO closures (job_id, closed_at, closure, decision_seq, topic, incarnation, partition, "offset", event_id, due_at,
+    settled_through, settled, returned_any)
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::bigint[], $5::text[], $6::int[], $7::int[], $8::bigint[],
+    $9::text[], $10::timestamptz[], $11::bigint[], $12::boolean[], $13::boolean[])
+ON CONFLICT (job_id, closed_at, closure) DO UPDATE SET settled_through = excluded.settled_through,
+    settled = excluded.settled, returned_any = excluded.returned_any
+
+-- name: write_hires
+INSERT INTO hires (job_id, first_hired_at) SELECT * FROM unnest($1::text[], $2::timestamptz[])
+ON CONFLICT (job_id) DO UPDATE SET first_hired_at = excluded.first_hired_at
+
+-- name: remove_awaiting
+DELETE FROM awaiting USING unnest($1::text[], $2::bigint[]) AS done(proposal_id, decision_seq)
+WHERE awaiting.proposal_id = done.proposal_id AND awaiting.decision_seq = done.decision_seq
+
+-- name: remove_due
+DELETE FROM due USING unnest($1::text[], $2::text[]) AS done(kind, key) WHERE due.kind = done.kind AND due.key = done.key
+
+-- name: drop_outbox
+DELETE FROM outbox WHERE outbox_seq <= $1
+
+-- name: note_dropped
+UPDATE relay_state SET dropped_through = $1 WHERE dropped_through < $1
+
+-- name: unpark
+DELETE FROM parked WHERE scope = $1 AND key = $2
+
+-- name: release_triggers
+DELETE FROM parked_triggers WHERE decision_seq = ANY($1::bigint[])
+
+-- name: answer_command
+UPDATE commands SET answered_at = clock_timestamp(), answer = $2::json WHERE id = $1 AND answered_at IS NULL
+
+-- name: open_commands
+SELECT id, name, arguments, actor, why FROM commands WHERE answered_at IS NULL ORDER BY asked_at, id
+
+-- name: outbox_rows
+-- The rows after $1, in order, and how many bytes they have together.
+SELECT outbox_seq, batch_uid, recorded_at, messages FROM (
+    SELECT outbox_seq, batch_uid, recorded_at, messages,
+           sum(length(messages)) OVER (ORDER BY outbox_seq) - length(messages) AS before
+    FROM (SELECT * FROM outbox WHERE outbox_seq > $1 ORDER BY outbox_seq LIMIT 50) AS next
+) AS counted WHERE before < $2 ORDER BY outbox_seq
+
+-- name: outbox_state
+SELECT coalesce((SELECT max(outbox_seq) FROM batches), 0) AS last_seq, (SELECT dropped_through FROM relay_state) AS dropped_through
+
+-- name: batch_uid_at
+SELECT batch_uid FROM batches WHERE outbox_seq = $1
+
+-- name: epoch_held
+SELECT EXISTS (SELECT FROM leader WHERE epoch = $1)
+
+-- name: letters_unsent
+SELECT decision_seq, topic, partition, "offset", timestamp_ms, key, value, headers, error_code, error_detail, attempts
+FROM dead_letters WHERE sent_at IS NULL ORDER BY decision_seq LIMIT $1
+
+-- name: letters_sent
+UPDATE dead_letters SET sent_at = clock_timestamp() WHERE decision_seq = ANY($1::bigint[])
+
+-- name: stored_policies
+SELECT version, hash FROM policies
+
+-- name: store_policy
+INSERT INTO policies (version, effective_from, hash, document) VALUES ($1, $2, $3, $4::json)
+
+-- name: database_time
+SELECT clock_timestamp()

@@ -1,0 +1,163 @@
+"""The store behind one narrow interface: what is read before deciding, and the one way to write."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple, Protocol
+from uuid import UUID
+
+import asyncpg
+
+from worker.domain.books import Awaited, Books
+from worker.domain.model import FreelancerId, Grant, Job, JobId, ProposalId, Spend, Wallet
+from worker.stream.records import Position, TopicPartition
+
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Where the ledger ends: the last batch, the last place in ledger order, the chain's head, business time, the last outbox row."""
+
+    batch_no: int
+    last_seq: int
+    chain_head: bytes
+    business_time: datetime | None
+    outbox_seq: int
+
+
+class FirstDecision(NamedTuple):
+    """The first decision on an event id, to compare a repeat with."""
+
+    seq: int
+    topic: str
+    incarnation: int
+    partition: int
+    offset: int
+    payload: bytes | None
+    event_id: str
+
+
+class Appointment(NamedTuple):
+    """One piece of clock work, in the order it is done: by due instant, settlements before expiries, then key.
+
+    For a settlement `seq` is the job-closed decision's and `subject` its job; a late settlement is of one `proposal_id`. For an expiry
+    `lot_id` names the lot and `subject` its freelancer.
+    """
+
+    due_at: datetime
+    rank: int
+    seq: int
+    key: str
+    subject: str
+
+
+SETTLEMENT, LATE_SETTLEMENT, EXPIRY = 0, 1, 2
+LATEST: Final = datetime.max.replace(tzinfo=UTC)
+
+
+class ParkedKey(NamedTuple):
+    """A stopped wallet or job."""
+
+    scope: str
+    key: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """Everything one transaction writes, as rows ready to be sent."""
+
+    batch_no: int
+    last_seq: int
+    chain_head: bytes
+    business_time: datetime | None
+    recorded_at: datetime
+    outbox_seq: int | None = None
+    batch_uid: UUID | None = None
+    outbox: bytes | None = None
+    drop_outbox_through: int = 0
+    positions: list[Position] = field(default_factory=list)
+    decisions: list[Row] = field(default_factory=list)
+    changes: list[Row] = field(default_factory=list)
+    movements: list[Row] = field(default_factory=list)
+    seen_events: list[Row] = field(default_factory=list)
+    wallets: list[Row] = field(default_factory=list)
+    lots: list[Row] = field(default_factory=list)
+    spends: list[Row] = field(default_factory=list)
+    grants: list[Row] = field(default_factory=list)
+    closures: list[Row] = field(default_factory=list)
+    hires: list[Row] = field(default_factory=list)
+    awaiting: list[Row] = field(default_factory=list)
+    awaiting_done: list[Row] = field(default_factory=list)
+    due: list[Row] = field(default_factory=list)
+    due_done: list[Row] = field(default_factory=list)
+    parked: list[Row] = field(default_factory=list)
+    unparked: list[ParkedKey] = field(default_factory=list)
+    parked_triggers: list[Row] = field(default_factory=list)
+    triggers_released: list[int] = field(default_factory=list)
+    dead_letters: list[Row] = field(default_factory=list)
+    policies: list[Row] = field(default_factory=list)
+    answers: list[tuple[UUID, str]] = field(default_factory=list)
+
+
+class Store(Protocol):
+    """What the writer needs of a ledger."""
+
+    async def tail(self) -> Tail:
+        """Where the ledger ends."""
+        ...
+
+    async def positions(self) -> dict[TopicPartition, Position]:
+        """The next offset to decide, for every partition ever read."""
+        ...
+
+    async def seen(self, keys: Sequence[UUID]) -> dict[UUID, int]:
+        """Which of these event ids (see `seen_key`) were decided, and by which decision."""
+        ...
+
+    async def first_decisions(self, seqs: Sequence[int]) -> dict[int, FirstDecision]:
+        """The decisions of these seqs, to compare repeats with."""
+        ...
+
+    async def wallets(
+        self, ids: Sequence[FreelancerId], after: datetime | None, books: Books
+    ) -> dict[FreelancerId, Wallet]:
+        """Wallets that exist, with open lots, lots expiring after that instant, owing spends (shared with `books`) and interviews."""
+        ...
+
+    async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:
+        """Every job asked for; one never heard of is empty."""
+        ...
+
+    async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
+        """The spends of these proposals that exist."""
+        ...
+
+    async def awaiting(self, ids: Sequence[ProposalId]) -> list[Awaited]:
+        """Withdrawals and outbids that wait for these proposals, in ledger order."""
+        ...
+
+    async def grants(self, keys: Iterable[tuple[str, str]]) -> list[Grant]:
+        """Grants made under these (rule, natural key)."""
+        ...
+
+    async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], datetime]:
+        """The next clock work by due instant, and the instant up to which that is all there is (LATEST: all there is)."""
+        ...
+
+    async def parked(self) -> dict[ParkedKey, set[str]]:
+        """Stopped wallets and jobs, each with the lot ids whose expiry waits there."""
+        ...
+
+    async def parked_triggers(self, key: ParkedKey) -> list[asyncpg.Record]:
+        """What waits behind one parked wallet or job, in ledger order (columns: see the statement)."""
+        ...
+
+    async def commit(self, batch: Batch, epoch: int) -> None:
+        """Write a batch in one transaction, proving the epoch first.
+
+        Raises:
+            LeadershipLost: the epoch is not ours any more; nothing was written.
+            Transient: it may or may not have been written; take the recovery path.
+        """
+        ...
