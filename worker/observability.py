@@ -1,0 +1,172 @@
+"""What the worker tells operators while it runs: one line of JSON for each log event, and metrics.
+
+All metrics are declared here. The engine counts for each batch, not for each event.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final, TextIO
+from urllib.parse import unquote, urlsplit
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from worker.settings import MASK, Settings
+
+_SHORTEST_SECRET: Final = 4  # anything shorter would blot out half of each line
+_NOISY: Final = ("aiokafka", "alembic", "faststream", "sqlalchemy")
+
+REGISTRY: Final = CollectorRegistry()
+
+records = Counter("connects_records", "Input records decided.", registry=REGISTRY)
+decisions = Counter("connects_decisions", "Decisions.", ["outcome", "reason"], registry=REGISTRY)
+late_events = Counter("connects_late_events", "Events read after business time had passed them.", registry=REGISTRY)
+dead_letters = Counter("connects_dead_letters", "Records that can never be decided.", registry=REGISTRY)
+event_id_conflicts = Counter(
+    "connects_event_id_conflicts",
+    "Known event ids with another payload. Alarm: a producer is broken.",
+    registry=REGISTRY,
+)
+hires_after_settlement = Counter(
+    "connects_hires_after_settlement", "Hires that came after their job's refunds.", registry=REGISTRY
+)
+failures_in_rules = Counter("connects_failures_in_rules", "Wallets and jobs parked. Alarm: a bug.", registry=REGISTRY)
+takeovers = Counter("connects_takeovers", "How often this worker began to lead.", registry=REGISTRY)
+
+_SIZES: Final = (1, 10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
+_SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+batch_decisions = Histogram("connects_batch_decisions", "Decisions of a batch.", buckets=_SIZES, registry=REGISTRY)
+decide_seconds = Histogram("connects_decide_seconds", "Deciding a batch.", buckets=_SECONDS, registry=REGISTRY)
+commit_seconds = Histogram("connects_commit_seconds", "Committing a batch.", buckets=_SECONDS, registry=REGISTRY)
+
+active = Gauge("connects_active", "1 while this worker leads, 0 while it stands by.", registry=REGISTRY)
+epoch = Gauge("connects_epoch", "The number of this worker's leadership.", registry=REGISTRY)
+lag_records = Gauge("connects_lag_records", "Records not yet decided.", ["topic"], registry=REGISTRY)
+lag_seconds = Gauge("connects_lag_seconds", "Age of the oldest record not yet decided.", registry=REGISTRY)
+business_time = Gauge("connects_business_time_seconds", "Business time, in seconds since 1970.", registry=REGISTRY)
+clock_due = Gauge("connects_clock_due", "Settlements and expiries due and not yet done.", registry=REGISTRY)
+clock_stopped = Gauge("connects_clock_stopped", "1 while clock work is stopped. Alarm.", registry=REGISTRY)
+outbox_rows = Gauge("connects_outbox_rows", "Batches committed and not yet published.", registry=REGISTRY)
+outbox_age_seconds = Gauge("connects_outbox_age_seconds", "Age of the oldest of them.", registry=REGISTRY)
+parked = Gauge("connects_parked", "Wallets and jobs that wait for an operator. Alarm.", registry=REGISTRY)
+stopped_partitions = Gauge("connects_stopped_partitions", "Partitions that are not read on. Alarm.", registry=REGISTRY)
+missing_topics = Gauge("connects_missing_topics", "Input topics that do not exist.", registry=REGISTRY)
+overdrawn_wallets = Gauge("connects_overdrawn_wallets", "Wallets below zero.", registry=REGISTRY)
+
+
+def observe_batch(
+    *,
+    outcomes: Mapping[tuple[str, str], int],
+    records_decided: int,
+    late: int,
+    deciding_seconds: float,
+    committing_seconds: float,
+) -> None:
+    """Count a committed batch; `outcomes` are its decisions by (outcome, reason)."""
+    for (outcome, reason), count in outcomes.items():
+        decisions.labels(outcome, reason).inc(count)
+        if outcome == "rejected":
+            dead_letters.inc(count)
+    event_id_conflicts.inc(outcomes.get(("rejected", "event-id-conflict"), 0))
+    hires_after_settlement.inc(outcomes.get(("recorded", "hire-after-settlement"), 0))
+    failures_in_rules.inc(outcomes.get(("parked", "failure-in-rule"), 0))
+    records.inc(records_decided)
+    late_events.inc(late)
+    batch_decisions.observe(sum(outcomes.values()))
+    decide_seconds.observe(deciding_seconds)
+    commit_seconds.observe(committing_seconds)
+
+
+def observe_input(
+    *, lag_by_topic: Mapping[str, int], oldest_seconds: float, stopped: int, missing: int, at: datetime | None
+) -> None:
+    """Show how far the input is read: records and seconds behind, partitions stopped, and business time (`at`)."""
+    for topic, lag in lag_by_topic.items():
+        lag_records.labels(topic).set(lag)
+    lag_seconds.set(oldest_seconds)
+    stopped_partitions.set(stopped)
+    missing_topics.set(missing)
+    if at is not None:
+        business_time.set(at.timestamp())
+
+
+def observe_work(*, due: int, clock_is_stopped: bool, parked_keys: int, outbox: int, outbox_seconds: float) -> None:
+    """Show what is waiting: clock work, parked wallets and jobs, batches to publish."""
+    clock_due.set(due)
+    clock_stopped.set(clock_is_stopped)
+    parked.set(parked_keys)
+    outbox_rows.set(outbox)
+    outbox_age_seconds.set(outbox_seconds)
+
+
+def observe_role(*, leads: bool, present_epoch: int | None) -> None:
+    """Show whether this worker leads, and under which number. What only a leader knows is cleared for a standby."""
+    active.set(leads)
+    if present_epoch is not None:
+        epoch.set(present_epoch)
+    if not leads:
+        lag_records.clear()
+        for gauge in (lag_seconds, clock_due, clock_stopped, outbox_rows, outbox_age_seconds, parked):
+            gauge.set(0)
+        for gauge in (stopped_partitions, missing_topics, overdrawn_wallets):
+            gauge.set(0)
+
+
+def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
+    """Log to `stream` (standard error): lines of JSON, or, on a terminal, lines for people. Secrets are blotted out."""
+    out = stream or sys.stderr
+    level = logging.getLevelName(settings.log_level.upper())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if out.isatty():
+        pretty = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        last: list[Processor] = [pretty]
+    else:
+        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    last.append(_Blotter(secrets_of(settings)))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """The passwords in the settings, as they could turn up in a text."""
+    found = {settings.kafka_sasl_password}
+    for url in (settings.database_url, settings.migrate_url):
+        password = urlsplit(url).password or ""
+        found |= {password, unquote(password)}
+    return sorted(secret for secret in found if len(secret) >= _SHORTEST_SECRET)
+
+
+class _Blotter:
+    """The last processor: masks secrets in the finished line, wherever they came from."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = [text for secret in secrets for text in {secret, json.dumps(secret)[1:-1]}]
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> str:
+        line = str(event)
+        for secret in self._secrets:
+            line = line.replace(secret, MASK)
+        return line
