@@ -97,6 +97,7 @@ async def _consumer(kafka: Mapping[str, Any], isolation_level: str) -> AsyncIter
         await consumer.start()
         yield consumer
     finally:
+        await asyncio.sleep(0)  # aiokafka's stop raises CancelledError when its tasks have not run at all
         await consumer.stop()
 
 

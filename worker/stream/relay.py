@@ -242,7 +242,8 @@ class Relay:
         if why is not None:
             raise refuse(why, figures)
         self._published = self._filled_through = figures.published
-        self._newest = figures.last_seq
+        if first:  # later, what was not offered is not ours to send: its commit is not acknowledged yet
+            self._newest = figures.last_seq
         self._queue.clear()
         self._queued_bytes = 0
         self._filling = self._sending = None

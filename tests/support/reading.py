@@ -1,0 +1,69 @@
+"""Consumers of output topics, as other teams would write them: read_committed, from the beginning."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from tests.support.waiting import until
+
+
+class Reader:
+    """Reads topics all the time while a test goes on."""
+
+    def __init__(self) -> None:
+        self.records: list[ConsumerRecord] = []
+
+    @property
+    def versions(self) -> dict[str, list[int]]:
+        """Of wallet-updated: the versions of each freelancer, in the order in which they were read."""
+        seen = defaultdict(list)
+        for record in self.records:
+            value = msgspec.json.decode(record.value)
+            assert record.key.decode() == value["freelancer_id"]
+            seen[value["freelancer_id"]].append(value["version"])
+        return dict(seen)
+
+    async def has_read(self, count: int, limit_seconds: float = 30.0) -> None:
+        """Wait for at least so many records."""
+        await until(lambda: len(self.records) >= count, limit_seconds)
+
+    async def follow(self, consumer: AIOKafkaConsumer) -> None:
+        async for record in consumer:
+            self.records.append(record)
+
+
+@asynccontextmanager
+async def reading(kafka: Mapping[str, Any], topic: str, partitions: int = 3) -> AsyncIterator[Reader]:
+    consumer = AIOKafkaConsumer(**kafka, isolation_level="read_committed", auto_offset_reset="earliest")
+    await consumer.start()
+    consumer.assign([TopicPartition(topic, partition) for partition in range(partitions)])
+    reader = Reader()
+    following = asyncio.create_task(reader.follow(consumer))
+    try:
+        yield reader
+    finally:
+        following.cancel()
+        with suppress(asyncio.CancelledError):
+            await following
+        await consumer.stop()
+
+
+async def everything(kafka: Mapping[str, Any], topic: str, partitions: int = 3) -> Reader:
+    """Read what is there now, to its very end: an open transaction is waited for."""
+    reader = Reader()
+    places = [TopicPartition(topic, partition) for partition in range(partitions)]
+    async with AIOKafkaConsumer(**kafka, isolation_level="read_uncommitted") as asking:
+        ends = await asking.end_offsets(places)
+    async with AIOKafkaConsumer(**kafka, isolation_level="read_committed", auto_offset_reset="earliest") as consumer:
+        consumer.assign(places)
+        async with asyncio.timeout(30):
+            for place in places:
+                while await consumer.position(place) < ends[place]:
+                    for records in (await consumer.getmany(timeout_ms=50)).values():
+                        reader.records.extend(records)
+    return reader
