@@ -1,0 +1,170 @@
+"""An obvious, slow engine: reads the topics in the order of a catch-up and writes down every decision.
+
+It plays the ledger's part for `ReferenceModel`: it finds out which trigger comes next (the smallest of the partitions'
+heads by their running maximum of occurred_at, and clock work by its due instant) and lets the model decide it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.reference import validity
+from tests.reference.books import Change
+from tests.reference.model import ExpectedDecision, Owed, ReferenceModel, Row, Work
+
+Record = tuple[str, bytes | None, bytes | None, datetime]
+"""Topic, key, value and the time it is dated: what tests/support/histories.py makes."""
+
+ANSWERS = ("outcome", "reason", "rule", "policy_version", "late_by_seconds", "changes")
+SUBJECTS = ("freelancer_id", "job_id", "proposal_id")
+TRIGGERS = (
+    "seq",
+    "kind",
+    "follows",
+    "topic",
+    "incarnation",
+    "partition",
+    "offset",
+    "event_id",
+    "occurred_at",
+    "payload",
+)
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+MAX_CLOCK_SKEW = timedelta(minutes=5)
+
+
+@dataclass
+class Partition:
+    topic: str
+    number: int
+    records: deque[tuple[int, bytes | None]] = field(default_factory=deque)
+    running_max: datetime = BEGINNING
+
+    def key(self, latest: datetime) -> tuple[datetime, str, int]:
+        """Where the next record stands in the merge. What will be rejected anyway does not hold the others up."""
+        event = validity.judge(self.topic, self.records[0][1]).event
+        dated = event["at"] if event and event["at"] <= latest else BEGINNING
+        return (max(self.running_max, dated), self.topic, self.number)
+
+
+def simulate(
+    events: Iterable[Record],
+    policy: dict[str, Any],
+    grace_seconds: float = 30,
+    *,
+    until: datetime | None = None,
+    wall: datetime | None = None,
+    partition_of: Callable[[str, bytes | None], int] = lambda _topic, _key: 0,
+) -> list[Row]:
+    """Every decision about these records, in ledger order, as rows with the names of the ledger's columns.
+
+    The order of `events` within a topic is the order of its partition. `until` is the business time at which to stop,
+    by default one grace after the last record; `wall` is the wall clock, by default this machine's.
+    """
+    return Driver(policy, grace_seconds, wall or datetime.now(UTC)).run(events, partition_of, until)
+
+
+class Driver:
+    def __init__(self, policy: dict[str, Any], grace_seconds: float, wall: datetime) -> None:
+        self.model = ReferenceModel(policy, grace_seconds)
+        self.wall = wall
+        self.latest = wall + MAX_CLOCK_SKEW
+        self.rows: list[Row] = []
+        self.business_time: datetime | None = None
+
+    def run(
+        self,
+        events: Iterable[Record],
+        partition_of: Callable[[str, bytes | None], int],
+        until: datetime | None,
+    ) -> list[Row]:
+        partitions: dict[tuple[str, int], Partition] = {}
+        for topic, key, value, _ in events:
+            number = partition_of(topic, key)
+            partition = partitions.setdefault((topic, number), Partition(topic, number))
+            partition.records.append((len(partition.records), value))
+        heads = {partition.key(self.latest): partition for partition in partitions.values()}
+        while heads:
+            key = min(heads)
+            self._work_until(min(key[0], self.wall))
+            partition = heads.pop(key)
+            self._read(partition)
+            if partition.records:
+                heads[partition.key(self.latest)] = partition
+        if until or self.business_time:
+            self._work_until(until or self.business_time + self.model.grace)
+        return self.rows
+
+    def _read(self, partition: Partition) -> None:
+        key = partition.key(self.latest)[0]
+        offset, value = partition.records.popleft()
+        event = validity.judge(partition.topic, value).event
+        now = self.business_time
+        if event and event["at"] <= self.latest and not self._conflicts(partition.topic, event, value):
+            now = max(min(key, self.wall), now or BEGINNING)
+        row = self._row("first", now)
+        row |= {"topic": partition.topic, "partition": partition.number, "offset": offset, "incarnation": 0}
+        row |= {"event_id": event and event["event_id"], "occurred_at": event and event["at"], "payload": value}
+        if event and event["at"] > self.latest:
+            row["outcome"], row["reason"] = "rejected", "occurred-in-the-future"
+        decided = self._decide(row)
+        if decided.outcome != "rejected":
+            partition.running_max = max(partition.running_max, key)
+            self.business_time = now
+        while self.model.follow_ups_now:
+            followed = self.rows[self.model.follow_ups_now[0] - 1]
+            row = {**followed, "kind": "follow-up", "follows": followed["seq"], "business_time": now}
+            row["seq"] = len(self.rows) + 1
+            self._decide(row)
+
+    def _conflicts(self, topic: str, event: dict[str, Any], value: bytes) -> bool:
+        known = self.model.seen.get((topic, event["event_id"]))
+        return known is not None and known != validity.canonical(value)
+
+    def _work_until(self, horizon: datetime) -> None:
+        while work := self.model.next_work(horizon):
+            self._decide(self._settlement(work) if isinstance(work.what, Owed) else self._expiry(work))
+
+    def _settlement(self, work: Work) -> Row:
+        closure, spend = work.what.closure, work.what.spend
+        topic, incarnation, partition, offset = closure.position
+        row = self._row("settlement", work.due)
+        row |= {"topic": topic, "partition": partition, "offset": offset, "incarnation": incarnation}
+        row |= {"event_id": closure.event_id, "occurred_at": closure.at, "proposal_id": spend.proposal_id}
+        return row
+
+    def _expiry(self, work: Work) -> Row:
+        row = self._row("clock", work.due)
+        row |= {"event_id": f"expiry:{work.what.lot_id}", "occurred_at": work.what.expires_at}
+        return row
+
+    def _row(self, kind: str, business_time: datetime | None) -> Row:
+        row: Row = dict.fromkeys((*TRIGGERS, *SUBJECTS, *ANSWERS))
+        return row | {"seq": len(self.rows) + 1, "kind": kind, "business_time": business_time}
+
+    def _decide(self, row: Row) -> ExpectedDecision:
+        expected = self.model.apply(row)
+        assert not expected.problems, f"the driver gave a trigger the model does not accept: {expected}"
+        row |= expected.subject
+        row |= {
+            "outcome": expected.outcome or "recorded",
+            "reason": expected.reason or ("duplicate" if expected.outcome == "duplicate" else "not-modelled"),
+            "rule": expected.rule,
+            "policy_version": expected.policy_version,
+            "late_by_seconds": expected.late_by_seconds if row["kind"] == "first" else None,
+            "changes": [as_recorded(change) for change in expected.changes],
+        }
+        self.rows.append(row)
+        return expected
+
+
+def as_recorded(change: Change) -> dict[str, Any]:
+    """A change with the names of the ledger's columns."""
+    names = ("freelancer_id", "version", "occurred_at", "rule", "reason", "policy_version", "delta", "debt_delta")
+    return {
+        **{name: getattr(change, name) for name in names},
+        "balance_after": change.balance_after,
+        "movements": list(change.movements),
+    }

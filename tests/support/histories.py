@@ -1,0 +1,483 @@
+"""Made-up but plausible histories of a marketplace, the same for the same seed; and small nasty ones for hypothesis.
+
+`History(seed=7)` is a list-like of records `(topic, key, value, occurred_at)` in the order in which they arrive. Its
+repr is the call that makes it again: print it when a test fails.
+
+By default each topic is in strict order of time, and no two events share an instant, so that the order between topics
+is defined too. The exceptions are what a marketplace does: redeliveries (the same record once more, later) and the
+same closing told twice under two event ids (one instant, one after the other).
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+Record = tuple[str, bytes, bytes | None, datetime]
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+MIX = {
+    "propose": 46.0,
+    "withdraw": 4.0,
+    "outbid": 5.0,
+    "outbid_early": 0.3,
+    "hire": 3.0,
+    "close": 9.0,
+    "close_again": 0.4,
+    "interview": 8.0,
+    "certify": 3.0,
+    "badge": 3.0,
+    "purchase": 8.0,
+    "adjust": 2.0,
+    "propose_again": 0.5,
+    "mismatch": 0.3,
+    "same_key_again": 1.5,
+}
+"""How often each thing happens, relative to the others. Registrations come besides, one for each freelancer."""
+
+BADGES = ("rising-talent", "rising-talent", "rising-talent", "top-rated", "expert-vetted")
+CLOSURES = ("closed-by-client", "closed-by-client", "closed-by-client", "expired", "removed-by-marketplace")
+NOT_EVENTS: tuple[bytes | None, ...] = (
+    None,
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b"\xff\xfe\x00",
+    b'{"event_id": NaN}',
+    b"[" * 20_000,
+)
+
+
+@dataclass
+class Job:
+    job_id: str
+    client_id: str
+
+
+class History(Sequence[Record]):
+    """A marketplace from `start` on, for `span`: about `events` records, of which some come twice, late or spoiled.
+
+    With a tenth as many `jobs` as events most jobs are closed once; with fewer they are reopened and closed again.
+    `duplicates`, `late` and `poison` are shares of the records: delivered once more, delivered up to `late_by` after
+    their time, and accompanied by something that is no event.
+    """
+
+    def __init__(  # noqa: PLR0917
+        self,
+        seed: int,
+        freelancers: int = 50,
+        jobs: int = 80,
+        events: int = 1_000,
+        start: datetime = START,
+        span: timedelta = timedelta(days=30),
+        *,
+        mix: dict[str, float] | None = None,
+        duplicates: float = 0.02,
+        late: float = 0.0,
+        late_by: timedelta = timedelta(days=1),
+        poison: float = 0.0,
+    ) -> None:
+        self.seed = seed
+        self.arguments = {
+            "freelancers": freelancers,
+            "jobs": jobs,
+            "events": events,
+            "start": start,
+            "span": span,
+            "mix": mix,
+            "duplicates": duplicates,
+            "late": late,
+            "late_by": late_by,
+            "poison": poison,
+        }
+        chance = random.Random(seed)
+        marketplace = Marketplace(chance, freelancers, jobs, {**MIX, **(mix or {})})
+        instants = sorted(chance.sample(range(span // timedelta(microseconds=1)), events))
+        told = marketplace.live_through([start + timedelta(microseconds=instant) for instant in instants])
+        self.records = _delivered(told, chance, duplicates=duplicates, late=late, late_by=late_by, poison=poison)
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401
+        return self.records[index]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        return f"History(seed={self.seed}, {told})"
+
+
+class Marketplace:
+    """Who is registered, which jobs are open, who applied: just enough that most of what happens makes sense."""
+
+    def __init__(self, chance: random.Random, freelancers: int, jobs: int, mix: dict[str, float]) -> None:
+        self.chance = chance
+        self.newcomers = [f"f-{number}" for number in range(1, freelancers + 1)]
+        self.members: list[str] = []
+        self.strangers = [f"f-stranger-{number}" for number in range(1, 4)]
+        self.jobs = [Job(f"j-{number}", f"c-{number % 17}") for number in range(1, jobs + 1)]
+        self.open_jobs = self.jobs[: max(3, jobs // 6)]
+        self.jobs_to_come = self.jobs[max(3, jobs // 6) :]
+        self.closed_jobs: list[Job] = []
+        self.proposals: list[tuple[Job, str, str, int]] = []
+        self.awaited: list[tuple[Job, str, str]] = []
+        self.boosted: list[tuple[Job, str, str]] = []
+        self.last_closing: tuple[str, dict[str, Any], datetime] | None = None
+        self.repeatable: list[tuple[str, dict[str, Any]]] = []
+        self.counts: dict[str, int] = {}
+        self.told: list[tuple[str, dict[str, Any], datetime]] = []
+        self.actions: list[Callable[[datetime], None]] = [getattr(self, name) for name in mix]
+        self.weights: list[float] = []
+        for weight in mix.values():
+            self.weights.append(weight + (self.weights[-1] if self.weights else 0.0))
+
+    def live_through(self, instants: list[datetime]) -> list[tuple[str, dict[str, Any], datetime]]:
+        """Tell one event at each instant. Most people register in the first third."""
+        chance, newcomers = self.chance, len(self.newcomers)
+        moments = {int(len(instants) * chance.random() ** 2.5) for _ in range(newcomers)}
+        moments |= set(range(min(newcomers, 3)))
+        act, weights, actions = chance.choices, self.weights, self.actions
+        for moment, at in enumerate(instants):
+            if moment in moments and self.newcomers:
+                self.register(at)
+            else:
+                act(actions, cum_weights=weights)[0](at)
+        return self.told
+
+    # What happens.
+
+    def register(self, at: datetime) -> None:
+        freelancer_id = self.newcomers.pop()
+        self.members.append(freelancer_id)
+        self._tell("freelancer-registered", at, again=True, freelancer_id=freelancer_id)
+
+    def propose(self, at: datetime) -> None:
+        invited = self.chance.random() < 0.08
+        boost = self.chance.choice((0, 0, 0, 0, 5, 10, 25))
+        if self.awaited:
+            job, freelancer_id, proposal_id = self.awaited.pop()
+            boost = boost or self.chance.choice((0, 3))
+        else:
+            job, freelancer_id, proposal_id = self._job(), self._freelancer(), self._new("p")
+        fields: dict[str, Any] = {
+            "freelancer_id": freelancer_id,
+            "job_id": job.job_id,
+            "proposal_id": proposal_id,
+            "connects": self.chance.choice((0, 2, 4, 4, 6, 6, 8, 12, 16)),
+            "origin": "invite" if invited else "proposal",
+        }
+        if boost or self.chance.random() < 0.5:
+            fields["boost_connects"] = boost
+        self._tell("proposal-submitted", at, **fields)
+        self.proposals.append((job, freelancer_id, proposal_id, boost))
+        if boost and not invited:
+            self.boosted.append((job, freelancer_id, proposal_id))
+
+    def propose_again(self, at: datetime) -> None:
+        """A second event about the same proposal."""
+        if self.proposals:
+            job, freelancer_id, proposal_id, boost = self.chance.choice(self.proposals)
+            fields = {"job_id": job.job_id, "freelancer_id": freelancer_id, "proposal_id": proposal_id}
+            self._tell("proposal-submitted", at, **fields, connects=6, boost_connects=boost, origin="proposal")
+        else:
+            self.propose(at)
+
+    def withdraw(self, at: datetime) -> None:
+        if self.proposals:
+            self._about_proposal("proposal-withdrawn", at, self._recent(self.proposals))
+        else:
+            self.propose(at)
+
+    def outbid(self, at: datetime) -> None:
+        if self.boosted and self.chance.random() < 0.9:
+            self._about_proposal("boost-outbid", at, self._recent(self.boosted))
+        elif self.proposals:
+            self._about_proposal("boost-outbid", at, self._recent(self.proposals))
+        else:
+            self.propose(at)
+
+    def outbid_early(self, at: datetime) -> None:
+        """A boost-outbid before its proposal, which is usually the next one to be submitted."""
+        proposal = (self._job(), self._freelancer(), self._new("p"))
+        self._about_proposal("boost-outbid", at, proposal)
+        if self.chance.random() < 0.8:
+            self.awaited.append(proposal)
+
+    def mismatch(self, at: datetime) -> None:
+        """A withdrawal or outbid that names the wrong freelancer or job."""
+        if self.proposals:
+            job, freelancer_id, proposal_id, _ = self._recent(self.proposals)
+            wrong = (self._job(), freelancer_id) if self.chance.random() < 0.5 else (job, self._freelancer())
+            topic = self.chance.choice(("proposal-withdrawn", "boost-outbid"))
+            self._about_proposal(topic, at, (*wrong, proposal_id))
+        else:
+            self.propose(at)
+
+    def hire(self, at: datetime) -> None:
+        if self.proposals:
+            job, freelancer_id, proposal_id, _ = self._recent(self.proposals)
+            fields = {"job_id": job.job_id, "freelancer_id": freelancer_id, "contract_id": self._new("k")}
+            if self.chance.random() < 0.7:
+                fields["proposal_id"] = proposal_id
+            self._tell("hire-made", at, **fields)
+        else:
+            self.propose(at)
+
+    def close(self, at: datetime) -> None:
+        if self.open_jobs and self.chance.random() < 0.9:
+            job = self.open_jobs.pop(self.chance.randrange(len(self.open_jobs)))
+            self.closed_jobs.append(job)
+        else:
+            job = self.chance.choice(self.jobs)
+        self._open_another_job()
+        fields = {"job_id": job.job_id, "client_id": job.client_id, "closure": self.chance.choice(CLOSURES)}
+        self._tell("job-closed", at, **fields)
+        self.last_closing = ("job-closed", fields, at)
+
+    def close_again(self, at: datetime) -> None:
+        """The same closing told twice: another event id, the same instant, right behind the last job-closed."""
+        if self.last_closing:
+            topic, fields, closed_at = self.last_closing
+            self._tell(topic, closed_at, **fields)
+        else:
+            self.close(at)
+
+    def interview(self, at: datetime) -> None:
+        hires = self.chance.choice((0, 1, 3, 12))
+        job = self.chance.choice(self.jobs)
+        sought_after = self.members[:3]
+        fields = {
+            "freelancer_id": self.chance.choice(sought_after)
+            if sought_after and self.chance.random() < 0.3
+            else self._freelancer(),
+            "job_id": job.job_id,
+            "client_id": job.client_id,
+            "origin": "invite" if self.chance.random() < 0.15 else "proposal",
+            "client_hires": hires,
+            "client_spent_cents": hires and self.chance.choice((0, 1, 250_000, 999_999, 1_000_000, 7_500_000)),
+        }
+        self._tell("interview-won", at, again=True, **fields)
+
+    def certify(self, at: datetime) -> None:
+        kind = self.chance.choice(("skill-certification", "skill-certification", "learning-path"))
+        certification_id = f"{kind}-{self.chance.randrange(6)}"
+        fields = {"freelancer_id": self._freelancer(), "certification_id": certification_id, "kind": kind}
+        self._tell("certification-completed", at, again=True, **fields)
+
+    def badge(self, at: datetime) -> None:
+        fields = {"freelancer_id": self._freelancer(), "badge": self.chance.choice(BADGES)}
+        self._tell("badge-earned", at, again=True, **fields)
+
+    def purchase(self, at: datetime) -> None:
+        connects = self.chance.choice((10, 20, 20, 40, 60, 80, 150, 0))
+        fields = {"freelancer_id": self._freelancer(), "purchase_id": self._new("b"), "connects": connects}
+        self._tell("connects-purchased", at, again=True, **fields)
+
+    def adjust(self, at: datetime) -> None:
+        connects = self.chance.choice((5, 15, 40, -3, -10, -40, -100_000, 0))
+        fields = {"freelancer_id": self._freelancer(), "adjustment_id": self._new("a"), "connects": connects}
+        self._tell("connects-adjusted", at, again=True, **fields, actor="support-2", note="as agreed, ticket 4711 é")
+
+    def same_key_again(self, at: datetime) -> None:
+        """The same fact under another event id."""
+        if self.repeatable:
+            topic, fields = self.chance.choice(self.repeatable)
+            self._tell(topic, at, **fields)
+        else:
+            self.propose(at)
+
+    # How it is told.
+
+    def _tell(self, topic: str, at: datetime, *, again: bool = False, **fields: Any) -> None:  # noqa: ANN401
+        self.told.append((topic, {"event_id": self._new("e"), "occurred_at": _rfc3339(at), **fields}, at))
+        if again:
+            self.repeatable.append((topic, fields))
+
+    def _about_proposal(self, topic: str, at: datetime, proposal: tuple[Any, ...]) -> None:
+        job, freelancer_id, proposal_id = proposal[:3]
+        self._tell(topic, at, freelancer_id=freelancer_id, job_id=job.job_id, proposal_id=proposal_id)
+
+    def _open_another_job(self) -> None:
+        """Mostly a new one; now and then one is reopened."""
+        if self.jobs_to_come and self.chance.random() < 0.9:
+            self.open_jobs.append(self.jobs_to_come.pop())
+        elif self.closed_jobs:
+            self.open_jobs.append(self.closed_jobs.pop(self.chance.randrange(len(self.closed_jobs))))
+
+    def _new(self, kind: str) -> str:
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        return f"{kind}-{self.counts[kind]}"
+
+    def _freelancer(self) -> str:
+        luck = self.chance.random()
+        if luck < 0.96 and self.members:
+            return self.members[int(len(self.members) * self.chance.random() ** 1.5)]
+        if luck < 0.99 and self.newcomers:
+            return self.chance.choice(self.newcomers)
+        return self.chance.choice(self.strangers)
+
+    def _job(self) -> Job:
+        if self.open_jobs and self.chance.random() < 0.96:
+            return self.open_jobs[int(len(self.open_jobs) * self.chance.random() ** 1.5)]
+        return self.chance.choice(self.jobs)
+
+    def _recent(self, things: list[Any]) -> Any:  # noqa: ANN401
+        return things[max(0, len(things) - 1 - int(self.chance.expovariate(1 / 30)))]
+
+
+def _delivered(
+    told: list[tuple[str, dict[str, Any], datetime]],
+    chance: random.Random,
+    *,
+    duplicates: float,
+    late: float,
+    late_by: timedelta,
+    poison: float,
+) -> list[Record]:
+    """The records in the order in which they arrive: in order of time, except what comes late, twice, or spoiled."""
+    arriving: list[tuple[datetime, int, Record]] = []
+    for topic, fields, at in told:
+        record = _record(topic, fields, at)
+        arrival = at + late_by * chance.random() if late and chance.random() < late else at
+        arriving.append((arrival, len(arriving), record))
+        if duplicates and chance.random() < duplicates:
+            again = arrival + timedelta(seconds=chance.choice((0, 1, 20, 60, 600, 86_400)) * chance.random())
+            arriving.append((again, len(arriving), record))
+        if poison and chance.random() < poison:
+            spoiled = arrival + timedelta(seconds=chance.choice((0, 5, 300)))
+            arriving.append((spoiled, len(arriving), _spoiled(chance, topic, fields, at)))
+    arriving.sort(key=lambda item: item[:2])
+    return [record for _, _, record in arriving]
+
+
+def _record(topic: str, fields: dict[str, Any], at: datetime) -> Record:
+    key = fields["job_id"] if topic in {"job-closed", "hire-made"} else fields["freelancer_id"]
+    return (topic, key.encode(), json.dumps(fields).encode(), at)
+
+
+def _spoiled(chance: random.Random, topic: str, fields: dict[str, Any], at: datetime) -> Record:
+    """Something that is no event, or must not be taken for the event whose id it carries."""
+    _, key, value, _ = _record(topic, fields, at)
+    name = chance.choice(sorted(fields.keys() - {"boost_connects"}))
+    kind = chance.randrange(6)
+    if kind == 0:
+        value = chance.choice(NOT_EVENTS)
+    elif kind == 1:
+        value = json.dumps({**fields, "a_field_more": chance.randrange(1000)}).encode()
+    elif kind == 2:
+        future = _rfc3339(at.replace(year=at.year + 900))
+        value = json.dumps({**fields, "event_id": f"future-{fields['event_id']}", "occurred_at": future}).encode()
+    elif kind == 3:
+        value = json.dumps({other: item for other, item in fields.items() if other != name}).encode()
+    elif kind == 4:
+        value = json.dumps({**fields, name: chance.choice(([], {}, True, "", "no id!", 2**70, "x" * 65))}).encode()
+        value = value if name not in {"note", "actor", "client_hires", "client_spent_cents"} else b"[1, 2]"
+    else:
+        value = value[: chance.randrange(1, len(value))] if value else value
+    return (topic, key, value, at)
+
+
+def _rfc3339(at: datetime) -> str:
+    return f"{at.replace(tzinfo=None).isoformat()}Z"
+
+
+# Small and nasty: few names, few instants, everything collides.
+
+CLOSE_TOGETHER = (0, 0.000001, 1, 2, 10, 29, 30, 30.000001, 31, 59, 60, 61, 90, 119, 120, 3_600)
+FAR_APART = tuple(86_400 * days + more for days in (1, 7, 335, 336, 364, 365, 366, 400) for more in (0, 1, 30, 31))
+
+_freelancers = st.sampled_from(("f-1", "f-2", "f-3"))
+_jobs = st.sampled_from(("j-1", "j-2"))
+_proposals = st.sampled_from(("p-1", "p-2", "p-3", "p-4", "p-5"))
+_origins = st.sampled_from(("proposal", "proposal", "proposal", "invite"))
+_about_a_proposal = {"freelancer_id": _freelancers, "job_id": _jobs, "proposal_id": _proposals}
+
+_EVENTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "freelancer-registered": {"freelancer_id": _freelancers},
+    "proposal-submitted": {
+        **_about_a_proposal,
+        "connects": st.sampled_from((0, 4, 6, 16, 45)),
+        "boost_connects": st.sampled_from((0, 0, 3, 30)),
+        "origin": _origins,
+    },
+    "boost-outbid": _about_a_proposal,
+    "proposal-withdrawn": _about_a_proposal,
+    "job-closed": {
+        "job_id": _jobs,
+        "client_id": st.just("c-1"),
+        "closure": st.sampled_from(("closed-by-client", "removed-by-marketplace", "expired")),
+    },
+    "hire-made": {"job_id": _jobs, "freelancer_id": _freelancers, "contract_id": st.just("k-1")},
+    "interview-won": {
+        "freelancer_id": _freelancers,
+        "job_id": st.sampled_from(("j-1", "j-2", "j-3", "j-4", "j-5", "j-6", "j-7")),
+        "client_id": st.just("c-1"),
+        "origin": _origins,
+        "client_hires": st.sampled_from((0, 1, 1)),
+        "client_spent_cents": st.sampled_from((0, 1, 999_999, 1_000_000)),
+    },
+    "certification-completed": {
+        "freelancer_id": _freelancers,
+        "certification_id": st.sampled_from(("s-1", "s-2")),
+        "kind": st.sampled_from(("skill-certification", "learning-path")),
+    },
+    "badge-earned": {"freelancer_id": _freelancers, "badge": st.sampled_from(("rising-talent", "top-rated"))},
+    "connects-purchased": {
+        "freelancer_id": _freelancers,
+        "purchase_id": st.sampled_from(("b-1", "b-2", "b-3")),
+        "connects": st.sampled_from((0, 1, 20, 60)),
+    },
+    "connects-adjusted": {
+        "freelancer_id": _freelancers,
+        "adjustment_id": st.sampled_from(("a-1", "a-2", "a-3")),
+        "connects": st.sampled_from((0, 7, -5, -30)),
+        "actor": st.just("support-1"),
+        "note": st.just("a note"),
+    },
+}
+_OFTEN = ("proposal-submitted",) * 4 + ("job-closed",) * 3 + ("boost-outbid", "hire-made", "freelancer-registered")
+
+
+def small_histories(
+    most_events: int = 40,
+    *,
+    in_order: bool = False,
+    years: bool = False,
+    repeated_ids: bool = True,
+    topics: Sequence[str] = (*_EVENTS, *_OFTEN),
+) -> st.SearchStrategy[list[Record]]:
+    """1 to `most_events` records about three freelancers and two jobs, at a few instants that often coincide.
+
+    `in_order`: they arrive in order of time (else in any order, so that many are late). `years`: some are a year apart,
+    so that lots expire. `repeated_ids`: event ids come again, with the same payload or another one.
+    """
+    seconds = st.sampled_from(CLOSE_TOGETHER + (FAR_APART if years else ()))
+    ids = st.integers(1, 30 if repeated_ids else 10**9).map("e-{}".format)
+    event = st.sampled_from(topics).flatmap(
+        lambda topic: st.tuples(st.just(topic), ids, seconds, st.fixed_dictionaries(_EVENTS[topic]))
+    )
+    events = st.lists(event, min_size=1, max_size=most_events)
+    if not repeated_ids:
+        events = st.lists(event, min_size=1, max_size=most_events, unique_by=lambda drawn: drawn[1])
+    return events.map(lambda drawn: _dated(drawn, in_order=in_order))
+
+
+def _dated(drawn: list[tuple[str, str, float, dict[str, Any]]], *, in_order: bool) -> list[Record]:
+    records = []
+    for topic, event_id, seconds, fields in drawn:
+        at = START + timedelta(seconds=seconds)
+        records.append(_record(topic, {"event_id": event_id, "occurred_at": _rfc3339(at), **fields}, at))
+    return sorted(records, key=lambda record: record[3]) if in_order else records
+
+
+def listed(records: Sequence[Record]) -> str:
+    """Records as lines that can be read, and pasted into a test."""
+    return "\n".join(f"{at.isoformat()} {topic} {key!r} {value!r}" for topic, key, value, at in records)
