@@ -1,6 +1,7 @@
 """The embedded stack, really started: what `connects local` promises."""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 import uuid
@@ -14,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
+from worker.local import state as states
 from worker.local.commands import app
 from worker.local.stack import LocalStack, LocalStackError
 
@@ -169,6 +171,18 @@ def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(LocalStackError, match="which no embedded stack made"):
         LocalStack(tmp_path).up()
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+
+
+def test_a_copied_folder_is_refused_and_a_moved_one_is_not(tmp_path: Path) -> None:
+    original, copy, moved = tmp_path / "original", tmp_path / "copy", tmp_path / "moved"
+    original.mkdir()
+    states.save(original, states.new(original))
+    shutil.copytree(original, copy)
+    with pytest.raises(LocalStackError, match="is a copy of"):
+        LocalStack(copy).up()
+    before = LocalStack(original).addresses
+    original.rename(moved)
+    assert LocalStack(moved).addresses == before
 
 
 def test_without_java_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

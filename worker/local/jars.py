@@ -75,7 +75,10 @@ def _not_as_locked(jars: Sequence[Jar], folder: Path) -> list[Jar]:
 
 
 def _fetch(jars: Sequence[Jar], folder: Path, progress: Callable[[str], None]) -> None:
-    progress(f"downloading Apache Kafka {KAFKA_VERSION}, about {_DOWNLOAD_MEGABYTES} MB, once")
+    if len(jars) == len(locked_jars()):
+        progress(f"downloading Apache Kafka {KAFKA_VERSION}, about {_DOWNLOAD_MEGABYTES} MB, once")
+    else:
+        progress(f"downloading {len(jars)} files of Apache Kafka {KAFKA_VERSION} that are missing or damaged")
     started = said = time.monotonic()
     done_bytes = 0
     with (

@@ -1,5 +1,6 @@
 """One Apache Kafka broker: KRaft, broker and controller in one process, on 127.0.0.1."""
 
+import secrets
 import shutil
 import signal
 import socket
@@ -12,22 +13,22 @@ from pathlib import Path
 from worker.local import processes
 from worker.local.errors import LocalStackError
 from worker.local.files import write_whole
-from worker.local.jars import KAFKA_VERSION, class_path
+from worker.local.jars import class_path
 from worker.local.java import find_java
-from worker.local.logs import keep_small, last_line
+from worker.local.logs import holds, keep_small, last_line
 from worker.local.state import StackState, becomes_free
 
-_READY_SECONDS = 60
+_READY_SECONDS = 120
 _STOP_SECONDS = 30
 _PORT_SECONDS = 3
 _FORMAT_SECONDS = 60
-_FENCING_SECONDS = 15
+_FENCING_SECONDS = 3
 _PROBE_SECONDS = 2
 
 _JVM = (
     "-Xms256m",
     "-Xmx512m",
-    "-XX:+UseSerialGC",  # on two shared cores it costs the least, in starting and in running
+    "-XX:+UseSerialGC",  # on two cores as fast as the others, with 100 MB less
     "-XX:+IgnoreUnrecognizedVMOptions",
     "-Djava.awt.headless=true",
 )
@@ -46,7 +47,7 @@ inter.broker.listener.name=CLIENT
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
 # Relative to the broker's working directory: a path of the user's may hold a comma, which would end it here.
-log.dirs=data
+log.dirs={data}
 
 # One broker is all the replicas there are.
 default.replication.factor=1
@@ -88,9 +89,11 @@ controller.quorum.voters=1@127.0.0.1:{controller_port}
 listeners=CONTROLLER://127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT
-log.dirs=data
+log.dirs={data}
 broker.session.timeout.ms=300
+broker.heartbeat.interval.ms=100
 """
+_ACTIVE = "Performing controller activation."
 _FENCED = "Fencing broker 1 "
 
 
@@ -125,7 +128,7 @@ class Kafka:
         self._home.mkdir(exist_ok=True)
         self._write("server.properties", _PROPERTIES, state)
         keep_small(self._logs / "kafka.out")
-        if not (self._home / "formatted").exists():
+        if not (self._home / "data").exists():
             self._format(state, java, jars)
         elif not (self._home / "data" / _LEFT_IN_ORDER).exists():
             progress("Kafka did not end in order: its controller gives up the dead broker first")
@@ -213,13 +216,16 @@ class Kafka:
         return processes.end(self.pid, state.token, number, _STOP_SECONDS)
 
     def _format(self, state: StackState, java: Path, jars: Sequence[Path]) -> None:
-        """Prepare the data folder, once."""
-        shutil.rmtree(self._home / "data", ignore_errors=True)  # a format that was interrupted
+        """Make the data folder under a name of its own first: what an interrupted `up` left half-made is never used."""
+        for left_over in self._home.glob("data.unfinished-*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        unfinished = self._home / f"data.unfinished-{secrets.token_hex(4)}"
+        self._write("format.properties", _PROPERTIES, state, data=unfinished.name)
         answer = subprocess.run(  # noqa: S603 - Java and its arguments are ours
             [
-                *self._java(java, _JVM_FOR_A_MOMENT, jars, state, "format.log"),
+                *self._java(java, _JVM_FOR_A_MOMENT, jars, state, "kafka-format.log"),
                 "kafka.tools.StorageTool",
-                *("format", "--cluster-id", state.kafka_cluster_id, "--config", "server.properties"),
+                *("format", "--cluster-id", state.kafka_cluster_id, "--config", "format.properties"),
             ],
             cwd=self._home,
             stdin=subprocess.DEVNULL,
@@ -230,8 +236,8 @@ class Kafka:
         )
         if answer.returncode != 0:
             said = (answer.stderr.strip() or answer.stdout.strip() or "no reason given").splitlines()[-1]
-            raise LocalStackError(f"Kafka's data folder {self._home / 'data'} could not be formatted: {said}")
-        write_whole(self._home / "formatted", f"{KAFKA_VERSION}\n")
+            raise LocalStackError(f"Kafka's data folder {self._home / 'data'} could not be made: {said}")
+        unfinished.rename(self._home / "data")
 
     def _give_up_the_dead(self, state: StackState, java: Path, jars: Sequence[Path]) -> None:
         """After a crash, run the controller alone until it has written down that the broker is gone.
@@ -250,7 +256,9 @@ class Kafka:
             self._fencing_pid_file,
         )
         try:
-            if processes.wait_until(lambda: last_line(log, _FENCED) is not None, _FENCING_SECONDS):
+            processes.wait_until(lambda: holds(log, _ACTIVE), _READY_SECONDS)
+            # A broker that was killed before it ever led was not alive in the controller's eyes: then there is no line.
+            if processes.wait_until(lambda: holds(log, _FENCED), _FENCING_SECONDS):
                 # The controller appends in order, at least an empty record every 0.5 s: with more on disk, so is that.
                 appended = self._metadata_bytes()
                 processes.wait_until(lambda: self._metadata_bytes() > appended, _FENCING_SECONDS)
@@ -261,10 +269,9 @@ class Kafka:
         segments = (self._home / "data" / "__cluster_metadata-0").glob("*.log")
         return sum(segment.stat().st_size for segment in segments)
 
-    def _write(self, name: str, properties: str, state: StackState) -> None:
-        write_whole(
-            self._home / name, properties.format(kafka_port=state.kafka_port, controller_port=state.controller_port)
-        )
+    def _write(self, name: str, properties: str, state: StackState, *, data: str = "data") -> None:
+        ports = {"kafka_port": state.kafka_port, "controller_port": state.controller_port}
+        write_whole(self._home / name, properties.format(data=data, **ports))
 
     def _spawn(self, command: Sequence[str], pid_file: Path) -> None:
         processes.spawn_detached(command, cwd=self._home, output=self._logs / "kafka.out", pid_file=pid_file)

@@ -19,3 +19,11 @@ def last_line(log: Path, word: str = "") -> str | None:
     except OSError:
         return None
     return next((line.strip() for line in reversed(lines) if word in line and line.strip()), None)
+
+
+def holds(log: Path, words: str) -> bool:
+    """Whether the words stand anywhere in the log."""
+    try:
+        return words in log.read_text(errors="replace")
+    except FileNotFoundError:
+        return False

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import pwd
 import re
+import secrets
 import shlex
 import shutil
 import signal
@@ -168,9 +169,10 @@ class Postgres:
         return state
 
     def _initialise(self, state: StackState) -> None:
-        """Make the data folder under another name first: if this is interrupted, nothing half-made is ever started."""
-        unfinished = self._home(state) / "data.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
+        """Make the data folder under a name of its own first: what an interrupted `up` left half-made is never used."""
+        for left_over in self._home(state).glob("data.unfinished-*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        unfinished = self._home(state) / f"data.unfinished-{secrets.token_hex(4)}"
         answer = self._run(
             state,
             "initdb",
@@ -212,6 +214,9 @@ class Postgres:
             with self._log.open("a") as log:
                 if self._run(state, "pg_ctl", *arguments, output=log).returncode == 0:
                     return
+            if self.is_alive(state):  # started by an `up` that was killed meanwhile
+                self._await_answer(state)
+                return
             why = last_line(self._log, "FATAL") or last_line(self._log) or "it said nothing"
             # After a kill the backends of before may need a moment to notice.
             if "shared memory block" not in why or time.monotonic() > deadline:
@@ -309,16 +314,6 @@ def _private_folder_for(user: pwd.struct_passwd) -> str:
 def _can_enter(user: pwd.struct_passwd, folder: Path) -> bool:
     """Whether that user can be in the folder, asked of the system itself: modes alone do not tell."""
     try:
-        answer = subprocess.run(
-            ["/bin/sh", "-c", "true"],
-            cwd="/",
-            user=user.pw_uid,
-            group=user.pw_gid,
-            extra_groups=[],
-            check=False,
-        )
-        if answer.returncode != 0:
-            return False
         answer = subprocess.run(  # noqa: S603 - a fixed program; the folder is an argument, not code
             ["/bin/sh", "-c", 'cd "$1" && test -r . && test -x .', "sh", str(folder)],
             cwd="/",

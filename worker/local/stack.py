@@ -96,8 +96,14 @@ class LocalStack:
             state = self._state_for_up()
             if not (self._kafka.answers(state) and self._kafka.is_alive(state)):
                 started = time.monotonic()
+                was_alive = self._kafka.is_alive(state)
                 self._kafka.begin_start(state, progress)
-                self._start_postgres(state, progress)
+                try:
+                    self._start_postgres(state, progress)
+                except LocalStackError:
+                    if not was_alive:
+                        self._kafka.stop(state)
+                    raise
                 self._kafka.await_ready(state)
                 progress(f"broker ready in {time.monotonic() - started:.1f} s")
             else:

@@ -109,14 +109,11 @@ def becomes_free(port: int, timeout_seconds: float) -> bool:
 
 
 def _at_home_in(folder: Path, state: StackState) -> StackState:
-    """The state of a folder that was moved, or copied: a copy must never take the original's processes for its own."""
+    """The state of a folder that was moved; a copy is refused, for its ports and processes are the original's."""
     original = Path(state.folder) / FILE_NAME
-    if not original.exists() or original.samefile(folder / FILE_NAME):
-        return save(folder, replace(state, folder=str(folder)))
-    if state.postgres_home is not None:
+    if original.exists() and not original.samefile(folder / FILE_NAME):
         raise LocalStackError(
-            f"{folder} is a copy of {state.folder}, whose PostgreSQL data lives outside it in {state.postgres_home}. "
-            "Use an empty folder."
+            f"{folder} is a copy of the embedded stack in {state.folder}, and only one of them can run. "
+            "Use that one, or an empty folder."
         )
-    fresh = new(folder)
-    return save(folder, replace(fresh, kafka_cluster_id=state.kafka_cluster_id, postgres_user=state.postgres_user))
+    return save(folder, replace(state, folder=str(folder)))
