@@ -1,0 +1,158 @@
+"""The worker as a process, with faults that production knows nothing of. Run it as `python -m tests.support.killable`.
+
+Environment, besides the worker's own DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, CONNECTS_TOPIC_PREFIX,
+CONNECTS_SETTLEMENT_GRACE and CONNECTS_BATCH_SIZE:
+
+TEST_HOLDER             its name in the table leader
+TEST_KILL_AT            <point>:<n>            end by SIGKILL when the point is passed for the n-th time
+TEST_STOP_AT            <point>:<n>            stop by SIGSTOP there, once
+TEST_KILL_AFTER         <decisions>:<point>    end by SIGKILL at that point once it has committed so many decisions
+TEST_BUG_WHILE          a file: while it exists every rule fails for freelancers `f-bug...` and jobs `j-bug...`
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from worker.domain.policy import read_policy
+from worker.engine import release, writer
+from worker.engine.service import Service, WorkerConfig
+from worker.engine.writer import Committed
+from worker.stream.wall_clock import WallClock
+
+ROOT = Path(__file__).parents[2]
+POINTS = (
+    "after-read",
+    "after-epoch-check",
+    "inside-copy",
+    "before-commit",
+    "after-commit",
+    "before-kafka-transaction",
+    "inside-kafka-transaction",
+    "after-kafka-commit",
+)
+"""Points that every worker at work passes; `between-chunks` besides, when much clock work is due."""
+
+
+@dataclass(frozen=True)
+class Place:
+    point: str
+    passing: int
+
+    @classmethod
+    def read(cls, text: str | None) -> "Place | None":
+        if text is None:
+            return None
+        point, _, passing = text.partition(":")
+        return cls(point, int(passing))
+
+
+class Faults:
+    """Counts the points that are passed, and strikes at the one it was told."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.kill_at = Place.read(environment.get("TEST_KILL_AT"))
+        self.stop_at = Place.read(environment.get("TEST_STOP_AT"))
+        decisions, _, self.kill_point = environment.get("TEST_KILL_AFTER", "-1:").partition(":")
+        self.kill_after = int(decisions)
+        self.decisions = 0
+        self.passings: Counter[str] = Counter()
+
+    def reached(self, point: str) -> None:
+        self.passings[point] += 1
+        here = Place(point, self.passings[point])
+        if here == self.kill_at or (0 <= self.kill_after <= self.decisions and point == self.kill_point):
+            strike(point, signal.SIGKILL)
+        if here == self.stop_at:
+            strike(point, signal.SIGSTOP)
+
+    def committed(self, committed: Committed) -> None:
+        self.decisions += len(committed.batch.decisions)
+
+
+def strike(point: str, what: signal.Signals) -> None:
+    sys.stdout.write(f"\nat {point}: {what.name}\n")
+    sys.stdout.flush()
+    os.kill(os.getpid(), what)
+
+
+def pass_a_point_inside_copy(faults: Faults) -> None:
+    """When rows are copied into the ledger, the server has begun the COPY and waits for the rest of it."""
+    copy = asyncpg.Connection.copy_records_to_table
+
+    def passing(records: Any) -> Iterator[Any]:  # noqa: ANN401
+        for number, record in enumerate(records):
+            if number == len(records) // 2:
+                faults.reached("inside-copy")
+            yield record
+
+    async def copy_passing(self: Any, table: str, *, records: Any, **rest: Any) -> Any:  # noqa: ANN401
+        return await copy(self, table, records=passing(list(records)), **rest)
+
+    asyncpg.Connection.copy_records_to_table = copy_passing  # type: ignore[method-assign]
+
+
+def fail_in_rules_while(file: Path) -> None:
+    """Put a bug into every rule, for some."""
+
+    def buggy(rule: Any) -> Any:  # noqa: ANN401
+        def decide(books: Any, trigger: Any, *rest: Any, **named: Any) -> Any:  # noqa: ANN401
+            about = _named(trigger)
+            if any(name.startswith(("f-bug", "j-bug")) for name in about) and file.exists():
+                raise ZeroDivisionError(f"a bug made for {', '.join(about)}")
+            return rule(books, trigger, *rest, **named)
+
+        return decide
+
+    for module in (writer, release):
+        for name in ("decide_event", "decide_settlement", "decide_expiry"):
+            setattr(module, name, buggy(getattr(module, name)))
+
+
+def _named(trigger: Any) -> list[str]:  # noqa: ANN401
+    """Whom the failing rule is about: the job of a job's own events, otherwise the freelancer."""
+    event = getattr(trigger, "event", None)
+    if event is not None:
+        job_event = trigger.topic in {"job-closed", "hire-made"}
+        return [event.job_id if job_event else event.freelancer_id]
+    if (spend := getattr(trigger, "spend", None)) is not None:
+        return [spend.freelancer_id]
+    return [trigger.lot.freelancer_id]
+
+
+async def main(environment: Mapping[str, str]) -> None:
+    faults = Faults(environment)
+    pass_a_point_inside_copy(faults)
+    if file := environment.get("TEST_BUG_WHILE"):
+        fail_in_rules_while(Path(file))
+    policy = (ROOT / "policies" / "connects.toml").read_text(encoding="utf-8")
+    config = WorkerConfig(
+        kafka={"bootstrap_servers": environment["KAFKA_BOOTSTRAP_SERVERS"]},
+        database_url=environment["DATABASE_URL"],
+        policies=read_policy(policy, "connects.toml"),
+        topic_prefix=environment["CONNECTS_TOPIC_PREFIX"],
+        group_id=f"{environment['CONNECTS_TOPIC_PREFIX']}worker",
+        grace=timedelta(seconds=float(environment.get("CONNECTS_SETTLEMENT_GRACE", "30"))),
+        max_clock_skew=timedelta(minutes=5),
+        batch_size=int(environment.get("CONNECTS_BATCH_SIZE", "2000")),
+        clock=WallClock(),
+        holder=environment["TEST_HOLDER"],
+    )
+    service = Service(config, faults.committed, faults.reached)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, service.stop)
+    await service.run()
+    sys.stdout.write("\nended in order\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(os.environ))
