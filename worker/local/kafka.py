@@ -116,7 +116,7 @@ class Kafka:
         if self.is_alive(state):
             self.resume(state)
             return
-        processes.end(processes.read_pid(self._fencing_pid_file), state.token, signal.SIGKILL, _STOP_SECONDS)
+        self._end_fencing(state)
         for port in (state.kafka_port, state.controller_port):
             if not becomes_free(port, _PORT_SECONDS):
                 raise LocalStackError(
@@ -191,6 +191,7 @@ class Kafka:
     def stop(self, state: StackState) -> None:
         """Let the broker close its files and leave; after 30 s it is killed."""
         self.resume(state)
+        self._end_fencing(state)
         if not self._end(state, signal.SIGTERM):
             self.kill(state)
 
@@ -263,7 +264,11 @@ class Kafka:
                 appended = self._metadata_bytes()
                 processes.wait_until(lambda: self._metadata_bytes() > appended, _FENCING_SECONDS)
         finally:
-            processes.end(processes.read_pid(self._fencing_pid_file), state.token, signal.SIGTERM, _STOP_SECONDS)
+            self._end_fencing(state)
+
+    def _end_fencing(self, state: StackState) -> None:
+        """End the controller that ran alone, also one that an interrupted `up` left behind."""
+        processes.end(processes.read_pid(self._fencing_pid_file), state.token, signal.SIGTERM, _STOP_SECONDS)
 
     def _metadata_bytes(self) -> int:
         segments = (self._home / "data" / "__cluster_metadata-0").glob("*.log")
