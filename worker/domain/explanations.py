@@ -5,13 +5,13 @@ an error: old decisions are explained by new code. Facts come fresh from a rule,
 text.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 from worker.domain.decisions import Facts, Subject
+from worker.domain.operator_words import OPERATOR_WORDS, Words
 from worker.domain.phrases import (
-    at_time,
     connects,
     day,
     from_time,
@@ -19,15 +19,11 @@ from worker.domain.phrases import (
     how_it_closed,
     named,
     on_day,
-    record,
     sentence,
     the_job,
     the_proposal,
-    whose,
 )
 from worker.domain.standing_answers import WHAT_RETURNS
-
-_Words = Callable[[str, Subject, Facts], str]
 
 
 def explain(reason: str, outcome: str, subject: Subject, facts: Facts) -> str:
@@ -35,12 +31,25 @@ def explain(reason: str, outcome: str, subject: Subject, facts: Facts) -> str:
     return _WORDS.get(reason, _in_general)(outcome, subject, facts) or f"{outcome.capitalize()}: {reason}."
 
 
-def job_not_closed(spent_at: datetime, spent: int, job_id: str) -> str:
-    """Word why nothing has happened yet to Connects spent on a job that is still open, and what would return them."""
-    return (
-        f"{connects(spent)} spent on {day(spent_at)}: job {job_id} has not been closed yet, so nothing is decided. "
-        f"{WHAT_RETURNS}"
-    )
+def job_not_closed(
+    spent_at: datetime,
+    spent: int,
+    job_id: str,
+    *,
+    withdrawn_at: datetime | None = None,
+    closing_at: datetime | None = None,
+) -> str:
+    """Word why nothing has happened yet to Connects spent on a job that is still open, and what would return them.
+
+    `closing_at` is the time of a closure that is known and not settled yet.
+    """
+    words = f"{connects(spent)} spent on {day(spent_at)}"
+    if closing_at is not None:
+        return f"{words}: job {job_id} was closed on {day(closing_at)}, and what comes back is decided any moment."
+    words = f"{words}: job {job_id} has not been closed yet, so nothing is decided."
+    if withdrawn_at is not None:
+        return f"{words} The proposal was withdrawn on {day(withdrawn_at)}, which does not return its Connects."
+    return f"{words} {WHAT_RETURNS}"
 
 
 def _proposal_submitted(_outcome: str, subject: Subject, facts: Facts) -> str:
@@ -290,48 +299,6 @@ def _already_spent(_outcome: str, subject: Subject, facts: Facts) -> str:
     )
 
 
-def _already_decided(_outcome: str, _subject: Subject, facts: Facts) -> str:
-    return f"Nothing done again: this message was read before{record(facts)} and decided then."
-
-
-def _invalid_event(_outcome: str, _subject: Subject, facts: Facts) -> str:
-    field, detail = facts.get("field"), facts.get("detail")
-    at_fault = f" The field {field}:" if field else ""
-    return f"Rejected: the message is not valid.{at_fault} {sentence(detail)}".rstrip()
-
-
-def _occurred_in_the_future(_outcome: str, _subject: Subject, facts: Facts) -> str:
-    return (
-        f"Rejected: the message is dated{at_time(facts, 'occurred_at') or ' at a time'} and was read before that. "
-        "Nothing was changed; sent again later, or with the right time, it counts."
-    )
-
-
-def _event_id_conflict(_outcome: str, _subject: Subject, facts: Facts) -> str:
-    return (
-        f"Rejected: another message with the same event id was read before{record(facts)}, and says something else. "
-        "Nothing was changed."
-    )
-
-
-def _unreadable_record(_outcome: str, _subject: Subject, facts: Facts) -> str:
-    return f"Rejected: the record cannot be read. {sentence(facts.get('detail'))}".rstrip()
-
-
-def _failure_in_rule(_outcome: str, subject: Subject, facts: Facts) -> str:
-    error = facts.get("error")
-    return (
-        f"Set aside: deciding this failed{f' ({error})' if error else ''}. It and what follows for {whose(subject)} "
-        "wait until an operator releases them; nothing is lost."
-    )
-
-
-def _waits_behind(_outcome: str, subject: Subject, facts: Facts) -> str:
-    scope, key = facts.get("scope"), facts.get("key")
-    who = f"the {scope} {key}" if scope and key else whose(subject)
-    return f"Waiting: an earlier failure holds {who} up. This is decided, in its turn, when an operator releases it."
-
-
 def _size(facts: Facts) -> str:
     amount = facts.get("connects")
     return connects(abs(amount) if isinstance(amount, int) else amount)
@@ -341,7 +308,8 @@ def _in_general(_outcome: str, _subject: Subject, _facts: Facts) -> str:
     return ""
 
 
-_WORDS: Final[Mapping[str, _Words]] = {
+_WORDS: Final[Mapping[str, Words]] = {
+    **OPERATOR_WORDS,
     "proposal-submitted": _proposal_submitted,
     "closed-without-hire": _closed_without_hire,
     "removed-by-marketplace": _removed_by_marketplace,
@@ -377,11 +345,4 @@ _WORDS: Final[Mapping[str, _Words]] = {
     "nothing-to-do": _nothing_to_do,
     "insufficient-balance": _insufficient_balance,
     "already-spent": _already_spent,
-    "already-decided": _already_decided,
-    "invalid-event": _invalid_event,
-    "occurred-in-the-future": _occurred_in_the_future,
-    "event-id-conflict": _event_id_conflict,
-    "unreadable-record": _unreadable_record,
-    "failure-in-rule": _failure_in_rule,
-    "waits-behind": _waits_behind,
 }

@@ -460,6 +460,45 @@ WORDED: list[Case] = [
             "This is decided, in its turn, when an operator releases it."
         ),
     ),
+    (
+        "position-set",
+        "applied",
+        NOBODY,
+        {"topic": "job-closed", "partition": 0, "incarnation": 1, "offset": 0, "actor": "ann", "why": "made anew"},
+        ("Reading of job-closed, partition 0 goes on at offset 0 of incarnation 1. Asked for by ann: made anew."),
+    ),
+    (
+        "released",
+        "applied",
+        NOBODY,
+        {"scope": "wallet", "key": "f-1", "released": 3, "left": 0},
+        "The wallet f-1 goes on: 3 waiting messages were decided, in order.",
+    ),
+    (
+        "fails-again",
+        "declined",
+        NOBODY,
+        {"scope": "job", "key": "j-1", "released": 1, "left": 2, "error": "ZeroDivisionError"},
+        (
+            "The job j-1 stays stopped: 1 waiting messages were decided, then one failed again (ZeroDivisionError); "
+            "2 wait on."
+        ),
+    ),
+    (
+        "not-parked",
+        "declined",
+        NOBODY,
+        {"scope": "job", "key": "j-1"},
+        "Nothing to release: the job j-1 is not stopped.",
+    ),
+    ("wrong-arguments", "declined", NOBODY, {"detail": "an offset is 0 or more"}, "Not done: an offset is 0 or more."),
+    (
+        "unknown-command",
+        "declined",
+        NOBODY,
+        {"name": "sing"},
+        "Not done: the worker does not know the command sing; it may be of an older release.",
+    ),
 ]
 REASONS = sorted({(reason, outcome) for reason, outcome, *_ in WORDED})
 
@@ -501,6 +540,19 @@ def test_an_open_job_says_since_when_and_what_would_return_the_connects() -> Non
     assert job_not_closed(HIRED, 6, "j-1") == (
         "6 Connects spent on 10 March 2026: job j-1 has not been closed yet, so nothing is decided. Connects come back "
         "when the client closes the job without hiring anyone, or when the marketplace removes it."
+    )
+
+
+def test_a_closing_that_is_known_and_not_decided_yet_says_so() -> None:
+    assert job_not_closed(HIRED, 6, "j-1", closing_at=CLOSED) == (
+        "6 Connects spent on 10 March 2026: job j-1 was closed on 14 March 2026, and what comes back is decided any moment."
+    )
+
+
+def test_a_withdrawn_proposal_on_an_open_job_is_told_that_nothing_comes_back() -> None:
+    assert job_not_closed(HIRED, 6, "j-1", withdrawn_at=CLOSED) == (
+        "6 Connects spent on 10 March 2026: job j-1 has not been closed yet, so nothing is decided. "
+        "The proposal was withdrawn on 14 March 2026, which does not return its Connects."
     )
 
 

@@ -1,0 +1,107 @@
+"""Words for what only operators and producers' teams see: what was rejected, set aside, or commanded."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from worker.domain.decisions import Facts, Subject
+from worker.domain.phrases import at_time, named, record, sentence, whose
+
+Words = Callable[[str, Subject, Facts], str]
+"""Makes a sentence of an outcome, a subject and facts."""
+
+
+def _already_decided(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    return f"Nothing done again: this message was read before{record(facts)} and decided then."
+
+
+def _invalid_event(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    field, detail = facts.get("field"), facts.get("detail")
+    at_fault = f" The field {field}:" if field else ""
+    return f"Rejected: the message is not valid.{at_fault} {sentence(detail)}".rstrip()
+
+
+def _occurred_in_the_future(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    return (
+        f"Rejected: the message is dated{at_time(facts, 'occurred_at') or ' at a time'} and was read before that. "
+        "Nothing was changed; sent again later, or with the right time, it counts."
+    )
+
+
+def _event_id_conflict(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    return (
+        f"Rejected: another message with the same event id was read before{record(facts)}, and says something else. "
+        "Nothing was changed."
+    )
+
+
+def _unreadable_record(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    return f"Rejected: the record cannot be read. {sentence(facts.get('detail'))}".rstrip()
+
+
+def _failure_in_rule(_outcome: str, subject: Subject, facts: Facts) -> str:
+    error = facts.get("error")
+    return (
+        f"Set aside: deciding this failed{f' ({error})' if error else ''}. It and what follows for {whose(subject)} "
+        "wait until an operator releases them; nothing is lost."
+    )
+
+
+def _waits_behind(_outcome: str, subject: Subject, facts: Facts) -> str:
+    scope, key = facts.get("scope"), facts.get("key")
+    who = f"the {scope} {key}" if scope and key else whose(subject)
+    return f"Waiting: an earlier failure holds {who} up. This is decided, in its turn, when an operator releases it."
+
+
+def _position_set(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    where = f"{facts.get('topic', 'the topic')}, partition {facts.get('partition')}"
+    incarnation = f" of incarnation {facts['incarnation']}" if facts.get("incarnation") else ""
+    return f"Reading of {where} goes on at offset {facts.get('offset')}{incarnation}.{_asked_by(facts)}"
+
+
+def _released(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    return (
+        f"The {facts.get('scope', 'wallet')}{named(facts, 'key')} goes on: {facts.get('released', 'what')} waiting "
+        f"messages were decided, in order.{_asked_by(facts)}"
+    )
+
+
+def _fails_again(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    return (
+        f"The {facts.get('scope', 'wallet')}{named(facts, 'key')} stays stopped: {facts.get('released', 0)} waiting "
+        f"messages were decided, then one failed again ({facts.get('error', 'no reason known')}); "
+        f"{facts.get('left', 'others')} wait on. {_asked_by(facts)}"
+    ).rstrip()
+
+
+def _not_parked(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    return f"Nothing to release: the {facts.get('scope', 'wallet')}{named(facts, 'key')} is not stopped."
+
+
+def _wrong_arguments(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    return f"Not done: {sentence(facts.get('detail')) or 'the arguments are wrong.'}"
+
+
+def _unknown_command(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    return f"Not done: the worker does not know the command{named(facts, 'name')}; it may be of an older release."
+
+
+def _asked_by(facts: Facts) -> str:
+    actor, why = facts.get("actor"), sentence(facts.get("why"))
+    return f" Asked for by {actor}: {why}" if actor and why else ""
+
+
+OPERATOR_WORDS: Final[Mapping[str, Words]] = {
+    "already-decided": _already_decided,
+    "invalid-event": _invalid_event,
+    "occurred-in-the-future": _occurred_in_the_future,
+    "event-id-conflict": _event_id_conflict,
+    "unreadable-record": _unreadable_record,
+    "failure-in-rule": _failure_in_rule,
+    "waits-behind": _waits_behind,
+    "position-set": _position_set,
+    "released": _released,
+    "fails-again": _fails_again,
+    "not-parked": _not_parked,
+    "wrong-arguments": _wrong_arguments,
+    "unknown-command": _unknown_command,
+}
