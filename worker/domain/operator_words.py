@@ -53,9 +53,11 @@ def _waits_behind(_outcome: str, subject: Subject, facts: Facts) -> str:
 
 
 def _position_set(_outcome: str, _subject: Subject, facts: Facts) -> str:
-    where = f"{facts.get('topic', 'the topic')}, partition {facts.get('partition')}"
+    partition = f", partition {facts['partition']}" if "partition" in facts else ""
+    where = f"{facts.get('topic', 'a topic')}{partition}"
+    offset = f"offset {facts['offset']}" if "offset" in facts else "another offset"
     incarnation = f" of incarnation {facts['incarnation']}" if facts.get("incarnation") else ""
-    return f"Reading of {where} goes on at offset {facts.get('offset')}{incarnation}.{_asked_by(facts)}"
+    return f"Reading of {where} goes on at {offset}{incarnation}.{_asked_by(facts)}"
 
 
 def _released(_outcome: str, _subject: Subject, facts: Facts) -> str:

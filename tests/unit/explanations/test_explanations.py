@@ -545,7 +545,8 @@ def test_an_open_job_says_since_when_and_what_would_return_the_connects() -> Non
 
 def test_a_closing_that_is_known_and_not_decided_yet_says_so() -> None:
     assert job_not_closed(HIRED, 6, "j-1", closing_at=CLOSED) == (
-        "6 Connects spent on 10 March 2026: job j-1 was closed on 14 March 2026, and what comes back is decided any moment."
+        "6 Connects spent on 10 March 2026: job j-1 was closed on 14 March 2026, "
+        "and what comes back is decided any moment."
     )
 
 
