@@ -151,6 +151,8 @@ def _grant(
     connects = facts["connects"]
     if not isinstance(connects, int):
         raise TypeError(f"{rule}: a grant needs a number of Connects")
+    if not connects:
+        return Verdict("declined", "nothing-to-do", rule, facts)
     at = trigger.event.occurred_at
     freelancer_id = FreelancerId(freelancer)
     booking = Booking(books, books.wallet(freelancer_id))
