@@ -67,7 +67,7 @@ def interview(books: Books, event: InterviewWon, trigger: Received, policy: Poli
     if event.origin == "invite":
         return Verdict("declined", "interview-from-invitation", INTERVIEW, {"job_id": event.job_id})
     award = policy.interview_award(event.client_spent_cents)
-    if not event.client_hires or not award:
+    if not event.client_hires or not event.client_spent_cents or not award:
         client: dict[str, Fact] = {"client_hires": event.client_hires, "client_spent_cents": event.client_spent_cents}
         return Verdict("declined", "client-not-established", INTERVIEW, client)
     earlier = books.grants.get((INTERVIEW, key))
