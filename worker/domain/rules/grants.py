@@ -117,8 +117,9 @@ def adjustment(books: Books, event: ConnectsAdjusted, trigger: Received, policy:
         return _grant(books, trigger, policy, ADJUST, "adjusted", freelancer_id, event.adjustment_id, facts, about)
     wallet = books.wallet(freelancer_id)
     booking = Booking(books, wallet)
-    if booking.drawable(event.occurred_at) < -event.connects:
-        return Verdict("declined", "insufficient-balance", ADJUST, {**facts, "balance": wallet.balance})
+    if (drawable := booking.drawable(event.occurred_at)) < -event.connects:
+        facts |= {"balance": wallet.balance, "drawable": drawable}
+        return Verdict("declined", "insufficient-balance", ADJUST, facts)
     booking.debit(-event.connects, event.occurred_at)
     books.keep_grant(Grant(ADJUST, event.adjustment_id, freelancer_id, event.occurred_at, event.connects, trigger.seq))
     subject = Subject(freelancer_id)
