@@ -136,7 +136,9 @@ class Draft:
         batch.business_time = business_time
         batch.wallets = [(w.freelancer_id, w.balance, w.version) for w in touched.wallets.values()]
         batch.lots = [lot_row(lot) for lot in touched.lots.values()]
-        batch.spends = [spend_row(spend) for spend in touched.spends.values()]
+        for spend in touched.spends.values():
+            is_new = spend.decision_seq > self._tail.last_seq
+            (batch.new_spends if is_new else batch.spends).append(spend_row(spend))
         batch.closures = [closure_row(closure) for closure in touched.closures.values()]
         batch.hires = list(touched.hires.items())
         batch.grants = [

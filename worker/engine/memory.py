@@ -4,9 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Final, TypeVar
-from uuid import UUID
-
-from asyncpg.pgproto import pgproto
 
 from schemas.base import InputEvent
 from worker.domain.books import Books
@@ -25,11 +22,9 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-def seen_key(topic: str, event_id: str) -> UUID:
-    """How an event id of a topic is remembered: 16 bytes of a hash of both."""
-    digest = blake2b(f"{topic}\0{event_id}".encode(), digest_size=16).digest()
-    key: UUID = pgproto.UUID(digest)
-    return key
+def seen_key(topic: str, event_id: str) -> str:
+    """How an event id of a topic is remembered: a hash of both, 16 bytes written in hexadecimal."""
+    return blake2b(f"{topic}\0{event_id}".encode(), digest_size=16).hexdigest()
 
 
 def natural_key(topic: str, event: InputEvent) -> tuple[str, str] | None:
@@ -58,7 +53,7 @@ class Memory:
         self._store = store
         self._claws_back = any(policy.late_hire == "claw-back" for policy in policies.versions)
         self.books = books
-        self.seen: dict[UUID, FirstDecision] = {}
+        self.seen: dict[str, FirstDecision] = {}
         """First decisions on event ids, of the records prepared and of batches that may not be committed yet."""
 
     async def prepare(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID
 
 import msgspec
 import structlog
@@ -97,7 +96,7 @@ class Writer:
         self._cursors: dict[int, int] = {}
         self._moved: dict[TopicPartition, InputRecord] = {}
         self._new_positions: dict[TopicPartition, Position] = {}
-        self._seen_added: dict[UUID, FirstDecision] = {}
+        self._seen_added: dict[str, FirstDecision] = {}
         self._begin_draft()
         await self._refill_agenda()
 

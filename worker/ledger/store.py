@@ -83,6 +83,7 @@ class Batch:
     seen_events: list[Row] = field(default_factory=list)
     wallets: list[Row] = field(default_factory=list)
     lots: list[Row] = field(default_factory=list)
+    new_spends: list[Row] = field(default_factory=list)
     spends: list[Row] = field(default_factory=list)
     grants: list[Row] = field(default_factory=list)
     closures: list[Row] = field(default_factory=list)
@@ -111,7 +112,7 @@ class Store(Protocol):
         """The next offset to decide, for every partition ever read."""
         ...
 
-    async def seen(self, keys: Sequence[UUID]) -> dict[UUID, int]:
+    async def seen(self, keys: Sequence[str]) -> dict[str, int]:
         """Which of these event ids (see `seen_key`) were decided, and by which decision."""
         ...
 

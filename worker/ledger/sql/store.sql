@@ -10,55 +10,55 @@ SELECT topic, partition, incarnation, next_offset, last_offset, last_timestamp, 
 
 -- name: seen
 -- Which of these event ids were decided, and by which decision.
-SELECT key, seq FROM seen_events WHERE key = ANY($1::uuid[])
+SELECT key, seq FROM seen_events WHERE key = ANY(string_to_array($1, ',')::uuid[])
 
 -- name: first_decisions
 -- The decisions that a repeated event id is compared with.
 SELECT seq, topic, incarnation, partition, "offset", payload, event_id FROM decisions WHERE seq = ANY($1::bigint[])
 
 -- name: wallets
-SELECT freelancer_id, balance, version FROM wallets WHERE freelancer_id = ANY($1::text[])
+SELECT freelancer_id, balance, version FROM wallets WHERE freelancer_id = ANY(string_to_array($1, ','))
 
 -- name: lots
 -- Lots with something remaining, and drained ones that may get something back because they have not expired.
 SELECT lot_id, freelancer_id, source, issued_at, expires_at, original, remaining, linked_to
-FROM lots WHERE freelancer_id = ANY($1::text[]) AND (open OR expires_at > $2)
+FROM lots WHERE freelancer_id = ANY(string_to_array($1, ',')) AND (open OR expires_at > $2)
 ORDER BY expires_at, issued_at, lot_id COLLATE "C"
 
 -- name: owing_spends
 SELECT proposal_id, freelancer_id, job_id, decision_seq, occurred_at, origin, base, boost, base_debt, boost_debt,
        base_returned, boost_returned, boost_outbid, refunded_closing_at, draws, withdrawn_at
-FROM spends WHERE owing AND freelancer_id = ANY($1::text[])
+FROM spends WHERE owing AND freelancer_id = ANY(string_to_array($1, ','))
 
 -- name: interviews
 SELECT freelancer_id, occurred_at, connects FROM grants
-WHERE rule = 'grant.interview' AND freelancer_id = ANY($1::text[])
+WHERE rule = 'grant.interview' AND freelancer_id = ANY(string_to_array($1, ','))
 
 -- name: spends
 SELECT proposal_id, freelancer_id, job_id, decision_seq, occurred_at, origin, base, boost, base_debt, boost_debt,
        base_returned, boost_returned, boost_outbid, refunded_closing_at, draws, withdrawn_at
-FROM spends WHERE proposal_id = ANY($1::text[])
+FROM spends WHERE proposal_id = ANY(string_to_array($1, ','))
 
 -- name: hires
-SELECT job_id, first_hired_at FROM hires WHERE job_id = ANY($1::text[])
+SELECT job_id, first_hired_at FROM hires WHERE job_id = ANY(string_to_array($1, ','))
 
 -- name: closures
 SELECT job_id, closed_at, closure, decision_seq, topic, incarnation, partition, "offset", event_id, due_at,
        settled_through, settled, returned_any
-FROM closures WHERE job_id = ANY($1::text[]) ORDER BY closed_at, closure COLLATE "C"
+FROM closures WHERE job_id = ANY(string_to_array($1, ',')) ORDER BY closed_at, closure COLLATE "C"
 
 -- name: proposals_of_jobs
 -- Which proposals were spent on these jobs, in ledger order.
-SELECT job_id, proposal_id FROM spends WHERE job_id = ANY($1::text[]) ORDER BY decision_seq
+SELECT job_id, proposal_id FROM spends WHERE job_id = ANY(string_to_array($1, ',')) ORDER BY decision_seq
 
 -- name: awaiting
 -- Withdrawals and outbids that were read before these proposals.
 SELECT a.proposal_id, a.decision_seq, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.freelancer_id, d.job_id, d.occurred_at
-FROM awaiting a JOIN decisions d ON d.seq = a.decision_seq WHERE a.proposal_id = ANY($1::text[]) ORDER BY a.decision_seq
+FROM awaiting a JOIN decisions d ON d.seq = a.decision_seq WHERE a.proposal_id = ANY(string_to_array($1, ',')) ORDER BY a.decision_seq
 
 -- name: grants
 SELECT rule, natural_key, freelancer_id, occurred_at, connects, decision_seq FROM grants
-WHERE (rule, natural_key) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+WHERE (rule, natural_key) IN (SELECT * FROM unnest(string_to_array($1, ','), string_to_array($2, ',')))
 
 -- name: due_settlements
 -- The next settlements, by index; $1 of them.
@@ -105,38 +105,36 @@ ON CONFLICT (topic, partition) DO UPDATE SET incarnation = excluded.incarnation,
     last_offset = excluded.last_offset, last_timestamp = excluded.last_timestamp, last_hash = excluded.last_hash,
     running_max = excluded.running_max
 
+-- name: staging
+-- Rows on their way into tables of current state: copied here, then merged. Of this session, and empty after each commit.
+CREATE TEMP TABLE staged_wallets (LIKE wallets) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE staged_lots (LIKE lots) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE staged_spends (LIKE spends) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE staged_closures (LIKE closures) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE staged_hires (LIKE hires) ON COMMIT DELETE ROWS
+
 -- name: write_wallets
-INSERT INTO wallets (freelancer_id, balance, version)
-SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])
+INSERT INTO wallets SELECT * FROM staged_wallets
 ON CONFLICT (freelancer_id) DO UPDATE SET balance = excluded.balance, version = excluded.version
 
 -- name: write_lots
-INSERT INTO lots (lot_id, freelancer_id, source, issued_at, expires_at, original, remaining, open, linked_to)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[],
-                     $8::boolean[], $9::text[])
+INSERT INTO lots SELECT * FROM staged_lots
 ON CONFLICT (lot_id) DO UPDATE SET remaining = excluded.remaining, open = excluded.open
 
 -- name: write_spends
-INSERT INTO spends (proposal_id, freelancer_id, job_id, decision_seq, occurred_at, origin, base, boost, base_debt, boost_debt,
-    base_returned, boost_returned, boost_outbid, refunded_closing_at, draws, withdrawn_at, owing)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::text[], $7::bigint[], $8::bigint[],
-    $9::bigint[], $10::bigint[], $11::boolean[], $12::boolean[], $13::boolean[], $14::timestamptz[], $15::json[],
-    $16::timestamptz[], $17::boolean[])
-ON CONFLICT (proposal_id) DO UPDATE SET base_debt = excluded.base_debt, boost_debt = excluded.boost_debt,
-    base_returned = excluded.base_returned, boost_returned = excluded.boost_returned, boost_outbid = excluded.boost_outbid,
-    refunded_closing_at = excluded.refunded_closing_at, draws = excluded.draws, withdrawn_at = excluded.withdrawn_at,
-    owing = excluded.owing
+-- New spends are copied straight in; these were there before.
+UPDATE spends SET base_debt = new.base_debt, boost_debt = new.boost_debt, base_returned = new.base_returned,
+    boost_returned = new.boost_returned, boost_outbid = new.boost_outbid, refunded_closing_at = new.refunded_closing_at,
+    draws = new.draws, withdrawn_at = new.withdrawn_at, owing = new.owing
+FROM staged_spends AS new WHERE spends.proposal_id = new.proposal_id
 
 -- name: write_closures
-INSERT INTO closures (job_id, closed_at, closure, decision_seq, topic, incarnation, partition, "offset", event_id, due_at,
-    settled_through, settled, returned_any)
-SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::bigint[], $5::text[], $6::int[], $7::int[], $8::bigint[],
-    $9::text[], $10::timestamptz[], $11::bigint[], $12::boolean[], $13::boolean[])
+INSERT INTO closures SELECT * FROM staged_closures
 ON CONFLICT (job_id, closed_at, closure) DO UPDATE SET settled_through = excluded.settled_through,
     settled = excluded.settled, returned_any = excluded.returned_any
 
 -- name: write_hires
-INSERT INTO hires (job_id, first_hired_at) SELECT * FROM unnest($1::text[], $2::timestamptz[])
+INSERT INTO hires SELECT * FROM staged_hires
 ON CONFLICT (job_id) DO UPDATE SET first_hired_at = excluded.first_hired_at
 
 -- name: remove_awaiting

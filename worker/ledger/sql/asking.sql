@@ -1,0 +1,142 @@
+-- name: wallet
+-- One wallet as it stands.
+SELECT balance, version FROM wallets WHERE freelancer_id = $1
+
+-- name: open_lots
+-- What a wallet holds, in the order in which it will be spent.
+SELECT lot_id, source, issued_at, expires_at, remaining FROM lots
+WHERE freelancer_id = $1 AND open ORDER BY expires_at, issued_at, lot_id COLLATE "C"
+
+-- name: changes_of_wallet
+-- The last $2 changes of a wallet (null: all), newest first, each with what caused it.
+SELECT c.version, c.occurred_at, c.recorded_at, c.delta, c.debt_delta, c.balance_after, c.rule, c.reason,
+       c.policy_version, c.explanation, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.job_id, d.proposal_id
+FROM changes c JOIN decisions d ON d.seq = c.decision_seq
+WHERE c.freelancer_id = $1 ORDER BY c.version DESC LIMIT $2::bigint
+
+-- name: seqs_of_events
+-- Decisions on event ids that were decided, by the hash of topic and id.
+SELECT seq FROM seen_events WHERE key = ANY($1::uuid[])
+
+-- name: seqs_of_repeats
+-- Decisions on an event id that was not used up by them: repeats, conflicts, invalid records; $2 narrows to a topic.
+SELECT seq FROM decisions
+WHERE event_id = $1 AND kind = 'first' AND outcome IN ('duplicate', 'rejected') AND ($2::text IS NULL OR topic = $2)
+
+-- name: seqs_of_clock_and_commands
+-- Decisions that no record caused: `expiry:<lot_id>`, `command:<id>` and the like.
+SELECT seq FROM decisions WHERE kind = 'clock' AND event_id = $1
+UNION ALL
+SELECT seq FROM decisions WHERE kind = 'command' AND event_id = $1
+
+-- name: seqs_following
+-- Follow-ups of these decisions.
+SELECT seq FROM decisions WHERE follows = ANY($1::bigint[])
+
+-- name: seqs_of_settlements
+-- The settlements that the job-closed records among these decisions caused.
+SELECT s.seq FROM decisions c
+JOIN decisions s ON s.kind = 'settlement' AND s.topic = c.topic AND s.incarnation = c.incarnation
+     AND s.partition = c.partition AND s."offset" = c."offset"
+WHERE c.seq = ANY($1::bigint[]) AND c.topic = 'job-closed'
+
+-- name: seqs_of_job
+SELECT seq FROM decisions WHERE job_id = $1
+
+-- name: seqs_of_proposal
+SELECT seq FROM decisions WHERE proposal_id = $1
+
+-- name: seqs_of_freelancer
+SELECT seq FROM decisions WHERE freelancer_id = $1
+
+-- name: decisions
+-- Decisions in full, in ledger order, without the payload.
+SELECT seq, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
+       proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at
+FROM decisions WHERE seq = ANY($1::bigint[]) ORDER BY seq
+
+-- name: changes_of_decisions
+SELECT decision_seq, ordinal, freelancer_id, version, occurred_at, rule, reason, delta, debt_delta, balance_after, explanation
+FROM changes WHERE decision_seq = ANY($1::bigint[]) ORDER BY decision_seq, ordinal
+
+-- name: lots_moved
+-- What each change moved in each lot, net, as in wallet-updated.
+SELECT m.decision_seq, m.ordinal, m.lot_id, sum(m.delta)::bigint AS delta, l.expires_at
+FROM movements m JOIN lots l ON l.lot_id = m.lot_id
+WHERE m.decision_seq = ANY($1::bigint[])
+GROUP BY m.decision_seq, m.ordinal, m.lot_id, l.expires_at
+ORDER BY m.decision_seq, m.ordinal, min(m.line_no)
+
+-- name: proposals_of_job
+SELECT proposal_id FROM spends WHERE job_id = $1
+
+-- name: proposals_of_freelancer
+-- By way of the decisions, which have an index: spends by freelancer would need one of their own.
+SELECT proposal_id FROM decisions WHERE freelancer_id = $1 AND rule = 'spend.proposal' AND outcome = 'applied'
+
+-- name: open_spends
+-- Which of these proposals have Connects on them that no settled closure has decided yet.
+SELECT s.proposal_id, s.freelancer_id, s.job_id, s.occurred_at, s.withdrawn_at,
+       (CASE WHEN s.base_returned THEN 0 ELSE s.base END + CASE WHEN s.boost_returned THEN 0 ELSE s.boost END) AS connects,
+       (SELECT min(c.closed_at) FROM closures c WHERE c.job_id = s.job_id AND c.closed_at >= s.occurred_at) AS closing_at
+FROM spends s
+WHERE s.proposal_id = ANY($1::text[])
+  AND ((s.base > 0 AND NOT s.base_returned) OR (s.boost > 0 AND NOT s.boost_returned))
+  AND NOT EXISTS (
+      SELECT FROM closures c
+      WHERE c.job_id = s.job_id AND c.settled AND c.closed_at >= s.occurred_at
+        AND NOT EXISTS (SELECT FROM due
+                        WHERE kind = 'late-settlement' AND key = c.decision_seq::text || '/' || s.proposal_id))
+ORDER BY s.decision_seq
+
+-- name: leader
+-- Who holds the ledger, and whether the lease still runs.
+SELECT ledger_id, epoch, holder, lease_until > clock_timestamp() AS held FROM leader
+
+-- name: last_batch
+SELECT batch_no, last_seq, business_time, recorded_at FROM batches ORDER BY batch_no DESC LIMIT 1
+
+-- name: waiting_work
+-- What is waiting, counted; $1 is business time, $2 business time less the grace. Only who owes can be overdrawn.
+SELECT (SELECT count(*) FROM due WHERE kind = 'settlement') AS settlements_pending,
+       (SELECT count(*) FROM due WHERE kind NOT IN ('settlement', 'late-settlement') AND due_at <= $1) AS other_due,
+       (SELECT count(*) FROM lots WHERE open AND expires_at <= $2) AS expiries_due,
+       (SELECT count(*) FROM parked) AS parked,
+       (SELECT count(*) FROM parked_triggers) AS parked_triggers,
+       (SELECT count(*) FROM dead_letters) AS dead_letters,
+       (SELECT count(*) FROM dead_letters WHERE sent_at IS NULL) AS dead_letters_unsent,
+       (SELECT count(*) FROM commands WHERE answered_at IS NULL) AS commands_open,
+       (SELECT count(*) FROM wallets
+        WHERE balance < 0 AND freelancer_id IN (SELECT freelancer_id FROM spends WHERE owing)) AS overdrawn_wallets
+
+-- name: unpublished
+-- Batches that are not published, and since when the oldest waits; $1 is the marker's seq (null: not known).
+SELECT count(*) AS batches, coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float AS seconds
+FROM outbox WHERE outbox_seq > coalesce($1::bigint, (SELECT dropped_through FROM relay_state))
+
+-- name: positions
+SELECT topic, partition, incarnation, next_offset, last_offset, last_timestamp, last_hash, running_max
+FROM positions ORDER BY topic, partition
+
+-- name: parked
+-- Stopped wallets and jobs, oldest first, with the trigger that failed and how many wait behind it.
+SELECT p.scope, p.key, p.since, p.error, d.topic, d.partition, d."offset", d.event_id,
+       (SELECT count(*) FROM parked_triggers t WHERE t.scope = p.scope AND t.key = p.key) AS waiting
+FROM parked p JOIN decisions d ON d.seq = p.decision_seq ORDER BY p.decision_seq
+
+-- name: dead_letters
+-- The last $1 letters, newest first.
+SELECT decision_seq, topic, partition, "offset", timestamp_ms, error_code, error_detail, attempts, sent_at
+FROM dead_letters ORDER BY decision_seq DESC LIMIT $1
+
+-- name: dead_letter
+-- One letter, whole; by the decision that rejected it.
+SELECT decision_seq, topic, partition, "offset", timestamp_ms, error_code, error_detail, attempts, sent_at, key, value, headers
+FROM dead_letters WHERE decision_seq = $1
+
+-- name: ask
+-- A command for the one writer.
+INSERT INTO commands (id, name, arguments, actor, why) VALUES ($1, $2, $3::json, $4, $5)
+
+-- name: answer
+SELECT answer FROM commands WHERE id = $1 AND answered_at IS NOT NULL
