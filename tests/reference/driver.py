@@ -39,14 +39,8 @@ MAX_CLOCK_SKEW = timedelta(minutes=5)
 class Partition:
     topic: str
     number: int
-    records: deque[tuple[int, bytes | None]] = field(default_factory=deque)
+    records: deque[tuple[int, bytes | None, dict[str, Any] | None]] = field(default_factory=deque)
     running_max: datetime = BEGINNING
-
-    def key(self, latest: datetime) -> tuple[datetime, str, int]:
-        """Where the next record stands in the merge. What will be rejected anyway does not hold the others up."""
-        event = validity.judge(self.topic, self.records[0][1]).event
-        dated = event["at"] if event and event["at"] <= latest else BEGINNING
-        return (max(self.running_max, dated), self.topic, self.number)
 
 
 def simulate(
@@ -84,25 +78,29 @@ class Driver:
         for topic, key, value, _ in events:
             number = partition_of(topic, key)
             partition = partitions.setdefault((topic, number), Partition(topic, number))
-            partition.records.append((len(partition.records), value))
-        heads = {partition.key(self.latest): partition for partition in partitions.values()}
-        while heads:
-            key = min(heads)
+            partition.records.append((len(partition.records), value, validity.judge(topic, value).event))
+        while waiting := [partition for partition in partitions.values() if partition.records]:
+            key, partition = min(((self._key(one), one) for one in waiting), key=lambda head: head[0])
             self._work_until(min(key[0], self.wall))
-            partition = heads.pop(key)
-            self._read(partition)
-            if partition.records:
-                heads[partition.key(self.latest)] = partition
+            self._read(partition, key[0])
         if until or self.business_time:
             self._work_until(until or self.business_time + self.model.grace)
         return self.rows
 
-    def _read(self, partition: Partition) -> None:
-        key = partition.key(self.latest)[0]
-        offset, value = partition.records.popleft()
-        event = validity.judge(partition.topic, value).event
+    def _key(self, partition: Partition) -> tuple[datetime, str, int]:
+        """Where a partition's next record stands in the merge. What will be rejected moves no time."""
+        _, value, event = partition.records[0]
+        moves = event is not None and not self._rejects(partition.topic, event, value)
+        return (max(partition.running_max, event["at"] if moves else BEGINNING), partition.topic, partition.number)
+
+    def _rejects(self, topic: str, event: dict[str, Any], value: bytes) -> bool:
+        known = self.model.seen.get((topic, event["event_id"]))
+        return event["at"] > self.latest if known is None else known != validity.canonical(value)
+
+    def _read(self, partition: Partition, key: datetime) -> None:
+        offset, value, event = partition.records.popleft()
         now = self.business_time
-        if event and event["at"] <= self.latest and not self._conflicts(partition.topic, event, value):
+        if event and not self._rejects(partition.topic, event, value):
             now = max(min(key, self.wall), now or BEGINNING)
         row = self._row("first", now)
         row |= {"topic": partition.topic, "partition": partition.number, "offset": offset, "incarnation": 0}
@@ -118,10 +116,6 @@ class Driver:
             row = {**followed, "kind": "follow-up", "follows": followed["seq"], "business_time": now}
             row["seq"] = len(self.rows) + 1
             self._decide(row)
-
-    def _conflicts(self, topic: str, event: dict[str, Any], value: bytes) -> bool:
-        known = self.model.seen.get((topic, event["event_id"]))
-        return known is not None and known != validity.canonical(value)
 
     def _work_until(self, horizon: datetime) -> None:
         while work := self.model.next_work(horizon):

@@ -8,21 +8,14 @@ be read, a time too far ahead of a wall clock that is gone, a wallet parked afte
 Memberships are not modelled yet: their events are taken as given and must not move a wallet.
 """
 
-from bisect import bisect_left
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from tests.reference import validity
-from tests.reference.books import BASE, BOOST, Books, Change, Line, Lot, Spend, years_later
+from tests.reference.books import Change, Lot
+from tests.reference.rules import ANYTHING, Answer, Event, Owed, Row, Rules
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Row = dict[str, Any]
-Event = dict[str, Any]
-
-REFUND = "refund.job-closed-without-hire"
 MEMBERSHIPS = {
     "membership-plan-chosen",
     "promo-code-entered",
@@ -31,8 +24,6 @@ MEMBERSHIPS = {
     "account-suspended",
     "account-reinstated",
 }
-ANYTHING = None
-"""Where the rules do not say, `None` is expected and nothing is compared."""
 
 
 @dataclass
@@ -51,45 +42,6 @@ class ExpectedDecision:
     problems: list[str] = field(default_factory=list)
 
 
-class Answer(NamedTuple):
-    outcome: str | None
-    reason: str | None
-    rule: str | None = ANYTHING
-    changes: tuple[Change, ...] = ()
-
-
-@dataclass
-class Closure:
-    """One closing of a job: `identity` is the job, the closing time and the kind."""
-
-    identity: tuple[str, datetime, str]
-    position: tuple[str, int, int, int]
-    event_id: str
-    due: datetime
-    returned_anything: bool = False
-
-    @property
-    def job_id(self) -> str:
-        return self.identity[0]
-
-    @property
-    def at(self) -> datetime:
-        return self.identity[1]
-
-    @property
-    def kind(self) -> str:
-        return self.identity[2]
-
-
-@dataclass
-class Owed:
-    """A spend that a closure has still to decide. `dues` are the instants at which that may have been done."""
-
-    closure: Closure
-    spend: Spend
-    dues: list[datetime]
-
-
 class Work(NamedTuple):
     """What the clock has to do next; sorts in the order in which it is done."""
 
@@ -99,46 +51,17 @@ class Work(NamedTuple):
     what: Any
 
 
-class ReferenceModel:
+class ReferenceModel(Rules):
     """One ledger, from its first decision on. `policy` is the policy file as it was read, `grace` in seconds."""
 
     def __init__(self, policy: dict[str, Any], grace_seconds: float = 30) -> None:
-        self.versions = sorted(policy["version"], key=lambda version: _instant(version["effective_from"]))
-        self.grace = timedelta(seconds=grace_seconds)
-        self.books = Books()
+        super().__init__(policy, grace_seconds)
         self.named_by_a_hire: set[str] = set()
         self.seen: dict[tuple[str, str], str] = {}
         self.offsets: dict[tuple[str, int], tuple[int, int]] = {}
         self.events: dict[int, tuple[str, Event]] = {}
-        self.granted: dict[tuple[str, ...], tuple[datetime, int]] = {}
-        self.interviews_of: dict[str, list[tuple[datetime, int]]] = {}
-        self.withdrawals: dict[str, list[Event]] = {}
-        self.waiting_outbids: dict[str, list[int]] = {}
-        self.follow_ups_now: list[int] = []
         self.parked: list[int] = []
-        self.closures: dict[tuple[str, datetime, str], Closure] = {}
-        self.closures_of: dict[str, list[Closure]] = {}
-        self.closure_at: dict[tuple[str, int, int, int], Closure] = {}
-        self.hires: dict[str, list[datetime]] = {}
-        self.spends_on: dict[str, list[Spend]] = {}
-        self.refunded_by: dict[str, list[Closure]] = {}
-        self.owed: dict[tuple[str, datetime, str], dict[str, Owed]] = {}
-        self.lots_by_end: list[tuple[datetime, str]] = []
         self.business_time: datetime | None = None
-        self.clock_reached: datetime | None = None
-        self.rules: dict[str, Callable[[Event, Row], Answer]] = {
-            "freelancer-registered": self._registered,
-            "badge-earned": self._badge_earned,
-            "certification-completed": self._certified,
-            "interview-won": self._interview_won,
-            "connects-purchased": self._purchased,
-            "connects-adjusted": self._adjusted,
-            "proposal-submitted": self._proposal_submitted,
-            "boost-outbid": self._boost_outbid,
-            "proposal-withdrawn": self._proposal_withdrawn,
-            "hire-made": self._hire_made,
-            "job-closed": self._job_closed,
-        }
 
     # The triggers.
 
@@ -165,7 +88,7 @@ class ReferenceModel:
     def missing(self, business_time: datetime) -> list[str]:
         """Settlements and expiries due by `business_time` and not made, in words."""
         late = [
-            f"the settlement of {owed.spend.proposal_id} for the closing {owed.closure.identity}, due {min(owed.dues)}"
+            f"the settlement of {owed.spend.proposal_id} for the closing {owed.closure.identity}, due {owed.dues[0]}"
             for waiting in self.owed.values()
             for owed in waiting.values()
             if max(owed.dues) <= business_time
@@ -182,9 +105,9 @@ class ReferenceModel:
         """The clock's next piece of work that is due by then: settlements before expiries, then by key."""
         firsts = [next(iter(waiting.values())) for waiting in self.owed.values()]
         settlements = [
-            Work(min(owed.dues), 0, (*owed.closure.identity, owed.spend.seq), owed)
+            Work(owed.dues[0], 0, (*owed.closure.identity, owed.spend.seq), owed)
             for owed in firsts
-            if min(owed.dues) <= horizon
+            if owed.dues[0] <= horizon
         ]
         expiries = []
         lot = self._next_lot_to_end(horizon)
@@ -192,19 +115,10 @@ class ReferenceModel:
             expiries.append(Work(lot.expires_at + self.grace, 1, (lot.lot_id,), lot))
         return min(settlements + expiries, key=lambda work: work[:3], default=None)
 
-    def policy_at(self, at: datetime) -> dict[str, Any]:
-        """The version in force; the earliest one also covers all time before it."""
-        in_force = self.versions[0]
-        for version in self.versions:
-            if _instant(version["effective_from"]) <= at:
-                in_force = version
-        return in_force
-
     # An input record.
 
     def _first(self, row: Row, expected: ExpectedDecision) -> None:
         self._check_position(row, expected)
-        self._check_business_time(row, expected)
         topic, value = row["topic"], row["payload"]
         if row.get("outcome") == "rejected" and row.get("reason") == "unreadable-record":
             expected.outcome, expected.reason = "rejected", "unreadable-record"
@@ -221,6 +135,8 @@ class ReferenceModel:
             repeated = known == canonical
             expected.outcome = "duplicate" if repeated else "rejected"
             expected.reason = ANYTHING if repeated else "event-id-conflict"
+            if repeated:
+                self._check_business_time(row, expected)
             return
         if row.get("outcome") == "rejected" and row.get("reason") == "occurred-in-the-future":
             expected.outcome, expected.reason = "rejected", "occurred-in-the-future"
@@ -229,6 +145,7 @@ class ReferenceModel:
                     f"{event['at']} is not ahead of business time, so not of the wall clock either"
                 )
             return
+        self._check_business_time(row, expected)
         self.seen[topic, event["event_id"]] = canonical
         self.events[row["seq"]] = (topic, event)
         expected.subject = _subject(event)
@@ -247,10 +164,12 @@ class ReferenceModel:
             self.books.open_wallet(event["freelancer_id"])
         if topic in MEMBERSHIPS:
             return
-        answer = self.rules[topic](event, row)
+        self._expect(expected, self.rules[topic](event, row), event["at"])
+
+    def _expect(self, expected: ExpectedDecision, answer: Answer, policy_of: datetime) -> None:
         expected.outcome, expected.reason, expected.rule = answer.outcome, answer.reason, answer.rule
         expected.changes = list(answer.changes)
-        expected.policy_version = self.policy_at(event["at"])["version"]
+        expected.policy_version = self.policy_at(policy_of)["version"]
 
     def _check_position(self, row: Row, expected: ExpectedDecision) -> None:
         place, position = (row["topic"], row["partition"]), (row["incarnation"], row["offset"])
@@ -283,223 +202,7 @@ class ReferenceModel:
         expected.event, expected.subject = event, _subject(event)
         self._decide(topic, event, row, expected)
 
-    # Grants.
-
-    def _registered(self, event: Event, row: Row) -> Answer:
-        del row
-        amount = self.policy_at(event["at"])["grants"]["registration"]
-        return self._grant(
-            "grant.registration", (event["freelancer_id"],), event, amount, reason="registered", source="registration"
-        )
-
-    def _badge_earned(self, event: Event, row: Row) -> Answer:
-        del row
-        rule, key = "grant.badge", (event["freelancer_id"], event["badge"])
-        amount = self.policy_at(event["at"])["grants"]["badges"].get(event["badge"], 0)
-        if (rule, *key) not in self.granted and amount == 0:
-            return Answer("declined", "no-award-for-badge", rule)
-        return self._grant(rule, key, event, amount, reason="badge-earned", source="badge")
-
-    def _certified(self, event: Event, row: Row) -> Answer:
-        del row
-        rule, key = "grant.certification", (event["freelancer_id"], event["certification_id"])
-        if event["kind"] == "learning-path":
-            return Answer("declined", "not-a-skill-certification", rule)
-        amount = self.policy_at(event["at"])["grants"]["certification"]
-        return self._grant(rule, key, event, amount, reason="certified", source="certification")
-
-    def _interview_won(self, event: Event, row: Row) -> Answer:
-        del row
-        rule, key = "grant.interview", (event["freelancer_id"], event["job_id"])
-        grants = self.policy_at(event["at"])["grants"]
-        if event["origin"] == "invite":
-            return Answer("declined", "interview-from-invitation", rule)
-        worth = 0
-        for tier in sorted(grants["interview_tiers"], key=lambda tier: tier["from_cents"]):
-            if event["client_spent_cents"] >= tier["from_cents"]:
-                worth = tier["connects"]
-        if event["client_hires"] <= 0 or event["client_spent_cents"] <= 0 or worth == 0:
-            return Answer("declined", "client-not-established", rule)
-        if (rule, *key) in self.granted:
-            return Answer("declined", "already-granted", rule)
-        end, start = event["at"], event["at"] - timedelta(days=grants["interview_cap_days"])
-        had = self.interviews_of.setdefault(event["freelancer_id"], [])
-        amount = min(worth, grants["interview_cap"] - sum(connects for at, connects in had if start < at <= end))
-        if amount <= 0:
-            return Answer("declined", "weekly-cap", rule)
-        had.append((event["at"], amount))
-        return self._grant(rule, key, event, amount, reason="interview-won", source="interview")
-
-    def _purchased(self, event: Event, row: Row) -> Answer:
-        del row
-        return self._grant(
-            "grant.purchase", (event["purchase_id"],), event, event["connects"], reason="purchased", source="purchase"
-        )
-
-    def _adjusted(self, event: Event, row: Row) -> Answer:
-        del row
-        rule, key = "adjust", (event["adjustment_id"],)
-        amount, freelancer_id = event["connects"], event["freelancer_id"]
-        if amount >= 0 or (rule, *key) in self.granted:
-            return self._grant(rule, key, event, amount, reason="adjusted", source="adjustment")
-        if sum(lot.remaining for lot in self.books.drawable(freelancer_id, event["at"])) < -amount:
-            return Answer("declined", "insufficient-balance", rule)
-        self.granted[rule, *key] = (event["at"], amount)
-        change = self._begin(freelancer_id, event["at"], rule, "adjusted")
-        rest = self.books.draw(change, -amount, event["at"])
-        assert rest == 0
-        return Answer("applied", "adjusted", rule, (self.books.end(change),))
-
-    def _grant(self, rule: str, key: tuple[str, ...], event: Event, amount: int, *, reason: str, source: str) -> Answer:
-        """Connects come in as a lot of their own, once for each natural key, and pay what is owed."""
-        if (rule, *key) in self.granted:
-            return Answer("declined", "already-granted", rule)
-        if amount == 0:
-            return Answer("declined", "nothing-to-do", rule)
-        self.granted[rule, *key] = (event["at"], amount)
-        years = self.policy_at(event["at"])["expiry"]["lot_lifetime_years"]
-        change = self._begin(event["freelancer_id"], event["at"], rule, reason)
-        lot = self.books.open_lot(
-            change, source=source, amount=amount, issued_at=event["at"], expires_at=years_later(event["at"], years)
-        )
-        self._watch_end_of([lot])
-        self.books.pay_debts(change, [lot])
-        return Answer("applied", reason, rule, (self.books.end(change),))
-
-    # Spends.
-
-    def _proposal_submitted(self, event: Event, row: Row) -> Answer:
-        rule = "spend.proposal"
-        if event["proposal_id"] in self.books.spends:
-            return Answer("declined", "already-spent", rule)
-        invited = event["origin"] == "invite"
-        lines = {
-            BASE: Line(0 if invited else event["connects"]),
-            BOOST: Line(0 if invited else event["boost_connects"]),
-        }
-        spend = Spend(
-            event["proposal_id"],
-            event["freelancer_id"],
-            event["job_id"],
-            row["seq"],
-            event["at"],
-            event["origin"],
-            lines,
-        )
-        if self.policy_at(event["at"])["spends"]["overdraft"] == "decline":
-            there_is = sum(lot.remaining for lot in self.books.drawable(spend.freelancer_id, event["at"]))
-            if spend.cost > there_is:
-                return Answer("declined", "insufficient-balance", rule)
-        self._keep_spend(spend, row)
-        if spend.cost == 0:
-            return Answer("recorded", "free-from-invitation" if invited else "cost-nothing", rule)
-        change = self._begin(spend.freelancer_id, event["at"], rule, "proposal-submitted")
-        self.books.spend_line(change, spend, BASE, event["at"])
-        self.books.spend_line(change, spend, BOOST, event["at"])
-        return Answer("applied", "proposal-submitted", rule, (self.books.end(change),))
-
-    def _keep_spend(self, spend: Spend, row: Row) -> None:
-        self.books.keep_spend(spend)
-        self.spends_on.setdefault(spend.job_id, []).append(spend)
-        self.follow_ups_now = self.waiting_outbids.pop(spend.proposal_id, [])
-        for closure in self.closures_of.get(spend.job_id, []):
-            if spend.occurred_at <= closure.at:
-                self._owe(closure, spend, self._dues(closure, row["business_time"]))
-
-    def _owe(self, closure: Closure, spend: Spend, dues: list[datetime]) -> None:
-        self.owed.setdefault(closure.identity, {})[spend.proposal_id] = Owed(closure, spend, dues)
-
-    def _dues(self, closure: Closure, now: datetime | None) -> list[datetime]:
-        """When a spend read `now` is settled for a closure that was read before it.
-
-        With the closure, if that is still to come or under way; else one grace later. Whether a closure without
-        spends had its turn already shows only when the clock has done something that was due after it.
-        """
-        if now is None or closure.due > now or closure.identity in self.owed:
-            return [closure.due]
-        if self.clock_reached and self.clock_reached > closure.due:
-            return [now + self.grace]
-        return [now + self.grace, closure.due]
-
-    def _boost_outbid(self, event: Event, row: Row) -> Answer:
-        rule = "refund.boost-outbid"
-        spend = self.books.spends.get(event["proposal_id"])
-        if spend is None:
-            self.waiting_outbids.setdefault(event["proposal_id"], []).append(row["seq"])
-            return Answer("recorded", "unknown-proposal")
-        if not _about(event, spend):
-            return Answer("recorded", "proposal-mismatch")
-        if spend.lines[BOOST].connects == 0:
-            return Answer("declined", "no-boost", rule)
-        if spend.lines[BOOST].returned:
-            return Answer("declined", "already-refunded", rule)
-        instant = max(event["at"], row["business_time"] or event["at"])
-        return self._refund(
-            spend, [BOOST], rule=rule, reason="boost-outbid", at=event["at"], instant=instant, returned_by="outbid"
-        )
-
-    def _proposal_withdrawn(self, event: Event, row: Row) -> Answer:
-        del row
-        spend = self.books.spends.get(event["proposal_id"])
-        if spend and not _about(event, spend):
-            return Answer("recorded", "proposal-mismatch")
-        self.withdrawals.setdefault(event["proposal_id"], []).append(event)
-        refunds = self.refunded_by.get(event["proposal_id"], [])
-        if any(event["at"] < closure.at for closure in refunds):
-            return Answer("recorded", "withdrawal-after-settlement")
-        return Answer("recorded", "withdrawal-is-not-refunded")
-
-    def withdrawn_at(self, spend: Spend) -> datetime | None:
-        """The earliest withdrawal told of this proposal, of this freelancer on this job."""
-        told = [event["at"] for event in self.withdrawals.get(spend.proposal_id, []) if _about(event, spend)]
-        return min(told, default=None)
-
-    # Closures and hires.
-
-    def _job_closed(self, event: Event, row: Row) -> Answer:
-        identity = (event["job_id"], event["at"], event["closure"])
-        if identity in self.closures:
-            return Answer("declined", "already-closed")
-        due = max(event["at"], row["business_time"] or event["at"]) + self.grace
-        position = (row["topic"], row["incarnation"], row["partition"], row["offset"])
-        closure = Closure(identity, position, event["event_id"], due)
-        self.closures[identity] = self.closure_at[position] = closure
-        self.closures_of.setdefault(event["job_id"], []).append(closure)
-        for spend in self.spends_on.get(event["job_id"], []):
-            if spend.occurred_at <= closure.at:
-                self._owe(closure, spend, [due])
-        return Answer("recorded", "settlement-pending")
-
-    def _hire_made(self, event: Event, row: Row) -> Answer:
-        del row
-        self.hires.setdefault(event["job_id"], []).append(event["at"])
-        too_late = [
-            closure
-            for closure in self.closures_of.get(event["job_id"], [])
-            if closure.returned_anything and event["at"] <= closure.at
-        ]
-        if not too_late:
-            return Answer("recorded", "hire-noted")
-        if self.policy_at(event["at"])["refunds"]["late_hire"] == "keep":
-            return Answer("recorded", "hire-after-settlement")
-        changes = self._claw_back(event, too_late)
-        return Answer("applied" if changes else "recorded", "hire-after-settlement", ANYTHING, tuple(changes))
-
-    def _claw_back(self, event: Event, closures: list[Closure]) -> list[Change]:
-        """What these closures gave back is drawn again, wallet by wallet, in the order of their first spend."""
-        again: dict[str, list[tuple[Spend, str]]] = {}
-        for spend in self.spends_on[event["job_id"]]:
-            for name in (BASE, BOOST):
-                if spend.lines[name].returned and spend.lines[name].returned_by in [c.identity for c in closures]:
-                    again.setdefault(spend.freelancer_id, []).append((spend, name))
-        changes = []
-        for freelancer_id, lines in again.items():
-            change = self._begin(freelancer_id, event["at"], "refund.clawed-back", "hire-after-settlement")
-            for spend, name in lines:
-                spend.lines[name].returned, spend.lines[name].returned_by = False, None
-                self.books.spend_line(change, spend, name, event["at"])
-            changes.append(self.books.end(change))
-        return changes
+    # A settlement.
 
     def _settlement(self, row: Row, expected: ExpectedDecision) -> None:
         closure = self.closure_at.get((row["topic"], row["incarnation"], row["partition"], row["offset"]))
@@ -518,37 +221,8 @@ class ReferenceModel:
             "job_id": spend.job_id,
             "proposal_id": spend.proposal_id,
         }
-        expected.rule, expected.policy_version = REFUND, self.policy_at(closure.at)["version"]
-        expected.outcome, expected.reason = "declined", self._refusal(spend, closure)
-        if expected.reason is None:
-            reason = {"closed-by-client": "closed-without-hire"}.get(closure.kind, "removed-by-marketplace")
-            answer = self._refund(
-                spend,
-                spend.open_lines,
-                rule=REFUND,
-                reason=reason,
-                at=closure.at,
-                instant=row["business_time"],
-                returned_by=closure.identity,
-            )
-            closure.returned_anything = True
-            self.refunded_by.setdefault(spend.proposal_id, []).append(closure)
-            expected.outcome, expected.reason, expected.changes = "applied", reason, list(answer.changes)
-
-    def _refusal(self, spend: Spend, closure: Closure) -> str | None:
-        """Why nothing comes back: the first line of the table that matches, or None."""
-        withdrawn_at = self.withdrawn_at(spend)
-        if spend.cost == 0:
-            return "free-from-invitation" if spend.origin == "invite" else "cost-nothing"
-        if not spend.open_lines:
-            return "already-refunded"
-        if withdrawn_at and withdrawn_at < closure.at:
-            return "proposal-withdrawn"
-        if closure.kind == "expired":
-            return "job-expired"
-        if any(hired_at <= closure.at for hired_at in self.hires.get(spend.job_id, [])):
-            return "somebody-was-hired"
-        return None
+        instant = row["business_time"] if row["business_time"] in owed.dues else owed.dues[0]
+        self._expect(expected, self.settle(closure, spend, instant), closure.at)
 
     def _check_settlement(self, row: Row, owed: Owed, expected: ExpectedDecision) -> None:
         if row["business_time"] not in owed.dues:
@@ -574,17 +248,9 @@ class ReferenceModel:
         if row["business_time"] != lot.expires_at + self.grace:
             expected.problems.append(f"done as of {row['business_time']}, but due at {lot.expires_at + self.grace}")
         self._check_clock(row, 1, expected)
-        change = self._expire(lot)
         expected.subject = {"freelancer_id": lot.freelancer_id}
-        expected.outcome, expected.reason, expected.rule = "applied", "lot-expired", "expire.lot"
-        expected.policy_version, expected.changes = change.policy_version, [change]
-
-    def _expire(self, lot: Lot) -> Change:
-        version = self.policy_at(lot.issued_at)["version"]
-        change = self.books.begin(lot.freelancer_id, lot.expires_at, "expire.lot", "lot-expired", version)
-        change.move(lot, None, -lot.remaining)
-        lot.remaining = 0
-        return self.books.end(change)
+        answer = Answer("applied", "lot-expired", "expire.lot", (self.expire(lot),))
+        self._expect(expected, answer, lot.issued_at)
 
     def _check_clock(self, row: Row, rank: int, expected: ExpectedDecision) -> None:
         """Nothing else may have been waiting that was due before, or at the same instant with a lower rank."""
@@ -603,55 +269,6 @@ class ReferenceModel:
             self.lots_by_end.pop(0)
         return None
 
-    # What refunds and grants share.
-
-    def _refund(
-        self,
-        spend: Spend,
-        names: list[str],
-        *,
-        rule: str,
-        reason: str,
-        at: datetime,
-        instant: datetime,
-        returned_by: object,
-    ) -> Answer:
-        """Cancel what the lines owe, bring back what they drew, and let that pay what else is owed."""
-        refunds = self.policy_at(at)["refunds"]
-        change = self._begin(spend.freelancer_id, at, rule, reason)
-        self.books.cancel_debts(change, spend, names)
-        credited = self.books.return_draws(
-            change, spend, names, refunds=refunds, instant=instant, returned_by=returned_by
-        )
-        self.books.pay_debts(change, credited)
-        self._watch_end_of(credited)
-        changes = [self.books.end(change)]
-        changes += [self._expire(lot) for lot in credited if lot.remaining and lot.expires_at <= instant]
-        return Answer("applied", reason, rule, tuple(changes))
-
-    def _begin(self, freelancer_id: str, at: datetime, rule: str, reason: str) -> Change:
-        return self.books.begin(freelancer_id, at, rule, reason, self.policy_at(at)["version"])
-
-    def _watch_end_of(self, lots: list[Lot]) -> None:
-        for lot in lots:
-            entry = (lot.expires_at, lot.lot_id)
-            place = bisect_left(self.lots_by_end, entry)
-            if self.lots_by_end[place : place + 1] != [entry]:
-                self.lots_by_end.insert(place, entry)
-
-
-def _about(event: Event, spend: Spend) -> bool:
-    return (event["freelancer_id"], event["job_id"]) == (spend.freelancer_id, spend.job_id)
-
 
 def _subject(event: Event) -> dict[str, str]:
     return {name: event[name] for name in ("freelancer_id", "job_id", "proposal_id") if event.get(name)}
-
-
-def _instant(date: Any) -> datetime:  # noqa: ANN401
-    """Dates of the policy file: a day means its first instant in UTC."""
-    if isinstance(date, datetime):
-        return date if date.tzinfo else date.replace(tzinfo=UTC)
-    if isinstance(date, str):
-        return _instant(datetime.fromisoformat(date))
-    return datetime(date.year, date.month, date.day, tzinfo=UTC)

@@ -1,0 +1,138 @@
+"""Short words for telling a story to the reference driver: who did what, how many seconds after the beginning.
+
+Within a topic events arrive in the order told; between topics they are merged by time, like any catch-up.
+"""
+
+import copy
+import json
+import tomllib
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from tests.reference.driver import Driver, Record
+from tests.reference.model import Row
+from tests.support.histories import START
+
+DAY = 86_400
+GRACE = 30
+POLICY: dict[str, Any] = tomllib.loads(
+    (Path(__file__).parents[2] / "policies" / "connects.toml").read_text(encoding="utf-8")
+)
+
+_numbers = count(1)
+
+
+def instant(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def policy_with(**switches: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The policy with other values, each known by its name alone."""
+    changed = copy.deepcopy(POLICY)
+    for name, value in switches.items():
+        places = [part for part in changed["version"][0].values() if isinstance(part, dict) and name in part]
+        assert len(places) == 1, f"{name} is in {len(places)} places"
+        places[0][name] = value
+    return changed
+
+
+class Told:
+    """What became of a story."""
+
+    def __init__(self, *events: Record, policy: dict[str, Any] = POLICY, until: float | None = None) -> None:
+        self.driver = Driver(policy, GRACE, instant(20 * 365 * DAY))
+        end = instant(until) if until is not None else None
+        self.rows = self.driver.run(events, lambda _topic, _key: 0, end)
+
+    def of(self, kind: str, topic: str | None = None) -> list[Row]:
+        return [row for row in self.rows if row["kind"] == kind and topic in {None, row["topic"]}]
+
+    def answers(self, topic: str, kind: str = "first") -> list[str]:
+        """Outcomes and reasons of a topic's events, in ledger order."""
+        return [f"{row['outcome']}/{row['reason']}" for row in self.of(kind, topic)]
+
+    @property
+    def settlements(self) -> list[str]:
+        return self.answers("job-closed", "settlement")
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        return [change for row in self.rows for change in row["changes"]]
+
+    @property
+    def deltas(self) -> list[int]:
+        return [change["delta"] for change in self.changes]
+
+    def balance(self, who: str = "f-1") -> int:
+        return self.driver.model.books.wallets[who].balance
+
+    def left(self, who: str = "f-1") -> dict[str, int]:
+        """What is left in each lot that has something."""
+        lots = self.driver.model.books.lots.values()
+        return {lot.lot_id: lot.remaining for lot in lots if lot.freelancer_id == who and lot.remaining}
+
+
+def event(topic: str, at: float, *, event_id: str | None = None, **fields: Any) -> Record:  # noqa: ANN401
+    when = instant(at)
+    payload = {"event_id": event_id or f"e-{next(_numbers)}", "occurred_at": when.isoformat(), **fields}
+    return (topic, b"a key", json.dumps(payload).encode(), when)
+
+
+def registered(at: float, who: str = "f-1", **more: Any) -> Record:  # noqa: ANN401
+    return event("freelancer-registered", at, freelancer_id=who, **more)
+
+
+def earned(at: float, badge: str = "rising-talent", who: str = "f-1") -> Record:
+    return event("badge-earned", at, freelancer_id=who, badge=badge)
+
+
+def certified(at: float, certification: str, kind: str = "skill-certification", who: str = "f-1") -> Record:
+    return event("certification-completed", at, freelancer_id=who, certification_id=certification, kind=kind)
+
+
+def interviewed(
+    at: float, job: str = "j-1", *, cents: int = 500_000, hires: int = 3, origin: str = "proposal"
+) -> Record:
+    spent = {"client_hires": hires, "client_spent_cents": cents}
+    return event("interview-won", at, freelancer_id="f-1", job_id=job, client_id="c-1", origin=origin, **spent)
+
+
+def bought(at: float, purchase: str, connects: int, who: str = "f-1", **more: Any) -> Record:  # noqa: ANN401
+    return event("connects-purchased", at, freelancer_id=who, purchase_id=purchase, connects=connects, **more)
+
+
+def adjusted(at: float, adjustment: str, connects: int, who: str = "f-1") -> Record:
+    why = {"actor": "support-1", "note": "as agreed"}
+    return event("connects-adjusted", at, freelancer_id=who, adjustment_id=adjustment, connects=connects, **why)
+
+
+def proposed(
+    at: float,
+    proposal: str,
+    connects: int,
+    boost: int = 0,
+    *,
+    job: str = "j-1",
+    who: str = "f-1",
+    **more: Any,  # noqa: ANN401
+) -> Record:
+    fields = {"origin": "proposal", **more, "connects": connects, "boost_connects": boost}
+    return event("proposal-submitted", at, freelancer_id=who, job_id=job, proposal_id=proposal, **fields)
+
+
+def withdrawn(at: float, proposal: str, *, job: str = "j-1", who: str = "f-1") -> Record:
+    return event("proposal-withdrawn", at, freelancer_id=who, job_id=job, proposal_id=proposal)
+
+
+def outbid(at: float, proposal: str, *, job: str = "j-1", who: str = "f-1") -> Record:
+    return event("boost-outbid", at, freelancer_id=who, job_id=job, proposal_id=proposal)
+
+
+def hired(at: float, job: str = "j-1", who: str = "f-9") -> Record:
+    return event("hire-made", at, job_id=job, freelancer_id=who, contract_id="k-1")
+
+
+def closed(at: float, closure: str = "closed-by-client", *, job: str = "j-1") -> Record:
+    return event("job-closed", at, job_id=job, client_id="c-1", closure=closure)

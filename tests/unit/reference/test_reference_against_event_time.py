@@ -1,0 +1,116 @@
+"""The model, which follows the ledger's order, against the fold, which knows only when things happened."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from tests.reference.event_time import Result, fold
+from tests.reference.ledger import NATURAL_KEYS, check, ledger_of
+from tests.reference.story import POLICY, START, Told, policy_with
+from tests.support.histories import History, Record, listed, small_histories
+
+POLICIES = {"overdrafts allowed": POLICY, "overdrafts declined": policy_with(overdraft="decline")}
+many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def folded(records: list[Record], policy: dict[str, Any]) -> Result:
+    return fold([(topic, json.loads(value or b"null")) for topic, _, value, _ in records], policy)
+
+
+def agree(told: Told, result: Result) -> None:
+    closures = {row["offset"]: json.loads(row["payload"])["closure"] for row in told.of("first", "job-closed")}
+    settlements = {
+        (row["job_id"], row["occurred_at"], closures[row["offset"]], row["proposal_id"]): row["reason"]
+        for row in told.of("settlement")
+    }
+    assert settlements == result.settlements
+    spends = told.driver.model.books.spends.values()
+    returned = {spend.proposal_id: {name for name in spend.lines if spend.lines[name].returned} for spend in spends}
+    assert _some(returned) == _some(result.returned)
+    if result.lots_may_expire:
+        return
+    answers = {
+        (row["topic"], row["event_id"]): (row["outcome"], row["reason"])
+        for row in told.of("first")
+        if row["outcome"] not in {"duplicate", "rejected"} and (row["topic"], row["event_id"]) in result.answers
+    }
+    assert answers == result.answers
+    assert _grants(told) == result.grants
+    balances = {wallet.freelancer_id: wallet.balance for wallet in told.driver.model.books.wallets.values()}
+    assert _some(balances) == _some(result.balances)
+
+
+def _some(table: dict[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in table.items() if item}
+
+
+def _grants(told: Told) -> dict[tuple[str, ...], int]:
+    granted = {}
+    for row in told.of("first"):
+        for change in row["changes"]:
+            if change["rule"].startswith("grant.") or change["rule"] == "adjust":
+                payload = json.loads(row["payload"])
+                key = (change["rule"], *(payload[name] for name in NATURAL_KEYS[change["rule"]]))
+                granted[key] = change["delta"]
+    return granted
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_marketplace_in_order_of_time_comes_out_the_same(seed: int, policy: dict[str, Any]) -> None:
+    history = History(seed, 25, 60, 800, START, timedelta(days=20))
+    agree(Told(*history, policy=policy), folded(history.records, policy))
+
+
+@many
+@given(small_histories(in_order=True))
+def test_small_histories_in_order_of_time_come_out_the_same(records: list[Record]) -> None:
+    note(listed(records))
+    agree(Told(*records), folded(records, POLICY))
+
+
+@many
+@given(small_histories(in_order=True, years=True))
+def test_settlements_come_out_the_same_even_when_lots_expire(records: list[Record]) -> None:
+    note(listed(records))
+    agree(Told(*records), folded(records, POLICY))
+
+
+@many
+@given(
+    small_histories(years=True),
+    st.sampled_from(("allow", "decline")),
+    st.sampled_from(("keep", "claw-back")),
+    st.sampled_from(("grace", "expire")),
+)
+def test_whatever_comes_in_whatever_order_the_books_balance(
+    records: list[Record], overdraft: str, late_hire: str, ending: str
+) -> None:
+    note(listed(records))
+    policy = policy_with(overdraft=overdraft, late_hire=late_hire, refund_to_ending_lot=ending)
+    report = check(ledger_of(Told(*records, policy=policy).driver), policy)
+    assert report.ok, str(report)
+
+
+@many
+@given(small_histories(years=True))
+def test_the_same_records_again_change_nothing(records: list[Record]) -> None:
+    note(listed(records))
+    once, twice = Told(*records, until=10**8), Told(*records, *records, until=10**8)
+    assert once.changes == twice.changes
+
+
+def test_a_history_is_the_same_for_the_same_seed() -> None:
+    assert History(3, events=300, poison=0.1).records == History(3, events=300, poison=0.1).records
+    assert History(3, events=300).records != History(4, events=300).records
+
+
+def test_a_history_is_in_order_of_time_within_each_topic() -> None:
+    last: dict[str, Any] = {}
+    for topic, _, value, at in History(5, events=2_000, duplicates=0):
+        assert at >= last.get(topic, at), value
+        last[topic] = at
