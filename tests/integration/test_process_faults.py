@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,9 @@ async def busy(stack: LocalStack, tmp_path: Path, prefix: str, migrated: str) ->
 async def same_in_the_end(world: World, undisturbed: list[tuple[object, ...]]) -> None:
     await world.settled()
     await check_everything(world, model=False)
-    assert await story(world) == undisturbed, f"History({SEED}, **{HISTORY})"
+    told = await story(world)
+    differing = next((pair for pair in zip_longest(told, undisturbed) if pair[0] != pair[1]), None)
+    assert differing is None, f"{differing[0]}\nshould be\n{differing[1]}\nHistory({SEED}, **{HISTORY})"
 
 
 @pytest.mark.parametrize("point", [*POINTS, "between-chunks"])

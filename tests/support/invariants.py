@@ -15,7 +15,8 @@ from worker.stream.partitions import partition_of
 
 _DECISIONS = (
     'seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id,'
-    " job_id, proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload"
+    " job_id, proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at,"
+    " payload"
 )
 _CHANGES = (
     "freelancer_id, version, decision_seq, ordinal, occurred_at, recorded_at, rule, reason, policy_version, delta,"
