@@ -10,10 +10,9 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from worker.errors import Transient
 from worker.stream.abandon import abandon
 from worker.stream.backoff import Backoff
 from worker.stream.headers import Headers, unpack_headers
@@ -28,7 +27,6 @@ _HEADER_OVERHEAD: Final = 10
 _LOOK_SECONDS: Final = 5.0  # also without being told: a redrive may have put letters back
 _SEND_SECONDS: Final = 30.0
 _REQUEST_TIMEOUT_MS: Final = 10_000
-_AWAY: Final = (Transient, KafkaError, OSError, TimeoutError)
 
 _log = structlog.get_logger(__name__)
 
@@ -59,14 +57,14 @@ class DeadLetterLane:
         self._woken.set()
 
     async def run(self) -> None:
-        """Send until cancelled. Broker, topic and database may come and go."""
+        """Send until cancelled. Broker, topic and database may come and go; nothing else ends it."""
         backoff = Backoff()
         try:
             while True:
                 self._woken.clear()
                 try:
                     any_sent = await self._send_next()
-                except _AWAY as error:
+                except Exception as error:  # noqa: BLE001 - even a bug here may stop letters only, never the worker
                     self._trouble(error)
                     await self._close()
                     await backoff.pause()
@@ -183,7 +181,7 @@ def _size(message: _Message) -> int:
 
 def _append(builders: list[BatchBuilder], producer: AIOKafkaProducer, message: _Message) -> None:
     key, value, headers = message
-    if builders and builders[-1].append(timestamp=None, key=key, value=value, headers=headers) is not None:
+    if builders and builders[-1].append(timestamp=None, key=key, value=value, headers=list(headers)) is not None:
         return
     builders.append(producer.create_batch())
     builders[-1].append(timestamp=None, key=key, value=value, headers=list(headers))
