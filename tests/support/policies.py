@@ -1,0 +1,49 @@
+"""Policies for tests: the real file, with a switch or an amount changed where a test is about that."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from worker.domain.policy import PolicyBook, read_policy
+
+FILE = Path(__file__).parents[2] / "policies" / "connects.toml"
+
+
+def policy_text(**changes: object) -> str:
+    """The text of policies/connects.toml with these keys changed: `policy_text(overdraft="decline", badges={})`."""
+    text = FILE.read_text()
+    for key, value in changes.items():
+        line = f"{key} = {_toml(value)}"
+        text, found = re.subn(rf"^{key} *= *(?:\[.*?^\]|[^\n]*)", line, text, count=1, flags=re.MULTILINE | re.DOTALL)
+        assert found, f"policies/connects.toml has no key {key}"
+    return text
+
+
+def later_version(effective_from: str, **changes: object) -> str:
+    """One more `[[version]]` section, in force from that day on and named after it."""
+    text = policy_text(version=effective_from, **changes)
+    return re.sub(r"^effective_from *=.*$", f"effective_from = {effective_from}T00:00:00Z", text, flags=re.MULTILINE)
+
+
+def policies(text: str | None = None, **changes: object) -> PolicyBook:
+    """The rules' policies: the real file's, or those of `text`, with these keys changed in the first version."""
+    return read_policy(text or policy_text(**changes), "policies/connects.toml")
+
+
+def as_document(text: str) -> dict[str, Any]:
+    """A policy text as the reference model wants it."""
+    return tomllib.loads(text)
+
+
+def _toml(value: object) -> str:
+    match value:
+        case bool() | int():
+            return str(value).lower()
+        case str():
+            return f'"{value}"'
+        case dict():
+            return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+        case list():
+            return "[" + ", ".join(_toml(item) for item in value) + "]"
+    raise TypeError(f"a policy holds no {type(value).__name__}")

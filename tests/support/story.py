@@ -1,0 +1,358 @@
+"""The rules without anything around them: what a test tells happens, one event after the other, and the clock goes on.
+
+    story = Story()
+    story.registered("f-1")
+    story.proposed("p-1", by="f-1", on="j-1", connects=12)
+    story.closed("j-1", "closed-by-client")
+    assert story.settled() == ["applied/closed-without-hire"]
+
+Each event happens a minute after the one before, unless `at` says when, and is read when it happens, unless that is
+past already: then it is late. Clock work that is due before an event is done before it. After each decision the story
+checks what must always hold, and fails by itself if it does not.
+"""
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, TypedDict, Unpack
+
+from schemas.catalogue import INPUT_TOPICS
+from tests.support.policies import policies as the_policies
+from worker.domain.books import Books, Due
+from worker.domain.decide import decide_event, decide_expiry, decide_settlement
+from worker.domain.decisions import Change, Decision
+from worker.domain.explanations import explain
+from worker.domain.model import Cause, Closure, FreelancerId, JobId, Lot, ProposalId, Spend, Wallet
+from worker.domain.policy import PolicyBook
+from worker.domain.triggers import ExpiryDue, Received, SettlementDue
+
+START = datetime(2026, 1, 5, 12, tzinfo=UTC)
+GRACE = timedelta(seconds=30)
+A_MINUTE = timedelta(minutes=1)
+
+
+def day(number: float, seconds: float = 0) -> datetime:
+    """So many days, and seconds, after the story's start."""
+    return START + timedelta(days=number, seconds=seconds)
+
+
+def answer(decision: Decision) -> str:
+    """A decision in short: `declined/already-granted`."""
+    return f"{decision.outcome}/{decision.reason}"
+
+
+def answers(decisions: Iterable[Decision]) -> list[str]:
+    return [answer(decision) for decision in decisions]
+
+
+def explained(decision: Decision) -> str:
+    """The decision in the words that a support agent pastes."""
+    return explain(decision.reason, decision.outcome, decision.subject, decision.facts)
+
+
+def only_change(decision: Decision) -> Change:
+    (change,) = decision.changes
+    return change
+
+
+class When(TypedDict, total=False):
+    """What may be said of any event."""
+
+    at: datetime
+    event_id: str
+
+
+class LotLeft(NamedTuple):
+    """What a test asks of a lot."""
+
+    source: str
+    remaining: int
+    expires_at: datetime
+
+
+class Story:
+    """One ledger's books and its clock. `now` is business time; `decisions` are all there are, in ledger order."""
+
+    def __init__(self, policies: PolicyBook | None = None, *, start: datetime = START, strict: bool = False) -> None:
+        self.policies = policies or the_policies()
+        self.books = Books(GRACE, strict=strict)
+        self.decisions: list[Decision] = []
+        self.now = start
+        self._offsets: Counter[str] = Counter()
+        self._due: list[tuple[datetime, int, int, Due]] = []
+        self._due_noted = 0
+        self._told_settlements = 0
+        self._checks = Checks(self.books, overdraft=any(p.overdraft == "allow" for p in self.policies.versions))
+
+    # What happens.
+
+    def registered(self, freelancer: str, **when: Unpack[When]) -> Decision:
+        return self.tell("freelancer-registered", freelancer_id=freelancer, **when)
+
+    def earned_badge(self, freelancer: str, badge: str = "rising-talent", **when: Unpack[When]) -> Decision:
+        return self.tell("badge-earned", freelancer_id=freelancer, badge=badge, **when)
+
+    def certified(
+        self, freelancer: str, certification: str = "s-1", kind: str = "skill-certification", **when: Unpack[When]
+    ) -> Decision:
+        named = {"freelancer_id": freelancer, "certification_id": certification}
+        return self.tell("certification-completed", **named, kind=kind, **when)
+
+    def interviewed(
+        self,
+        freelancer: str,
+        on: str,
+        *,
+        spent: int = 100,
+        hires: int = 1,
+        origin: str = "proposal",
+        **when: Unpack[When],
+    ) -> Decision:
+        client = {"client_id": "c-1", "client_hires": hires, "client_spent_cents": spent}
+        return self.tell("interview-won", freelancer_id=freelancer, job_id=on, origin=origin, **client, **when)
+
+    def bought(self, freelancer: str, connects: int, purchase: str | None = None, **when: Unpack[When]) -> Decision:
+        purchase = purchase or self._new_id("b")
+        return self.tell(
+            "connects-purchased", freelancer_id=freelancer, purchase_id=purchase, connects=connects, **when
+        )
+
+    def adjusted(self, freelancer: str, connects: int, adjustment: str | None = None, **when: Unpack[When]) -> Decision:
+        said = {"adjustment_id": adjustment or self._new_id("a"), "actor": "support-1", "note": "a correction"}
+        return self.tell("connects-adjusted", freelancer_id=freelancer, connects=connects, **said, **when)
+
+    def proposed(
+        self,
+        proposal: str,
+        *,
+        by: str,
+        on: str,
+        connects: int,
+        boost: int = 0,
+        origin: str = "proposal",
+        **when: Unpack[When],
+    ) -> Decision:
+        cost = {"connects": connects, "boost_connects": boost}
+        return self._about(proposal, "proposal-submitted", by, on, {**cost, "origin": origin, **when})
+
+    def withdrew(self, proposal: str, *, by: str, on: str, **when: Unpack[When]) -> Decision:
+        return self._about(proposal, "proposal-withdrawn", by, on, when)
+
+    def outbid(self, proposal: str, *, by: str, on: str, **when: Unpack[When]) -> Decision:
+        return self._about(proposal, "boost-outbid", by, on, when)
+
+    def hired(self, on: str, freelancer: str = "f-hired", **when: Unpack[When]) -> Decision:
+        return self.tell("hire-made", job_id=on, freelancer_id=freelancer, contract_id="k-1", **when)
+
+    def closed(self, job: str, closure: str = "closed-by-client", **when: Unpack[When]) -> Decision:
+        return self.tell("job-closed", job_id=job, client_id="c-1", closure=closure, **when)
+
+    def tell(self, topic: str, *, at: datetime | None = None, **fields: object) -> Decision:
+        """Decide an event; gives its own decision. What followed it up stands in `decisions` after it."""
+        at = at or self.now + A_MINUTE
+        event = INPUT_TOPICS[topic](event_id=fields.pop("event_id", self._new_id("e")), occurred_at=at, **fields)
+        self.until(max(self.now, at))
+        offset = self._offsets[topic]
+        self._offsets[topic] += 1
+        cause = Cause(topic, event.event_id, 0, 0, offset)
+        trigger = Received(event, topic, cause, self.now, self._next_seq)
+        self._keep(decide_event(self.books, trigger, self.policies, b"{}"))
+        return self.decisions[trigger.seq - 1]
+
+    # The clock.
+
+    def until(self, instant: datetime) -> list[Decision]:
+        """Let business time pass up to then; gives what the clock decided."""
+        before = len(self.decisions)
+        while (work := self._next_work(instant)) is not None:
+            if isinstance(work, Lot):
+                due = ExpiryDue(work, work.expires_at + GRACE, self._next_seq)
+                self._keep([decide_expiry(self.books, due, self.policies)])
+            else:
+                self._settle(work)
+        self.now = max(self.now, instant)
+        return self.decisions[before:]
+
+    def passes(self, **time: float) -> list[Decision]:
+        """Let so much time pass: `story.passes(days=365)`."""
+        return self.until(self.now + timedelta(**time))
+
+    def settled(self) -> list[str]:
+        """Let time pass until all closures are settled; gives the answers that nobody asked for before."""
+        while self._due:
+            self.until(self._due[-1][0])
+        return answers(self.newly_settled())
+
+    def newly_settled(self) -> list[Decision]:
+        """The settlements that nobody asked for before."""
+        made = [decision for decision in self.decisions if decision.kind == "settlement"]
+        new, self._told_settlements = made[self._told_settlements :], len(made)
+        return new
+
+    # What tests ask.
+
+    def balance(self, freelancer: str) -> int:
+        return self.wallet(freelancer).balance
+
+    def wallet(self, freelancer: str) -> Wallet:
+        return self.books.wallets[FreelancerId(freelancer)]
+
+    def lots(self, freelancer: str) -> list[LotLeft]:
+        """The lots with something remaining, in the order they burn."""
+        return [LotLeft(lot.source, lot.remaining, lot.expires_at) for lot in self.wallet(freelancer).lots]
+
+    def remaining(self, freelancer: str) -> list[int]:
+        return [lot.remaining for lot in self.wallet(freelancer).lots]
+
+    def spend(self, proposal: str) -> Spend:
+        return self.books.spends[ProposalId(proposal)]
+
+    def debt(self, freelancer: str) -> int:
+        return sum(line.debt for spend in self.wallet(freelancer).owing for line in spend.lines)
+
+    def changes(self, freelancer: str) -> list[Change]:
+        """The wallet's history."""
+        return [
+            change for decision in self.decisions for change in decision.changes if change.freelancer_id == freelancer
+        ]
+
+    # How it is done.
+
+    @property
+    def _next_seq(self) -> int:
+        return len(self.decisions) + 1
+
+    def _new_id(self, kind: str) -> str:
+        self._offsets[kind] += 1
+        return f"{kind}-{self._offsets[kind]}"
+
+    def _about(self, proposal: str, topic: str, by: str, on: str, rest: Mapping[str, object]) -> Decision:
+        return self.tell(topic, freelancer_id=by, job_id=on, proposal_id=proposal, **rest)
+
+    def _keep(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            assert decision.seq == self._next_seq, f"{decision.seq} stands at {self._next_seq} in ledger order"
+            self.decisions.append(decision)
+        self._checks.after(decisions)
+        for due in self.books.touched.due_added[self._due_noted :]:
+            rank = 0 if due.kind == "settlement" else 1
+            insort(self._due, (due.due_at, rank, len(self._due), due), key=lambda work: work[:2])
+        self._due_noted = len(self.books.touched.due_added)
+
+    def _next_work(self, instant: datetime) -> Due | Lot | None:
+        """What the clock does next: by due instant, settlements before expiries."""
+        lots = (lot for wallet in self.books.wallets.values() for lot in wallet.lots)
+        lot = min(lots, key=lambda lot: (lot.expires_at, lot.lot_id), default=None)
+        if self._due and self._due[0][0] <= instant and (lot is None or self._due[0][0] <= lot.expires_at + GRACE):
+            return self._due.pop(0)[3]
+        return lot if lot is not None and lot.expires_at + GRACE <= instant else None
+
+    def _settle(self, due: Due) -> None:
+        seq, _, proposal_id = due.key.partition("/")
+        closure = self._closure(int(seq))
+        spends = [self.books.spends[known] for known in self.books.jobs[closure.job_id].proposal_ids]
+        if proposal_id:
+            spends = [self.books.spends[ProposalId(proposal_id)]]
+        for spend in spends:
+            if spend.occurred_at <= closure.closed_at:
+                trigger = SettlementDue(closure, spend, due.due_at, self._next_seq)
+                self._keep([decide_settlement(self.books, trigger, self.policies)])
+        closure.settled = True
+
+    def _closure(self, seq: int) -> Closure:
+        named = self.decisions[seq - 1].subject.job_id
+        (closure,) = (known for known in self.books.jobs[JobId(named or "")].closures if known.decision_seq == seq)
+        return closure
+
+
+class Checks:
+    """I1, I3, I4 and I5, looked at after every decision, from the changes alone and from the books."""
+
+    def __init__(self, books: Books, *, overdraft: bool) -> None:
+        self._books = books
+        self._overdraft = overdraft
+        self._balances: Counter[str] = Counter()
+        self._versions: Counter[str] = Counter()
+        self._lots: Counter[str] = Counter()
+        self._original: dict[str, int] = {}
+        self._debts: Counter[tuple[str, str]] = Counter()
+        self._taken: Counter[str] = Counter()
+        self._granted: dict[tuple[str, str], int] = {}
+        self._effects: dict[tuple[str | None, ...], int] = {}
+        self._grants_checked = 0
+
+    def after(self, decisions: list[Decision]) -> None:
+        """What one trigger led to."""
+        for decision in decisions:
+            for change in decision.changes:
+                self._add(decision, change)
+        for freelancer_id in {change.freelancer_id for decision in decisions for change in decision.changes}:
+            self._compare(self._books.wallets[freelancer_id])
+        for grant in self._books.touched.grants[self._grants_checked :]:
+            key = (grant.rule, grant.natural_key)
+            assert key not in self._granted, f"I1: {key} was granted by decision {self._granted[key]} already: {grant}"
+            self._granted[key] = grant.decision_seq
+        self._grants_checked = len(self._books.touched.grants)
+
+    def _add(self, decision: Decision, change: Change) -> None:
+        told = f"decision {decision.seq} ({answer(decision)}), {change.freelancer_id} version {change.version}"
+        moved = sum(movement.delta for movement in change.movements)
+        assert change.delta == moved != 0, f"I3: {told}: delta {change.delta}, but its movements sum to {moved}"
+        assert all(movement.delta for movement in change.movements), f"{told}: a movement of nothing"
+        self._versions[change.freelancer_id] += 1
+        assert change.version == self._versions[change.freelancer_id], f"I9: {told}: versions have a gap"
+        assert change.balance_before == self._balances[change.freelancer_id], f"I3: {told}: balances do not join"
+        self._balances[change.freelancer_id] = change.balance_after
+        cause, about = decision.cause, decision.subject.proposal_id if decision.kind == "settlement" else None
+        effect = (cause.topic, cause.event_id, about, change.rule, change.freelancer_id)
+        if change.rule != "expire.lot":
+            assert effect not in self._effects, f"I1: {told}: the same effect as decision {self._effects.get(effect)}"
+        self._effects[effect] = decision.seq
+        lots = sum(movement.delta for movement in change.movements if movement.lot_id is not None)
+        assert change.delta == lots - change.debt_delta, f"I3: {told}: delta is not lots less debts"
+        for lot_id, _, line, delta in change.movements:
+            if lot_id is None:
+                assert line is not None, f"{told}: a debt is some line's"
+                self._debts[line] -= delta
+            else:
+                self._original.setdefault(lot_id, delta)
+                self._lots[lot_id] += delta
+                assert 0 <= self._lots[lot_id] <= self._original[lot_id], f"I4: {told}: {lot_id} {self._lots[lot_id]}"
+        self._count(told, change)
+        if not self._overdraft:
+            assert change.balance_after >= 0, f"I4: {told}: below zero, which the policy does not allow"
+
+    def _count(self, told: str, change: Change) -> None:
+        """What a proposal has taken: never below zero, never above its cost. (A refund's delta is what came back.)"""
+        taken: Counter[str] = Counter()
+        if change.rule == "refund.clawed-back":
+            for movement in change.movements:
+                assert movement.line is not None, f"{told}: claws back for no line"
+                taken[movement.line.proposal_id] -= movement.delta
+        elif change.rule.startswith(("spend.", "refund.")):
+            taken[change.about["proposal_id"]] = -change.delta
+        for proposal_id, connects in taken.items():
+            self._taken[proposal_id] += connects
+            cost = self._books.spends[ProposalId(proposal_id)].connects
+            assert 0 <= self._taken[proposal_id] <= cost, f"I5: {told}: {proposal_id} has taken {self._taken}"
+
+    def _compare(self, wallet: Wallet) -> None:
+        lots = sum(lot.remaining for lot in wallet.lots)
+        owing = {(spend.proposal_id, line.name): line.debt for spend in wallet.owing for line in spend.lines}
+        told = f"wallet {wallet.freelancer_id} version {wallet.version}"
+        assert wallet.balance == lots - sum(owing.values()), f"I3: {told}: balance is not lots less debts"
+        assert wallet.balance == self._balances[wallet.freelancer_id], f"I3: {told}: balance is not its changes' sum"
+        assert wallet.version == self._versions[wallet.freelancer_id], f"I9: {told}"
+        for lot in wallet.lots:
+            assert 0 < lot.remaining <= lot.original, f"I4: {told}: {lot.lot_id}"
+            assert lot.remaining == self._lots[lot.lot_id], f"I3: {told}: {lot.lot_id} is not its movements' sum"
+        assert not any(lot.remaining for lot in wallet.drained.values()), f"{told}: a drained lot holds something"
+        assert wallet.lots == sorted(wallet.lots, key=lambda lot: lot.order), f"{told}: lots out of burn order"
+        for line, debt in owing.items():
+            assert self._debts[line] == debt, f"I3: {told}: the debt of {line} is not its movements' sum"
+        for spend in self._books.spends.values():
+            for part in spend.lines:
+                taken = sum(draw.connects for draw in part.draws) + part.debt
+                held = 0 if part.returned else part.connects
+                assert taken == held, f"I5: {spend.proposal_id} {part.name}: {part.connects}, draws and debt {taken}"
