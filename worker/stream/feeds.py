@@ -144,4 +144,4 @@ class Flow:
         return full or feed.held >= self._most or feed.weight >= self._most_bytes
 
     def _spare(self) -> int:
-        return self._limits.records + self._limits.records // 4 - self.records
+        return self._limits.records + self._limits.records // 8 - self.records

@@ -12,7 +12,7 @@ from worker.stream.backoff import Backoff
 from worker.stream.consumer import Batches, Failure, GuardedConsumer
 from worker.stream.feeds import Feed
 from worker.stream.probe import READ_COMMITTED
-from worker.stream.raw_batches import readable_records
+from worker.stream.raw_batches import DamagedBatchesError, readable_records
 from worker.stream.roster import Roster
 from worker.stream.verification import lost, recreated
 
@@ -75,7 +75,7 @@ class Mishaps:
             consumer.metadata_changed = True  # its leader may be another one
             await asyncio.sleep(_AFTER_FAILURE_SECONDS)
             return []
-        except (ValueError, IndexError, KeyError) as error:
+        except (DamagedBatchesError, KeyError) as error:
             self._stop_unreadable(tp, offset, error)
             return []
         self._unreadable[tp] = bad

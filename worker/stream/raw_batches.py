@@ -26,18 +26,20 @@ _CODECS: Final = {1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decod
 _NOT_ASCII: Final = bytes(byte if byte < 0x80 else ord("?") for byte in range(256))  # noqa: PLR2004
 
 
+class DamagedBatchesError(ValueError):
+    """Bytes that are no batches of records."""
+
+
 def readable_records(
     tp: KafkaPartition, offset: int, batches: bytes, aborted: Sequence[tuple[int, int]]
 ) -> tuple[list[ConsumerRecord], set[int], int]:
     """The committed records from `offset` on, the offsets of those with a bad header key, and where to go on reading.
 
     Raises:
-        ValueError, IndexError: the bytes are no batches.
-        KafkaError: a codec is unknown, or a record is damaged in another way.
+        DamagedBatchesError: they cannot be read this way either.
     """
     bad: set[int] = set()
-    mended = b"".join(_mended(batch, bad) for batch in _split(batches))
-    records = PartitionRecords(tp, MemoryRecords(mended), list(aborted), offset, None, None, False, READ_COMMITTED)
+    records = _records(tp, offset, batches, aborted, isolation=READ_COMMITTED, bad=bad)
     return list(records), bad, int(records.next_fetch_offset)
 
 
@@ -45,12 +47,43 @@ def stored_record(batches: bytes, offset: int) -> ConsumerRecord | None:
     """The record stored at an offset, committed or not; None if there is none.
 
     Raises:
-        as `readable_records`.
+        DamagedBatchesError: they cannot be read.
     """
-    mended = b"".join(_mended(batch, set()) for batch in _split(batches))
-    nowhere = KafkaPartition("", 0)
-    records = PartitionRecords(nowhere, MemoryRecords(mended), [], 0, None, None, False, READ_UNCOMMITTED)
+    records = _records(KafkaPartition("", 0), 0, batches, (), isolation=READ_UNCOMMITTED, bad=set())
     return next((record for record in records if record.offset == offset), None)
+
+
+class _Records:
+    """Iterates as aiokafka does, and raises one kind of error, whatever the bytes do to it."""
+
+    def __init__(self, records: PartitionRecords) -> None:
+        self._records = records
+
+    @property
+    def next_fetch_offset(self) -> int:
+        return int(self._records.next_fetch_offset)
+
+    def __iter__(self) -> Iterator[ConsumerRecord]:
+        try:
+            yield from self._records
+        except Exception as error:
+            raise DamagedBatchesError(f"{type(error).__name__}: {error}") from error
+
+
+def _records(
+    tp: KafkaPartition,
+    offset: int,
+    batches: bytes,
+    aborted: Sequence[tuple[int, int]],
+    *,
+    isolation: int,
+    bad: set[int],
+) -> _Records:
+    try:
+        mended = b"".join(_mended(batch, bad) for batch in _split(batches))
+    except Exception as error:
+        raise DamagedBatchesError(f"{type(error).__name__}: {error}") from error
+    return _Records(PartitionRecords(tp, MemoryRecords(mended), list(aborted), offset, None, None, False, isolation))
 
 
 def _split(batches: bytes) -> Iterator[bytes]:
@@ -89,6 +122,8 @@ def _mend_record(records: bytearray, at: int, base_offset: int, bad: set[int]) -
     """Make the header keys of the record at `at` text; where the next record is."""
     length, at = _varint(records, at)
     end = at + length
+    if not at < end <= len(records):
+        raise ValueError(f"a record of {length} bytes")
     _, at = _varint(records, at + 1)  # after the attributes: the timestamp
     offset_delta, at = _varint(records, at)
     for _ in ("key", "value"):
