@@ -176,6 +176,19 @@ async def test_a_reader_sees_each_message_once_through_failing_transactions(
         assert reader.versions == each_once(10)
 
 
+async def test_a_row_that_commits_while_the_relay_recovers_is_published_when_it_is_offered(
+    kafka: dict[str, Any], topics: str, ledger: Ledger, running: Running
+) -> None:
+    async with running(reached=Faults("inside-kafka-transaction", times=1)) as relay:
+        first, second = [await ledger.commit(wallet_updated("f-0", version)) for version in (1, 2)]
+        relay.offer(first)
+        await asyncio.wait_for(relay.drain(), 20)
+        assert (relay.published, relay.pending_rows) == (1, 0)
+        relay.offer(second)
+        await relay.drain()
+    assert await published(kafka, topics) == {"f-0": [1, 2]}
+
+
 @pytest.mark.parametrize("lost", ["the request", "the answer"])
 async def test_a_commit_whose_answer_is_lost_is_settled_by_the_marker(
     kafka: dict[str, Any],

@@ -58,7 +58,7 @@ class Relay:
         queue_bytes: int = _QUEUE_BYTES,
         transaction_seconds: float = _TRANSACTION_SECONDS,
     ) -> None:
-        self.last_error: str | None = None
+        self._last_error: str | None = None
         self._kafka = kafka
         self._prefix = prefix
         self._ledger_id = ledger_id
@@ -111,9 +111,18 @@ class Relay:
 
     @property
     def healthy(self) -> bool:
-        """Whether publishing gets on; otherwise `last_error` says what is in the way, if it is known."""
-        slow = self._sending is not None and _now() - self._sending_since > _SLOW_SECONDS
-        return self.last_error is None and self._failure is None and not slow
+        """Whether publishing gets on."""
+        return self.last_error is None
+
+    @property
+    def last_error(self) -> str | None:
+        """What is in the way of publishing now; None when nothing is."""
+        if self._last_error is None and self._failure is not None:
+            return str(self._failure) or repr(self._failure)
+        if self._last_error is None and self._sending is not None:
+            seconds = _now() - self._sending_since
+            return f"a Kafka transaction is under way for {seconds:.0f} s" if seconds > _SLOW_SECONDS else None
+        return self._last_error
 
     @property
     def has_room(self) -> bool:
@@ -206,7 +215,7 @@ class Relay:
                 self._trouble("relay.not_open", error)
                 await backoff.pause()
             else:
-                self.last_error = None
+                self._last_error = None
                 self._failure = None
                 self._progress.set()
                 _log.info("relay.open", epoch=self._epoch, published=self._published, pending=self.pending_rows)
@@ -324,7 +333,7 @@ class Relay:
         await self._producer.transact([*flush.batches.items(), (self._marker_place, [telling])], self._reached)
         self._published = flush.last_seq
         self._sending = None
-        self.last_error = None
+        self._last_error = None
         self._progress.set()
 
     # Rows
@@ -371,7 +380,7 @@ class Relay:
             await self._progress.wait()
 
     def _trouble(self, event: str, error: BaseException) -> None:
-        self.last_error = str(error) or repr(error)
+        self._last_error = str(error) or repr(error)
         _log.warning(event, error=repr(error), epoch=self._epoch, published=self._published)
 
 
