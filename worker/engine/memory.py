@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Final, TypeVar
 
 from schemas.base import InputEvent
-from worker.domain.books import Books
+from worker.domain.books import Books, Touched
 from worker.domain.decide import subject_of
 from worker.domain.model import FreelancerId, JobId, ProposalId, Spend
 from worker.domain.policy import PolicyBook
@@ -17,6 +17,8 @@ from worker.stream.records import InputRecord
 MOST_WALLETS: Final = 30_000
 MOST_JOBS: Final = 40_000
 MOST_SPENDS: Final = 40_000
+MOST_GRANTS: Final = 20_000
+MOST_SEEN: Final = 20_000
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -54,14 +56,16 @@ class Memory:
         self._claws_back = any(policy.late_hire == "claw-back" for policy in policies.versions)
         self.books = books
         self.seen: dict[str, FirstDecision] = {}
-        """First decisions on event ids, of the records prepared and of batches that may not be committed yet."""
+        """First decisions on event ids, of batches that may not be committed yet (and some that are)."""
+        self.seen_long_ago: dict[str, FirstDecision] = {}
+        """First decisions, found in the ledger, on event ids of the records prepared last."""
 
     async def prepare(
         self, records: Sequence[InputRecord], due: Iterable[Appointment], business_time: datetime | None
     ) -> None:
         """Load what these records and this clock work ask about."""
         events = [(record.source.topic, record.event) for record in records if record.event is not None]
-        await self._load_seen(events)
+        await self._load_seen(records)
         freelancers: dict[FreelancerId, None] = {}
         jobs: dict[JobId, None] = {}
         proposals: dict[ProposalId, None] = {}
@@ -130,33 +134,35 @@ class Memory:
             books.wallets.update(await self._store.wallets(missing, business_time, books))
             books.absent_wallets.update(ids_ for ids_ in missing if ids_ not in books.wallets)
 
-    def forget(self) -> None:
-        """Let go of what was not asked for lately. Only what `touched` names may be uncommitted; it is kept."""
-        books, touched = self.books, self.books.touched
-        books.absent_wallets.clear()
-        keep_spends = touched.spends
-        _trim(books.wallets, MOST_WALLETS, touched.wallets)
-        _trim(books.jobs, MOST_JOBS, touched.jobs)
-        if len(books.spends) > MOST_SPENDS:
-            surplus = len(books.spends) - MOST_SPENDS * 3 // 4
-            oldest = [key for key, spend in books.spends.items() if key not in keep_spends and not spend.owes]
-            for key in oldest[:surplus]:
-                del books.spends[key]
-        kept = {(grant.rule, grant.natural_key): grant for grant in touched.grants}
-        books.grants.clear()
-        books.grants.update(kept)
-        awaited = {told.proposal_id for told in touched.awaiting_added}
-        for proposal_id in [key for key in books.awaiting if key not in awaited]:
-            del books.awaiting[proposal_id]
+    def forget(self, in_flight: Touched, committed_through: int) -> None:
+        """Let go of what was not asked for lately, of nothing that is not in the ledger yet.
 
-    async def _load_seen(self, events: Sequence[tuple[str, InputEvent]]) -> None:
-        keys = [seen_key(topic, event.event_id) for topic, event in events]
-        if not keys:
-            return
-        found = await self._store.seen([key for key in keys if key not in self.seen])
-        if found:
-            decisions = await self._store.first_decisions(list(found.values()))
-            self.seen.update({key: decisions[seq] for key, seq in found.items()})
+        Not in the ledger is what `touched` and `in_flight` name; decisions up to `committed_through` are.
+        """
+        books = self.books
+        drafts = (books.touched, in_flight)
+        books.absent_wallets.clear()
+        _trim(books.wallets, MOST_WALLETS, [touched.wallets for touched in drafts])
+        _trim(books.jobs, MOST_JOBS, [touched.jobs for touched in drafts])
+        owing = {key: spend for key, spend in books.spends.items() if spend.owes} if len(books.spends) > MOST_SPENDS else {}
+        _trim(books.spends, MOST_SPENDS, [owing, *(touched.spends for touched in drafts)])
+        added = {(grant.rule, grant.natural_key): grant for touched in drafts for grant in touched.grants}
+        _trim(books.grants, MOST_GRANTS, [added])
+        awaited = {told.proposal_id: told for touched in drafts for told in touched.awaiting_added}
+        _trim(books.awaiting, MOST_GRANTS, [awaited])
+        if len(self.seen) > MOST_SEEN:
+            self.seen = {key: first for key, first in self.seen.items() if first.seq > committed_through}
+
+    async def _load_seen(self, records: Sequence[InputRecord]) -> None:
+        keys = []
+        for record in records:
+            if record.event is not None:
+                record.event_key = key = seen_key(record.source.topic, record.event.event_id)
+                if key not in self.seen:
+                    keys.append(key)
+        found = await self._store.seen(keys) if keys else {}
+        decisions = await self._store.first_decisions(list(found.values())) if found else {}
+        self.seen_long_ago = {key: decisions[seq] for key, seq in found.items()}
 
 
 _AHEAD: Final = 500
@@ -178,10 +184,11 @@ def _missing(held: dict[Key, Value], wanted: Iterable[Key]) -> list[Key]:
     return missing
 
 
-def _trim(held: dict[Key, Value], most: int, keep: Mapping[Key, object]) -> None:
+def _trim(held: dict[Key, Value], most: int, keep: Sequence[Mapping[Key, object]]) -> None:
+    """Forget the longest unused down to three fourths of `most`, once there are more, but none of `keep`."""
     if len(held) <= most:
         return
     surplus = len(held) - most * 3 // 4
-    oldest = [key for key in held if key not in keep]
+    oldest = [key for key in held if not any(key in kept for kept in keep)]
     for key in oldest[:surplus]:
         del held[key]

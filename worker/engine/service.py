@@ -94,6 +94,7 @@ class Term:
         )
         self.opened = False
         self.clock_disagrees: timedelta | None = None
+        self._young_outbox = _YOUNG_OUTBOX if not config.simulated_time else timedelta.max
         self._last_batch = time.monotonic()
         self._dropped_through = 0
 
@@ -135,18 +136,21 @@ class Term:
     async def _work(self, stopping: asyncio.Event) -> None:
         writer, intake, relay = self.writer, self.intake, self.relay
         next_chores = next_clock_check = 0.0
-        idle = True
+        waiting = _IDLE_SECONDS
         while not stopping.is_set():
             if writer.failed():
                 await writer.settle_down()
             if not relay.has_room:
                 await relay.wait_for_room()
-            records = await intake.take(self._config.batch_size, wait_seconds=_IDLE_SECONDS if idle else 0.0)
+            records = await intake.take(self._config.batch_size, wait_seconds=waiting)
             if records:
                 self._reached("after-read")
                 self._drop_published()
                 await writer.decide(records)
-            idle = await self._let_time_pass()
+            if self._is_live() or not records:
+                await writer.flush()
+            finished = await self._let_time_pass()
+            waiting = 0.0 if records or not finished else _IDLE_SECONDS
             if time.monotonic() >= next_chores:
                 await self._do_chores()
                 next_chores = time.monotonic() + _CHORES_SECONDS
@@ -155,25 +159,31 @@ class Term:
                 next_clock_check = time.monotonic() + _CLOCK_CHECK_SECONDS
         await self._finish()
 
+    def _is_live(self) -> bool:
+        """Whether all input has been seen up to within grace of the wall clock: then what comes is sent at once."""
+        frontier = self.intake.frontier()
+        return frontier is not None and frontier >= self._config.clock.now() - self._config.grace
+
     async def _let_time_pass(self) -> bool:
         """Do clock work in a bounded chunk, after live events and only while the relay keeps up; True when none is left."""
         if self.clock_disagrees is not None:
             return True
-        now = self._config.clock.now()
-        frontier = self.intake.frontier()
-        live = frontier is not None and frontier >= now - self._config.grace
-        oldest = self.relay.oldest_pending_since
-        if live and oldest is not None and now - oldest > _YOUNG_OUTBOX and not self._config.simulated_time:
+        live, oldest = self._is_live(), self.relay.oldest_pending_since
+        if live and oldest is not None and self._config.clock.now() - oldest > self._young_outbox:
             return True
         seconds = _LIVE_CLOCK_SECONDS if live else _CATCH_UP_CLOCK_SECONDS
-        finished = await self.writer.pass_time(frontier, seconds=seconds)
+        finished = await self.writer.pass_time(self.intake.frontier(), seconds=seconds)
+        if live:
+            await self.writer.flush()
         if not finished:
-            await self.writer.settle_down()
             self._reached("between-chunks")
         return finished
 
     async def _do_chores(self) -> None:
-        for row in await self.store.open_commands():
+        commands = await self.store.open_commands()
+        if commands:
+            await self.writer.flush()
+        for row in commands:
             await self._run_command(row)
         offsets = self.intake.advanced()
         positions = self.writer.positions
@@ -206,6 +216,7 @@ class Term:
     async def _finish(self) -> None:
         """Commit and publish what was begun, so that whoever comes next finds nothing half done."""
         async with asyncio.timeout(_DRAIN_SECONDS):
+            await self.writer.flush()
             await self.writer.settle_down()
             await self.relay.drain()
             self._drop_published()

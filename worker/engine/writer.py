@@ -24,7 +24,7 @@ from worker.domain.triggers import ExpiryDue, Received, SettlementDue
 from worker.engine import answers
 from worker.engine.commands import Answer, Command, command_decision
 from worker.engine.draft import Draft
-from worker.engine.memory import Memory, seen_key
+from worker.engine.memory import Memory
 from worker.engine.release import Release
 from worker.errors import Bug
 from worker.ledger.store import (
@@ -80,7 +80,7 @@ class Writer:
         self.positions: dict[TopicPartition, Position] = {}
         self.business_time: datetime | None = None
         self.parked: dict[ParkedKey, set[str]] = {}
-        self._decided = self._kept = 0
+        self._done = 0
         self._drop_through = self._due_noted = self._records = 0
         self._begun_at = 0.0
 
@@ -96,21 +96,24 @@ class Writer:
         self._cursors: dict[int, int] = {}
         self._moved: dict[TopicPartition, InputRecord] = {}
         self._new_positions: dict[TopicPartition, Position] = {}
-        self._seen_added: dict[str, FirstDecision] = {}
+        self._pending: list[InputRecord] = []
+        self._in_flight = Touched()
+        self._committed_through = self._tail.last_seq
         self._begin_draft()
         await self._refill_agenda()
 
     # What the service calls.
 
     async def decide(self, records: Sequence[InputRecord]) -> None:
-        """Decide these records, and the clock work due before each, and begin to commit them."""
-        self._decided = self._kept = 0
-        while self._kept < len(records):
+        """Decide these records, and the clock work due before each. What fills a batch is on its way; `flush` sends the rest."""
+        while True:
             try:
-                await self._decide_from(records, self._kept)
+                await self._decide_all(records)
             except Bug as bug:
-                _log.error("a rule failed; its wallet or job is parked", error=str(bug), exc_info=bug.__cause__)
-                await self._start_over()
+                records = [*self._pending, *records[self._done :]]
+                await self._start_over(bug)
+            else:
+                return
 
     async def pass_time(self, frontier: datetime | None, *, seconds: float) -> bool:
         """Let business time pass up to `frontier` and do what became due, for about `seconds`; True when all of it is done."""
@@ -120,14 +123,17 @@ class Writer:
             return True
         self._freshen_draft()
         try:
-            finished = await self._do_due(instant, time.monotonic() + seconds)
+            return await self._do_due(instant, time.monotonic() + seconds)
         except Bug as bug:
-            _log.error("a rule failed; its wallet is parked", error=str(bug), exc_info=bug.__cause__)
-            await self._start_over()
+            pending = self._pending
+            await self._start_over(bug)
+            if pending:
+                await self.decide(pending)
             return False
-        if len(self._draft):
-            await self._cut()
-        return finished
+
+    async def flush(self) -> None:
+        """Begin to commit what has been decided."""
+        await self._cut()
 
     def clock_due(self, instant: datetime | None) -> int:
         """How many pieces of clock work are due and not done (of those in memory)."""
@@ -182,8 +188,7 @@ class Writer:
             try:
                 return await self._release_some(key)
             except Bug as bug:
-                _log.error("a rule failed again", error=str(bug), exc_info=bug.__cause__)
-                await self._start_over()
+                await self._start_over(bug)
 
     async def _release_some(self, key: ParkedKey) -> tuple[int, int, str | None]:
         self._freshen_draft()
@@ -215,43 +220,44 @@ class Writer:
         self._draft.add(decision)
         told = {"outcome": answer.outcome, "reason": answer.reason, **answer.told}
         self._draft.batch.answers.append((command.id, msgspec.json.encode(told).decode()))
-        await self._cut(forget=True)
+        await self._cut()
         await self.settle_down()
 
     # Deciding.
 
-    async def _decide_from(self, records: Sequence[InputRecord], start: int) -> None:
-        """Decide records from `start` on until the batch is full or none is left, and begin to commit.
+    async def _decide_all(self, records: Sequence[InputRecord]) -> None:
+        """Decide records in order; a full batch is cut between two of them.
 
         Behind the wall clock, clock work that is due before a record is done before it; live events do not wait for it.
         """
-        last = records[-1].business_time
-        await self._prepare(records[start:], last)
+        self._done = 0
+        if not records:
+            return
+        await self._prepare(records)
         self._freshen_draft()
         live = self._now() - self._grace
         slice_end = time.monotonic() + _SLICE_SECONDS
-        for place in range(start, len(records)):
-            record = records[place]
+        for record in records:
             if (instant := record.business_time) is not None:
                 self._pass(instant)
                 if instant < live and not self._agenda.is_clear(instant):
                     await self._do_due(instant, None)
             self._decide_record(record)
-            self._decided = place + 1
+            self._pending.append(record)
+            self._done += 1
             if len(self._draft) >= self._batch_size:
                 await self._cut()
-                return
             if time.monotonic() > slice_end:
                 await asyncio.sleep(0)
                 slice_end = time.monotonic() + _SLICE_SECONDS
-        await self._cut(forget=True)
 
-    async def _prepare(self, records: Sequence[InputRecord], last: datetime | None) -> None:
+    async def _prepare(self, records: Sequence[InputRecord]) -> None:
+        last = records[-1].business_time
         if last is not None and not self._agenda.knows(last) and not len(self._draft):
             await self.settle_down()
             await self._refill_agenda()
         due = [] if last is None else self._agenda.due_by(last)
-        self._memory.seen, self._seen_added = self._seen_added, {}
+        self._memory.forget(self._in_flight, self._committed_through)
         await self._memory.prepare(records, due, self.business_time)
 
     def _decide_record(self, record: InputRecord) -> None:
@@ -267,15 +273,15 @@ class Writer:
             draft.batch.dead_letters.append(answers.dead_letter(record, rejection, seq))
             return
         topic = record.source.topic
-        key = seen_key(topic, event.event_id)
-        first = self._memory.seen.get(key)
+        key = record.event_key
+        first = self._memory.seen.get(key) or self._memory.seen_long_ago.get(key)
         if first is not None:
             decision, conflict = answers.seen_before(record, event, first, seq)
             draft.add(decision)
             if conflict is not None:
                 draft.batch.dead_letters.append(answers.dead_letter(record, conflict, seq))
             return
-        self._memory.seen[key] = self._seen_added[key] = FirstDecision(
+        self._memory.seen[key] = FirstDecision(
             seq, topic, record.incarnation, record.source.partition, record.offset, record.value, event.event_id
         )
         draft.batch.seen_events.append((key, seq))
@@ -491,12 +497,11 @@ class Writer:
             moved = Position(source, 0, offset, None, None, None, None)
         self.positions[source] = self._new_positions[source] = moved
 
-    async def _cut(self, *, even_empty: bool = False, forget: bool = False) -> None:
+    async def _cut(self, *, even_empty: bool = False) -> None:
         """Close the draft and commit it behind our back, once the batch before is acknowledged."""
         if not (len(self._draft) or self._moved or even_empty):
             return
         draft, records = self._draft, self._records
-        self._kept = self._decided
         batch = draft.finish(self._books.touched, self.business_time)
         for source, record in self._moved.items():
             self._move(source, record.offset + 1, record)
@@ -506,8 +511,7 @@ class Writer:
         batch.drop_outbox_through = self._drop_through
         decide_seconds = time.monotonic() - self._begun_at
         await self.settle_down()
-        if forget:
-            self._memory.forget()
+        self._in_flight, self._pending = self._books.touched, []
         self._tail = draft.tail()
         self._begin_draft()
         self._committing = asyncio.create_task(self._commit(batch, draft, records, decide_seconds))
@@ -516,10 +520,12 @@ class Writer:
         begun = time.monotonic()
         await self._store.commit(batch, self._epoch)
         commit_seconds = time.monotonic() - begun
+        self._committed_through = batch.last_seq
         self._on_commit(Committed(batch, draft.outcomes, draft.late, records, decide_seconds, commit_seconds))
 
-    async def _start_over(self) -> None:
-        """After a failure in a rule: forget everything not committed, and decide it again knowing what fails."""
+    async def _start_over(self, bug: Bug) -> None:
+        """After a failure in a rule: forget everything not committed, to decide it again knowing what fails."""
+        _log.error("a rule failed: its wallet or job is parked", error=str(bug), exc_info=bug.__cause__)
         await self.settle_down()
         await self.open()
 

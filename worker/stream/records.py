@@ -42,6 +42,8 @@ class InputRecord:
     rejection: Rejection | None
     running_max: datetime | None
     business_time: datetime | None = None
+    event_key: str = ""
+    """How its event id is remembered; set by whoever looks it up."""
 
 
 @dataclass(frozen=True, slots=True)
