@@ -100,6 +100,7 @@ async def test_a_worker_stopped_past_its_lease_writes_nothing_when_it_wakes(
     await busy.leads(zombie)
     standby = await busy.worker()
     await zombie.stopped_at(place.partition(":")[0])
+    await busy.stands_by(standby)
     stopped = time.monotonic()
     await busy.leads(standby)
     assert time.monotonic() - stopped < TAKEOVER_SECONDS

@@ -70,6 +70,16 @@ class World:
 
         await until_async(leading, limit_seconds)
 
+    async def stands_by(self, worker: WorkerProcess, limit_seconds: float = 30) -> None:
+        """Wait until a worker looks after the lease."""
+
+        async def looking() -> bool:
+            assert worker.runs, worker.tail()
+            name = f"{worker.holder}/%"
+            return await self.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE $1", name) > 0
+
+        await until_async(looking, limit_seconds)
+
     async def holder(self) -> str:
         """Who leads, as long as the lease lasts."""
         return await self.value("SELECT CASE WHEN lease_until > clock_timestamp() THEN holder ELSE '' END FROM leader")

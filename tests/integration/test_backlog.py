@@ -1,0 +1,136 @@
+"""A large backlog, worked off by workers that keep dying, then delivered all over again: the big promise, whole.
+
+Sizes: TEST_BACKLOG_EVENTS (100000), TEST_BACKLOG_LATE_EVENTS (10000), TEST_BACKLOG_KILLS (20), TEST_BACKLOG_SEED.
+"""
+
+import json
+import os
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.reference.event_time import Result, fold
+from tests.reference.ledger import NATURAL_KEYS, Ledger, check, read_ledger
+from tests.support.histories import History, Record
+from tests.support.invariants import check_chain, check_positions, check_published
+from tests.support.killable import POINTS
+from tests.support.produce import anywhere
+from tests.support.world import PARTITIONS, POLICY, World
+
+EVENTS = int(os.environ.get("TEST_BACKLOG_EVENTS", "100000"))
+LATE_EVENTS = int(os.environ.get("TEST_BACKLOG_LATE_EVENTS", "10000"))
+KILLS = int(os.environ.get("TEST_BACKLOG_KILLS", "20"))
+SEED = int(os.environ.get("TEST_BACKLOG_SEED", "20"))
+SPAN = timedelta(days=30)
+
+
+def a_backlog(events: int, **more: Any) -> History:  # noqa: ANN401
+    """A month that ended lately: nothing of it expires, whenever the test runs."""
+    start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - SPAN - timedelta(days=7)
+    return History(SEED, freelancers=max(events // 50, 20), jobs=events // 10, events=events, start=start, **more)
+
+
+async def work_off_while_dying(world: World, events: int, kills: int) -> None:
+    """Kill each worker after its share of decisions, at a point drawn from the seed, with the next one standing by."""
+    chance = random.Random(SEED)
+    share = events // (kills + 2)
+    points = [chance.choice(POINTS) for _ in range(kills)]
+    faults = [f"{chance.randrange(share // 2, share)}:{point}" for point in points]
+    active = await world.worker(kill_after=faults[0], batch_size=2_000)
+    for place, point in enumerate(points):
+        following = {"kill_after": faults[place + 1]} if place + 1 < kills else {}
+        standby = await world.worker(**following, batch_size=2_000)
+        await active.died_at(point, limit_seconds=60)
+        await world.end_lease_of(active)
+        active = standby
+
+
+async def test_a_backlog_worked_off_through_twenty_kills_and_produced_twice_comes_out_as_told(world: World) -> None:
+    history = a_backlog(EVENTS)
+    print(f"replay with TEST_BACKLOG_SEED={SEED}: {history!r}")  # noqa: T201 - shown when the test fails
+    await world.produce(history, anywhere(PARTITIONS, SEED))
+    await work_off_while_dying(world, EVENTS, KILLS)
+    await world.settled(limit_seconds=180)
+    changes = await world.value("SELECT count(*) FROM changes")
+    decided = await world.value("SELECT max(last_seq) FROM batches")
+    assert len(world.reader.records) == changes
+
+    again = list(history)
+    random.Random(SEED).shuffle(again)
+    await world.produce(again, anywhere(PARTITIONS, SEED + 1))
+    await world.settled(limit_seconds=180)
+    assert await world.value("SELECT count(*) FROM decisions WHERE seq > $1 AND outcome <> 'duplicate'", decided) == 0
+    assert await world.value("SELECT count(*) FROM decisions WHERE seq > $1", decided) == len(again)
+    assert await world.value("SELECT count(*) FROM changes") == changes
+
+    await check_positions(world)
+    await check_published(world)
+    await check_chain(world)
+    ledger = await read_ledger(world.database_url)
+    report = check(ledger, POLICY, grace_seconds=world.grace_seconds, movements_in_order=False)
+    assert report.ok, str(report)
+    agree(ledger, folded(history))
+
+
+async def test_late_events_are_decided_by_the_rules_for_late_events(world: World) -> None:
+    """The model follows the recorded order; what comes late is told in no other way."""
+    history = a_backlog(LATE_EVENTS, late=0.02, poison=0.01)
+    print(f"replay with TEST_BACKLOG_SEED={SEED}: {history!r}")  # noqa: T201 - shown when the test fails
+    await world.produce(history, anywhere(PARTITIONS, SEED))
+    await work_off_while_dying(world, LATE_EVENTS, 2)
+    await world.settled(limit_seconds=120)
+    assert await world.value("SELECT count(*) FROM decisions WHERE late_by_seconds IS NOT NULL") > 0
+
+    await check_positions(world)
+    await check_published(world)
+    await check_chain(world)
+    ledger = await read_ledger(world.database_url)
+    report = check(ledger, POLICY, grace_seconds=world.grace_seconds, movements_in_order=False)
+    assert report.ok, str(report)
+
+
+# The ledger against the fold, which knows the topics and nothing else.
+
+
+def folded(records: Sequence[Record]) -> Result:
+    return fold([(topic, json.loads(value or b"null")) for topic, _, value, _ in records], POLICY)
+
+
+def agree(ledger: Ledger, result: Result) -> None:
+    firsts = [row for row in ledger.decisions if row["kind"] == "first"]
+    told = [row for row in firsts if row["outcome"] not in {"duplicate", "rejected"}]
+    closures = {
+        (row["partition"], row["offset"]): json.loads(row["payload"])["closure"]
+        for row in firsts
+        if row["topic"] == "job-closed"
+    }
+    settlements = {
+        (row["job_id"], row["occurred_at"], closures[row["partition"], row["offset"]], row["proposal_id"]): row[
+            "reason"
+        ]
+        for row in ledger.decisions
+        if row["kind"] == "settlement"
+    }
+    same(settlements, result.settlements, "settlement")
+    answers = {
+        (row["topic"], row["event_id"]): (row["outcome"], row["reason"])
+        for row in told
+        if (row["topic"], row["event_id"]) in result.answers
+    }
+    same(answers, result.answers, "answer")
+    grants = {
+        (change["rule"], *(json.loads(row["payload"])[name] for name in NATURAL_KEYS[change["rule"]])): change["delta"]
+        for row in told
+        for change in row["changes"]
+        if change["rule"].startswith("grant.") or change["rule"] == "adjust"
+    }
+    same(grants, result.grants, "grant")
+    balances = {wallet["freelancer_id"]: wallet["balance"] for wallet in ledger.wallets if wallet["balance"]}
+    same(balances, {name: balance for name, balance in result.balances.items() if balance}, "balance")
+
+
+def same(recorded: dict[Any, Any], expected: dict[Any, Any], what: str) -> None:
+    differing = [key for key in recorded.keys() | expected.keys() if recorded.get(key) != expected.get(key)]
+    words = [f"{key}: {recorded.get(key)} should be {expected.get(key)}" for key in sorted(differing, key=str)[:10]]
+    assert not differing, "\n".join([f"{len(differing)} times another {what}:", *words])

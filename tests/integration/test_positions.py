@@ -1,0 +1,130 @@
+"""Topics made anew or cut: their partitions stop and say what mends them, the others go on, the clock is held."""
+
+import json
+from collections.abc import Sequence
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from tests.support.invariants import check_chain, check_published
+from tests.support.produce import Sent
+from tests.support.waiting import until, until_async
+from tests.support.world import PARTITIONS, Told, World
+
+TOPIC = "connects-purchased"
+
+
+async def make_anew(world: World, topic: str) -> None:
+    """Delete a topic and make it again under its name, empty."""
+    name = f"{world.prefix}{topic}"
+    admin = AIOKafkaAdminClient(**world.kafka)
+    await admin.start()
+    try:
+        await admin.delete_topics([name])
+
+        async def made() -> bool:
+            answer = await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
+            return answer.topic_errors[0][1] == 0
+
+        await until_async(made)
+    finally:
+        await admin.close()
+    for partition in range(PARTITIONS):
+        world.produced.pop((topic, partition), None)
+
+
+def purchases(tell: Told, freelancer_id: str, count: int, first: int = 0) -> list[Sent]:
+    return [
+        tell(TOPIC, freelancer_id=freelancer_id, purchase_id=f"b-{freelancer_id}-{first + number}", connects=1)
+        for number in range(count)
+    ]
+
+
+def in_partition(messages: Sequence[Sent], partition: int) -> list[Sent]:
+    return [Sent(message.topic, message.value, message.key, (), partition) for message in messages]
+
+
+async def test_a_topic_made_anew_stops_until_an_operator_says_that_it_is_another_one(world: World) -> None:
+    """F9, refilled beyond the stored position: nothing of it is taken for what was read before."""
+    tell = Told()
+    await world.produce(in_partition(purchases(tell, "f-1", 5), 0))
+    await world.produce([tell("freelancer-registered", freelancer_id="f-2")])
+    first = await world.worker()
+    await world.settled()
+    first.terminate()
+    assert await first.ended() == 0
+    held_at = tell.now
+
+    await make_anew(world, TOPIC)
+    tell.now = held_at
+    await world.produce(in_partition(purchases(tell, "f-3", 8, first=100), 0))
+    await world.produce([tell("badge-earned", freelancer_id="f-2", badge="rising-talent")])
+    await world.produce(
+        [
+            tell(
+                "proposal-submitted",
+                freelancer_id="f-2",
+                job_id="j-1",
+                proposal_id="p-1",
+                connects=10,
+                origin="proposal",
+            ),
+            tell("job-closed", job_id="j-1", client_id="c-1", closure="closed-by-client"),
+        ]
+    )
+    second = await world.worker()
+
+    async def others_went_on() -> bool:
+        return await world.balance("f-2") == 60
+
+    await until_async(others_went_on)
+    await until(lambda: second.said("positions set --recreated --topic connects-purchased --partition 0"))
+    assert await world.balance("f-3") is None, "nothing of the new topic was decided"
+    (closing,) = await world.decisions("topic = 'job-closed'")
+    assert closing["reason"] == "settlement-pending"
+    assert await world.value("SELECT count(*) FROM due") == 1, "the clock is held: the refund waits"
+    business_time = await world.value("SELECT business_time FROM batches ORDER BY batch_no DESC LIMIT 1")
+    stopped_at = await world.value("SELECT running_max FROM positions WHERE topic = $1 AND partition = 0", TOPIC)
+    assert business_time is not None
+    assert stopped_at <= held_at
+
+    answer = await world.command("positions-set", {"topic": TOPIC, "partition": 0, "recreated": True})
+    assert (answer["outcome"], answer["reason"], answer["incarnation"]) == ("applied", "position-set", 1)
+    await world.settled()
+    assert await world.balance("f-3") == 8
+    assert await world.balance("f-2") == 70, "the clock goes on: the refund was made"
+    rows = await world.decisions("topic = $1 AND incarnation = 1", TOPIC)
+    assert [row["offset"] for row in rows] == list(range(8))
+    assert {json.loads(row["payload"])["freelancer_id"] for row in rows} == {"f-3"}
+    assert await world.value("SELECT sum(remaining) FROM lots WHERE freelancer_id = 'f-1'") == 5
+    await check_published(world)
+    await check_chain(world)
+
+
+async def test_a_position_set_back_decides_nothing_twice(world: World) -> None:
+    tell = Told()
+    await world.produce(in_partition(purchases(tell, "f-1", 6), 1))
+    await world.worker()
+    await world.settled()
+    answer = await world.command("positions-set", {"topic": TOPIC, "partition": 1, "offset": -1})
+    assert (answer["outcome"], answer["reason"]) == ("declined", "wrong-arguments")
+
+    answer = await world.command("positions-set", {"topic": TOPIC, "partition": 1, "offset": 6})
+    assert (answer["outcome"], answer["before"]) == ("applied", 6)
+    await world.produce(in_partition(purchases(tell, "f-1", 2, first=50), 1))
+    await world.settled()
+    assert await world.balance("f-1") == 8
+    await check_published(world)
+    await check_chain(world)
+
+
+async def test_a_position_set_ahead_leaves_records_out(world: World) -> None:
+    """What was asked for: an operator skips records that must not be decided."""
+    tell = Told()
+    await world.worker()
+    answer = await world.command("positions-set", {"topic": TOPIC, "partition": 2, "offset": 2})
+    assert answer["outcome"] == "applied"
+    await world.produce(in_partition(purchases(tell, "f-1", 5), 2))
+    answer = await world.command("positions-set", {"topic": TOPIC, "partition": 2, "offset": 2})
+    await world.settled()
+    assert await world.balance("f-1") == 3
+    await check_published(world)
