@@ -89,6 +89,10 @@ class Probe:
         """The offset after the last record of each partition's log, open transactions included."""
         return await self._offsets(looks, _LATEST)
 
+    async def stable_ends(self, looks: Mapping[str, TopicLook]) -> dict[KafkaPartition, int]:
+        """The last stable offset of each partition: how far a read_committed reader gets."""
+        return await self._offsets(looks, _LATEST, READ_COMMITTED)
+
     async def fetch(self, tp: KafkaPartition, leader: int, offset: int, *, isolation: int, limit_bytes: int) -> Fetched:
         """The batches from the one with `offset` on: at least that one, whatever its size; empty at the end of the log.
 
@@ -132,14 +136,16 @@ class Probe:
             self._coordinator = None
             raise
 
-    async def _offsets(self, looks: Mapping[str, TopicLook], which: int) -> dict[KafkaPartition, int]:
+    async def _offsets(
+        self, looks: Mapping[str, TopicLook], which: int, isolation: int = READ_UNCOMMITTED
+    ) -> dict[KafkaPartition, int]:
         by_leader: defaultdict[int, defaultdict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
         for topic, look in looks.items():
             for partition, leader in look.leaders.items():
                 by_leader[leader][topic].append((partition, which))
         answers = await asyncio.gather(
             *(
-                self._ask(leader, OffsetRequest(-1, READ_UNCOMMITTED, list(topics.items())))
+                self._ask(leader, OffsetRequest(-1, isolation, list(topics.items())))
                 for leader, topics in by_leader.items()
             )
         )

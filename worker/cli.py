@@ -1,0 +1,259 @@
+"""`connects`: the one command. What a command does lives in worker/operations; here is how it is called."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from worker import cli_groups
+from worker.cli_support import (
+    FOUND_SOMETHING,
+    WRONG_USE,
+    Json,
+    answer,
+    print_json,
+    print_page,
+    ready_settings,
+    refusals,
+)
+from worker.local.commands import app as local_app
+
+app = typer.Typer(
+    name="connects",
+    help="The Connects ledger: marketplace events in, wallets in PostgreSQL, wallet-updated out, exactly once.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # it would print local variables, secrets among them
+)
+app.add_typer(local_app, name="local")
+cli_groups.add_to(app)
+
+_LAST_SHOWN = 40
+
+
+@app.callback()
+def options(
+    *, debug: Annotated[bool, typer.Option("--debug", help="Log everything; show tracebacks.")] = False
+) -> None:
+    """Read the options of all commands."""
+    if debug:
+        os.environ["LOG_LEVEL"] = "debug"
+
+
+@app.command()
+def run() -> None:
+    """Work: lead the ledger, or stand by to take over.
+
+    On the embedded stack the schema is made by itself; elsewhere run `connects migrate` first.
+
+    Example: connects run
+    """
+    with refusals():
+        from worker.engine import service  # noqa: PLC0415 - `--help` needs none of it
+        from worker.observability import configure_logging  # noqa: PLC0415
+        from worker.operations.schema import migrate_schema, require_schema  # noqa: PLC0415
+        from worker.settings import Settings  # noqa: PLC0415
+
+        embedded = Settings.read().embedded
+        settings = ready_settings()
+        configure_logging(settings)
+        (migrate_schema if embedded else require_schema)(settings)
+        service.run(settings)
+
+
+@app.command()
+def demo() -> None:
+    """Watch it work: a small simulated marketplace on the embedded stack.
+
+    Example: connects demo
+    """
+    import importlib  # noqa: PLC0415
+
+    with refusals():
+        importlib.import_module("worker.local.demo").run()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema to what this release needs; again changes nothing.
+
+    Connects as CONNECTS_MIGRATE_URL, and grants the role of DATABASE_URL what a worker needs.
+
+    Example: connects migrate
+    """
+    with refusals():
+        settings = ready_settings()
+        from worker.operations.schema import migrate_schema  # noqa: PLC0415
+
+        migrate_schema(settings)
+    typer.echo("the schema is up to date")
+
+
+@app.command()
+def settings(*, as_json: Json = False) -> None:
+    """Print every setting, secrets masked; exit 1 if a variable looks like a setting and is none.
+
+    Example: connects settings --json
+    """
+    with refusals():
+        from worker.settings import Settings, unknown_settings  # noqa: PLC0415
+
+        shown = Settings.read().shown()
+        unknown = unknown_settings()
+    if as_json:
+        print_json({"settings": shown, "unknown": unknown})
+    else:
+        for name, value in shown.items():
+            typer.echo(f"{name}={value}")
+        for name in unknown:
+            typer.echo(f"{name} is no setting. Is it mistyped?", err=True)
+    if unknown:
+        raise typer.Exit(FOUND_SOMETHING)
+
+
+@app.command()
+def history(
+    freelancer: Annotated[str, typer.Argument(metavar="FREELANCER", help="The freelancer's id.")],
+    *,
+    upcoming: Annotated[bool, typer.Option("--upcoming", help="What will expire when, instead.")] = False,
+    last: Annotated[int | None, typer.Option(min=1, help="How many changes. Default: all in JSON, else 40.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell a wallet's balance, its lots, and every change in words. Exit 1 if nobody ever named the freelancer.
+
+    Example: connects history f-1 --upcoming --json
+    """
+    from worker.operations import history as wallets  # noqa: PLC0415
+    from worker.operations import pages  # noqa: PLC0415
+    from worker.operations.asking import snapshot  # noqa: PLC0415
+    from worker.settings import Settings  # noqa: PLC0415
+
+    async def ask(settings: Settings) -> wallets.History | wallets.Upcoming | None:
+        async with snapshot(settings.database_url) as connection:
+            if upcoming:
+                return await wallets.upcoming(connection, freelancer)
+            wanted = last if as_json or last else _LAST_SHOWN
+            return await wallets.history(connection, freelancer, last=wanted)
+
+    found = answer(ask)
+    if found is None:
+        if as_json:
+            print_json(
+                wallets.Upcoming(freelancer, []) if upcoming else wallets.History(freelancer, 0, 0, False, [], [])
+            )
+        typer.echo(f"no event has named the freelancer {freelancer!r} yet", err=True)
+        raise typer.Exit(FOUND_SOMETHING)
+    if as_json:
+        print_json(found)
+    elif isinstance(found, wallets.Upcoming):
+        print_page(pages.upcoming_page(found))
+    else:
+        print_page(pages.history_page(found, shown_of=found.version))
+
+
+@app.command()
+def explain(
+    event_id: Annotated[str | None, typer.Argument(metavar="EVENT_ID", help="An event's id; of all topics.")] = None,
+    *,
+    job: Annotated[str | None, typer.Option(help="All about a job.")] = None,
+    proposal: Annotated[str | None, typer.Option(help="All about a proposal.")] = None,
+    freelancer: Annotated[str | None, typer.Option(help="All about a freelancer.")] = None,
+    about: Annotated[
+        str | None,
+        typer.Option(help="The standing answer: sharing, cash, invitations, learning-paths, declined, expired."),
+    ] = None,
+    topic: Annotated[str | None, typer.Option(help="Only this topic's event of that id.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="How many decisions to show; in JSON always all.")] = _LAST_SHOWN,
+    as_json: Json = False,
+) -> None:
+    """Tell what was decided and why, in words to paste. Exit 1 if nothing was.
+
+    Example: connects explain --proposal p-1
+    """
+    if about is not None:
+        _standing_answer(about, as_json=as_json)
+        return
+    from worker.operations import explain as explaining  # noqa: PLC0415
+    from worker.operations import pages  # noqa: PLC0415
+    from worker.operations.asking import snapshot  # noqa: PLC0415
+    from worker.settings import Settings  # noqa: PLC0415
+
+    _one_of({"EVENT_ID": event_id, "--job": job, "--proposal": proposal, "--freelancer": freelancer})
+    _require_known(topic, event_id)
+
+    async def ask(settings: Settings) -> explaining.Explanation:
+        async with snapshot(settings.database_url) as connection:
+            if job is not None:
+                return await explaining.explain_job(connection, job)
+            if proposal is not None:
+                return await explaining.explain_proposal(connection, proposal)
+            if freelancer is not None:
+                return await explaining.explain_freelancer(connection, freelancer)
+            return await explaining.explain_event(connection, event_id or "", topic)
+
+    found = answer(ask)
+    if as_json:
+        print_json(found)
+    if not found.decisions and not found.open:
+        typer.echo(
+            "nothing was decided about it yet; `connects status` tells whether input is still to be read", err=True
+        )
+        raise typer.Exit(FOUND_SOMETHING)
+    if not as_json:
+        print_page(pages.explanation_page(found, last=last))
+
+
+@app.command()
+def status(*, as_json: Json = False) -> None:
+    """Tell how the ledger and its workers are. Exit 1 if something needs a person.
+
+    Example: connects status --json
+    """
+    from worker.operations import pages  # noqa: PLC0415
+    from worker.operations import status as statuses  # noqa: PLC0415
+
+    found = answer(statuses.status)
+    if as_json:
+        print_json(found)
+    else:
+        print_page(pages.status_page(found))
+    if found.problems:
+        raise typer.Exit(FOUND_SOMETHING)
+
+
+def main() -> None:
+    """Run the command that was typed."""
+    app()
+
+
+def _standing_answer(about: str, *, as_json: bool) -> None:
+    from worker.domain.standing_answers import STANDING_ANSWERS, standing_answer  # noqa: PLC0415
+
+    words = standing_answer(about)
+    if words is None:
+        typer.echo(f"connects explain: --about is one of {', '.join(STANDING_ANSWERS)}, not {about!r}", err=True)
+        raise typer.Exit(WRONG_USE)
+    if as_json:
+        print_json({"about": about, "explanation": words, "decisions": []})
+    else:
+        typer.echo(words)
+
+
+def _one_of(given: dict[str, str | None]) -> None:
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        raise typer.BadParameter(
+            f"give one of {', '.join(given)} or --about" + (f", not {' and '.join(named)}" * bool(named))
+        )
+
+
+def _require_known(topic: str | None, event_id: str | None) -> None:
+    if topic is None:
+        return
+    from schemas.catalogue import INPUT_TOPICS  # noqa: PLC0415
+
+    if event_id is None:
+        raise typer.BadParameter("--topic goes with an EVENT_ID")
+    if topic not in INPUT_TOPICS:
+        raise typer.BadParameter(f"--topic is one of {', '.join(INPUT_TOPICS)}, not {topic!r}")

@@ -1,0 +1,367 @@
+"""The commands that come in groups: topics, parked, positions, relay, dead-letters, schemas, policy."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli_support import (
+    FOUND_SOMETHING,
+    Actor,
+    Json,
+    Why,
+    answer,
+    print_json,
+    print_page,
+    refusals,
+    who,
+)
+
+if TYPE_CHECKING:
+    from worker.domain.policy import PolicyBook
+    from worker.operations.commands import Answered
+    from worker.settings import Settings
+
+_SCHEMAS = Path("schemas/json")
+
+
+def _group(words: str) -> typer.Typer:
+    return typer.Typer(help=words, no_args_is_help=True, rich_markup_mode=None)
+
+
+topics = _group("The topics that the worker reads and writes.")
+parked = _group("Wallets and jobs stopped by a failure inside a rule.")
+positions = _group("Where reading goes on.")
+relay = _group("What was published.")
+dead_letters = _group("Records that can never be decided.")
+schemas = _group("The contract's messages, as JSON Schema.")
+policy = _group("What is granted, charged and given back.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add all groups to the command."""
+    groups = {
+        "topics": topics,
+        "parked": parked,
+        "positions": positions,
+        "relay": relay,
+        "dead-letters": dead_letters,
+        "schemas": schemas,
+        "policy": policy,
+    }
+    for name, group in groups.items():
+        app.add_typer(group, name=name)
+
+
+@topics.callback()
+def _topics() -> None:
+    """Keep `create` a command of its own."""
+
+
+@topics.command("create")
+def create_topics(
+    *,
+    partitions: Annotated[int, typer.Option(min=1, max=10_000, help="Partitions of each topic.")] = 6,
+    replication: Annotated[int, typer.Option(min=1, max=100, help="Copies of each partition.")] = 1,
+    inputs: Annotated[
+        bool, typer.Option("--inputs", help="The input topics too, which producers usually make.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make the output topics that do not exist yet; those that do are left as they are.
+
+    wallet-updated keeps its partition count for good: choose it well.
+
+    Example: connects topics create --partitions 12 --replication 3
+    """
+    from worker.operations.asking import kafka_told  # noqa: PLC0415 - `--help` needs none of it
+    from worker.stream import topics as making  # noqa: PLC0415
+
+    async def make(settings: "Settings") -> making.CreatedTopics:
+        with kafka_told(settings):
+            return await making.create_topics(
+                settings.kafka_kwargs(), settings.topic_prefix, partitions, replication, inputs=inputs
+            )
+
+    made = answer(make)
+    if as_json:
+        print_json({"created": made.created, "existing": made.existing})
+        return
+    for name in made.created:
+        typer.echo(f"created  {name}")
+    for name in made.existing:
+        typer.echo(f"existed  {name}")
+
+
+@parked.command("list")
+def list_parked(*, as_json: Json = False) -> None:
+    """List what is stopped, why, and how much waits. Exit 1 if anything is.
+
+    Example: connects parked list --json
+    """
+    from worker.operations import pages  # noqa: PLC0415
+    from worker.operations import parked as stopped  # noqa: PLC0415
+    from worker.operations.asking import snapshot  # noqa: PLC0415
+
+    async def ask(settings: "Settings") -> stopped.Parked:
+        async with snapshot(settings.database_url) as connection:
+            return await stopped.list_parked(connection)
+
+    found = answer(ask)
+    if as_json:
+        print_json(found)
+    else:
+        print_page(pages.parked_page(found))
+    if found.parked:
+        raise typer.Exit(FOUND_SOMETHING)
+
+
+@parked.command("release")
+def release(
+    scope: Annotated[str, typer.Argument(metavar="SCOPE", help="wallet or job.")],
+    key: Annotated[str, typer.Argument(metavar="ID", help="The freelancer's or the job's id.")],
+    *,
+    why: Why = "released by hand",
+    actor: Actor = None,
+    as_json: Json = False,
+) -> None:
+    """Decide what waits behind a stopped wallet or job, in order, now that the failure is mended.
+
+    Example: connects parked release wallet f-1 --why "fixed in release 1.4"
+    """
+    if scope not in {"wallet", "job"}:
+        raise typer.BadParameter(f"SCOPE is wallet or job, not {scope!r}")
+    _command("parked-release", {"scope": scope, "key": key}, why, actor, as_json=as_json)
+
+
+@positions.command("list")
+def list_positions(*, as_json: Json = False) -> None:
+    """List the next offset to decide of every input partition.
+
+    Example: connects positions list
+    """
+    from worker.operations import pages  # noqa: PLC0415
+    from worker.operations import positions as stored  # noqa: PLC0415
+    from worker.operations.asking import snapshot  # noqa: PLC0415
+
+    async def ask(settings: "Settings") -> stored.Positions:
+        async with snapshot(settings.database_url) as connection:
+            return await stored.list_positions(connection)
+
+    found = answer(ask)
+    if as_json:
+        print_json(found)
+    else:
+        print_page(pages.positions_page(found))
+
+
+@positions.command("set")
+def set_position(
+    *,
+    topic: Annotated[str, typer.Option(help="The topic, by its name in the contract.")],
+    partition: Annotated[int, typer.Option(min=0, help="The partition.")],
+    offset: Annotated[int | None, typer.Option(min=0, help="Go on at this offset.")] = None,
+    recreated: Annotated[
+        bool, typer.Option("--recreated", help="The topic was made anew: read it from its beginning, as other records.")
+    ] = False,
+    why: Why = "set by hand",
+    actor: Actor = None,
+    as_json: Json = False,
+) -> None:
+    """Set where reading of a partition goes on. What was decided stays decided.
+
+    Example: connects positions set --recreated --topic job-closed --partition 0 --why "restored the cluster"
+    """
+    from schemas.catalogue import INPUT_TOPICS  # noqa: PLC0415
+
+    if topic not in INPUT_TOPICS:
+        raise typer.BadParameter(f"--topic is one of {', '.join(INPUT_TOPICS)}, not {topic!r}")
+    if (offset is None) != recreated:
+        raise typer.BadParameter("give either --offset or --recreated")
+    where: dict[str, object] = {"topic": topic, "partition": partition}
+    arguments = where | ({"recreated": True} if recreated else {"offset": offset})
+    _command("positions-set", arguments, why, actor, as_json=as_json)
+
+
+@relay.callback()
+def _relay() -> None:
+    """Keep `show` a command of its own."""
+
+
+@relay.command("show")
+def show_relay(*, as_json: Json = False) -> None:
+    """Compare the ledger with Kafka's marker of what was published. Exit 1 if they contradict each other.
+
+    Example: connects relay show --json
+    """
+    from worker.operations import pages  # noqa: PLC0415
+    from worker.operations import relay as relaying  # noqa: PLC0415
+
+    found = answer(relaying.show_relay)
+    if as_json:
+        print_json(found)
+    else:
+        print_page(pages.mapping_page(found))
+    if not found["consistent"]:
+        raise typer.Exit(FOUND_SOMETHING)
+
+
+@dead_letters.command("list")
+def list_letters(
+    *, last: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 50, as_json: Json = False
+) -> None:
+    """List the last dead letters, newest first. Exit 1 if there are any.
+
+    Example: connects dead-letters list --last 10
+    """
+    from worker.operations import dead_letters as letters  # noqa: PLC0415
+    from worker.operations import pages  # noqa: PLC0415
+    from worker.operations.asking import snapshot  # noqa: PLC0415
+
+    async def ask(settings: "Settings") -> letters.Letters:
+        async with snapshot(settings.database_url) as connection:
+            return await letters.list_letters(connection, last)
+
+    found = answer(ask)
+    if as_json:
+        print_json(found)
+    else:
+        print_page(pages.letters_page(found))
+    if found.dead_letters:
+        raise typer.Exit(FOUND_SOMETHING)
+
+
+@dead_letters.command("show")
+def show_letter(
+    seq: Annotated[int, typer.Argument(metavar="SEQ", help="The letter's seq, as listed.")], *, as_json: Json = False
+) -> None:
+    """Show one dead letter with its key, headers and value. Exit 1 if there is none.
+
+    Example: connects dead-letters show 1017
+    """
+    from worker.operations import dead_letters as letters  # noqa: PLC0415
+    from worker.operations import pages  # noqa: PLC0415
+    from worker.operations.asking import snapshot  # noqa: PLC0415
+
+    async def ask(settings: "Settings") -> letters.WholeLetter | None:
+        async with snapshot(settings.database_url) as connection:
+            return await letters.show_letter(connection, seq)
+
+    found = answer(ask)
+    if found is None:
+        typer.echo(f"there is no dead letter {seq}", err=True)
+        raise typer.Exit(FOUND_SOMETHING)
+    if as_json:
+        print_json(found)
+    else:
+        print_page(pages.letter_page(found))
+
+
+@schemas.command("export")
+def export_schemas(folder: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False)] = _SCHEMAS) -> None:
+    """Write one JSON Schema for each topic.
+
+    Example: connects schemas export ./contract
+    """
+    from schemas import export  # noqa: PLC0415
+
+    for path in export.export(folder):
+        typer.echo(str(path))
+
+
+@schemas.command("check")
+def check_schemas(folder: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False)] = _SCHEMAS) -> None:
+    """Compare a folder with what `export` would write. Exit 1 if it differs.
+
+    Example: connects schemas check ./contract
+    """
+    from schemas import export  # noqa: PLC0415
+
+    drift = export.check(folder)
+    for line in drift:
+        typer.echo(line)
+    if drift:
+        raise typer.Exit(FOUND_SOMETHING)
+    typer.echo(f"{folder} is what this release would write")
+
+
+@policy.command("show")
+def show_policy(
+    *,
+    at: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"], help="In force then, in UTC.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the policy version in force now, or at another time.
+
+    Example: connects policy show --at 2026-03-14
+    """
+    from worker.operations import pages  # noqa: PLC0415
+    from worker.settings import Settings  # noqa: PLC0415
+
+    with refusals():
+        settings = Settings.read()
+        book = _read_policy(settings.policy)
+        instant = settings.wall_clock().now() if at is None else at.replace(tzinfo=UTC)
+        document = book.in_force(instant).document
+    if as_json:
+        print_json(document)
+    else:
+        print_page(pages.mapping_page(pages.flattened(document)))
+
+
+@policy.command("check")
+def check_policy(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Default: CONNECTS_POLICY.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Check that a policy file can be used. Exit 1, with the line and the key, if not.
+
+    Example: connects policy check policies/connects.toml
+    """
+    from worker.settings import Settings  # noqa: PLC0415
+
+    with refusals():
+        book = _read_policy(file or Settings.read().policy)
+    versions = [{"version": version.version, "effective_from": version.effective_from} for version in book.versions]
+    if as_json:
+        print_json({"versions": versions})
+        return
+    for version in book.versions:
+        typer.echo(f"{version.version} is fine, in force from {version.effective_from.isoformat()}")
+
+
+def _read_policy(path: Path) -> "PolicyBook":
+    from worker.domain.policy import PolicyError, read_policy  # noqa: PLC0415
+    from worker.errors import OperatorNeeded  # noqa: PLC0415
+
+    try:
+        return read_policy(path.read_text(encoding="utf-8"), str(path))
+    except (PolicyError, OSError, UnicodeDecodeError) as error:
+        raise OperatorNeeded(str(error)) from None
+
+
+def _command(name: str, arguments: dict[str, object], why: str, actor: str | None, *, as_json: bool) -> None:
+    """Ask the one writer, and tell what became of it. Exit 1 if it was not done."""
+    from worker.operations import commands, pages  # noqa: PLC0415
+
+    async def ask(settings: "Settings") -> "Answered":
+        return await commands.ask(settings, name, arguments, actor=who(actor), why=why, execute=_execute)
+
+    answered = answer(ask)
+    if as_json:
+        print_json(answered)
+    else:
+        print_page(pages.answer_page(answered))
+    if not answered.done:
+        raise typer.Exit(FOUND_SOMETHING)
+
+
+async def _execute(settings: "Settings") -> None:
+    """Carry open commands out here: no worker runs."""
+    from worker.engine.service import execute_pending_commands  # noqa: PLC0415
+
+    await execute_pending_commands(settings)

@@ -1,0 +1,217 @@
+"""`connects explain`: every answer that was given about an event, a job, a proposal or a freelancer, and why."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from schemas.catalogue import INPUT_TOPICS
+from worker.domain.decisions import Facts, Subject
+from worker.domain.explanations import explain, job_not_closed
+from worker.engine.memory import seen_key
+from worker.ledger.sql import load
+from worker.operations.asking import Connection
+from worker.operations.history import named
+
+_SQL: Final = load("asking.sql")
+_MOST_STEPS: Final = 100
+
+
+class LotMoved(msgspec.Struct, frozen=True):
+    """What a change did to a lot, net."""
+
+    lot_id: str
+    delta: int
+    expires_at: datetime
+
+
+class ChangeMade(msgspec.Struct, frozen=True):
+    """A change that a decision made."""
+
+    freelancer_id: str
+    version: int
+    occurred_at: datetime
+    delta: int
+    debt_delta: int
+    balance_after: int
+    rule: str
+    reason: str
+    explanation: str
+    lots: list[LotMoved]
+
+
+class DecisionTold(msgspec.Struct, frozen=True):
+    """A recorded answer, in words, and what it rests on. `follows` is the seq of the decision it follows."""
+
+    seq: int
+    kind: str
+    follows: int | None
+    event_id: str | None
+    topic: str | None
+    partition: int | None
+    offset: int | None
+    occurred_at: datetime | None
+    recorded_at: datetime
+    business_time: datetime | None
+    subject: dict[str, str]
+    outcome: str
+    reason: str
+    rule: str | None
+    policy_version: str | None
+    facts: dict[str, object]
+    explanation: str
+    late_by_seconds: float | None
+    changes: list[ChangeMade]
+
+
+class OpenSpend(msgspec.Struct, frozen=True):
+    """Connects spent on a job about which nothing is decided yet."""
+
+    subject: dict[str, str]
+    spent_at: datetime
+    connects: int
+    explanation: str
+    reason: str = "job-not-closed"
+
+
+class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Decisions in ledger order; `open` where it applies."""
+
+    decisions: list[DecisionTold]
+    open: list[OpenSpend] | None = None
+
+
+async def explain_event(connection: Connection, event_id: str, topic: str | None = None) -> Explanation:
+    """All that was decided on an event id, of all topics or of one, with follow-ups, and a closure's settlements."""
+    keys = [seen_key(name, event_id) for name in ([topic] if topic else INPUT_TOPICS)]
+    seqs = await _seqs(connection, "seqs_of_events", keys)
+    seqs |= await _seqs(connection, "seqs_of_repeats", event_id, topic)
+    if topic is None:
+        seqs |= await _seqs(connection, "seqs_of_clock_and_commands", event_id)
+    seqs |= await _seqs(connection, "seqs_of_settlements", list(seqs))
+    return Explanation(await _decisions(connection, await _with_follow_ups(connection, seqs)))
+
+
+async def explain_job(connection: Connection, job_id: str) -> Explanation:
+    """All that was decided about a job, and the Connects on it that still wait for its closing."""
+    return await _about(connection, "job", job_id)
+
+
+async def explain_freelancer(connection: Connection, freelancer_id: str) -> Explanation:
+    """All that was decided about a freelancer, and their Connects that still wait for a job's closing."""
+    return await _about(connection, "freelancer", freelancer_id)
+
+
+async def explain_proposal(connection: Connection, proposal_id: str) -> Explanation:
+    """All that was decided about a proposal, and its Connects if they still wait for the job's closing."""
+    seqs = await _seqs(connection, "seqs_of_proposal", proposal_id)
+    return Explanation(
+        await _decisions(connection, await _with_follow_ups(connection, seqs)), await _open(connection, [proposal_id])
+    )
+
+
+async def _about(connection: Connection, what: str, key: str) -> Explanation:
+    seqs = await _seqs(connection, f"seqs_of_{what}", key)
+    proposals = [row[0] for row in await connection.fetch(_SQL[f"proposals_of_{what}"], key)]
+    return Explanation(
+        await _decisions(connection, await _with_follow_ups(connection, seqs)), await _open(connection, proposals)
+    )
+
+
+async def _seqs(connection: Connection, statement: str, *arguments: object) -> set[int]:
+    return {row[0] for row in await connection.fetch(_SQL[statement], *arguments)}
+
+
+async def _with_follow_ups(connection: Connection, seqs: set[int]) -> set[int]:
+    """The decisions and whatever followed them, step by step: what was released and failed again has several."""
+    newest = seqs
+    for _ in range(_MOST_STEPS):
+        newest = await _seqs(connection, "seqs_following", list(newest)) - seqs
+        if not newest:
+            break
+        seqs |= newest
+    return seqs
+
+
+async def _decisions(connection: Connection, seqs: Iterable[int]) -> list[DecisionTold]:
+    wanted = sorted(seqs)
+    changes = await _changes(connection, wanted)
+    return [_told(row, changes.get(row["seq"], [])) for row in await connection.fetch(_SQL["decisions"], wanted)]
+
+
+async def _changes(connection: Connection, seqs: Sequence[int]) -> dict[int, list[ChangeMade]]:
+    lots: dict[tuple[int, int], list[LotMoved]] = {}
+    for row in await connection.fetch(_SQL["lots_moved"], seqs):
+        moved = LotMoved(row["lot_id"], row["delta"], row["expires_at"])
+        lots.setdefault((row["decision_seq"], row["ordinal"]), []).append(moved)
+    changes: dict[int, list[ChangeMade]] = {}
+    for row in await connection.fetch(_SQL["changes_of_decisions"], seqs):
+        change = ChangeMade(
+            row["freelancer_id"],
+            row["version"],
+            row["occurred_at"],
+            row["delta"],
+            row["debt_delta"],
+            row["balance_after"],
+            row["rule"],
+            row["reason"],
+            row["explanation"],
+            lots.get((row["decision_seq"], row["ordinal"]), []),
+        )
+        changes.setdefault(row["decision_seq"], []).append(change)
+    return changes
+
+
+def _told(row: asyncpg.Record, changes: list[ChangeMade]) -> DecisionTold:
+    facts = msgspec.json.decode(row["facts"], type=dict[str, object])
+    return DecisionTold(
+        row["seq"],
+        row["kind"],
+        row["follows"],
+        row["event_id"],
+        row["topic"],
+        row["partition"],
+        row["offset"],
+        row["occurred_at"],
+        row["recorded_at"],
+        row["business_time"],
+        named(row, "job_id", "proposal_id", "freelancer_id"),
+        row["outcome"],
+        row["reason"],
+        row["rule"],
+        row["policy_version"],
+        facts,
+        _words(row, facts, changes),
+        row["late_by_seconds"],
+        changes,
+    )
+
+
+def _words(row: asyncpg.Record, facts: dict[str, object], changes: list[ChangeMade]) -> str:
+    """What was published, where the decision made that change; else the decision in today's words."""
+    for change in changes:
+        if row["outcome"] == "applied" and change.reason == row["reason"]:
+            return change.explanation
+    subject = Subject(row["freelancer_id"], row["job_id"], row["proposal_id"])
+    known: Facts = {name: fact for name, fact in facts.items() if fact is None or isinstance(fact, str | int)}
+    return explain(row["reason"], row["outcome"], subject, known)
+
+
+async def _open(connection: Connection, proposals: Sequence[str]) -> list[OpenSpend]:
+    return [
+        OpenSpend(
+            named(row, "job_id", "proposal_id", "freelancer_id"),
+            row["occurred_at"],
+            row["connects"],
+            job_not_closed(
+                row["occurred_at"],
+                row["connects"],
+                row["job_id"],
+                withdrawn_at=row["withdrawn_at"],
+                closing_at=row["closing_at"],
+            ),
+        )
+        for row in await connection.fetch(_SQL["open_spends"], proposals)
+    ]

@@ -1,0 +1,159 @@
+"""`connects history`: what a wallet holds, every change of it, and what will expire when."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from worker.domain.phrases import connects as in_words
+from worker.domain.phrases import day
+from worker.ledger.sql import load
+from worker.operations.asking import Connection
+
+_SQL: Final = load("asking.sql")
+
+
+class InputCause(msgspec.Struct, frozen=True):
+    """The input record that caused something."""
+
+    topic: str
+    incarnation: int
+    partition: int
+    offset: int
+    event_id: str | None
+
+
+class OtherCause(msgspec.Struct, frozen=True):
+    """An instant of the clock, or a command."""
+
+    event_id: str
+    topic: None = None
+
+
+Cause = InputCause | OtherCause
+
+
+class LotHeld(msgspec.Struct, frozen=True):
+    """A lot with something remaining."""
+
+    lot_id: str
+    source: str
+    issued_at: datetime
+    expires_at: datetime
+    remaining: int
+
+
+class ChangeTold(msgspec.Struct, frozen=True):
+    """One change of a wallet, in words and numbers."""
+
+    version: int
+    occurred_at: datetime
+    recorded_at: datetime
+    delta: int
+    debt_delta: int
+    balance_after: int
+    rule: str
+    reason: str
+    policy_version: str
+    explanation: str
+    cause: Cause
+    subject: dict[str, str]
+
+
+class History(msgspec.Struct, frozen=True):
+    """A wallet and its changes, oldest first."""
+
+    freelancer_id: str
+    balance: int
+    version: int
+    overdrawn: bool
+    lots: list[LotHeld]
+    changes: list[ChangeTold]
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """Something that the calendar will bring."""
+
+    on: date
+    kind: str
+    connects: int
+    explanation: str
+
+
+class Upcoming(msgspec.Struct, frozen=True):
+    """What a wallet has to expect, in time order."""
+
+    freelancer_id: str
+    upcoming: list[Expected]
+
+
+async def history(connection: Connection, freelancer_id: str, *, last: int | None = None) -> History | None:
+    """The wallet with its `last` changes (None: all); None if nobody ever named this freelancer."""
+    wallet = await connection.fetchrow(_SQL["wallet"], freelancer_id)
+    if wallet is None:
+        return None
+    changes = await connection.fetch(_SQL["changes_of_wallet"], freelancer_id, last)
+    return History(
+        freelancer_id,
+        wallet["balance"],
+        wallet["version"],
+        wallet["balance"] < 0,
+        await _lots(connection, freelancer_id),
+        [_change(row) for row in reversed(changes)],
+    )
+
+
+async def upcoming(connection: Connection, freelancer_id: str) -> Upcoming | None:
+    """What will expire when, if nothing is spent before; None if nobody ever named this freelancer."""
+    if await connection.fetchrow(_SQL["wallet"], freelancer_id) is None:
+        return None
+    return Upcoming(freelancer_id, expiries(await _lots(connection, freelancer_id)))
+
+
+def expiries(lots: Sequence[LotHeld]) -> list[Expected]:
+    """One entry for each lot, by its expiry."""
+    return [
+        Expected(
+            lot.expires_at.date(),
+            "expiry",
+            lot.remaining,
+            f"{in_words(lot.remaining)} of {day(lot.issued_at)} ({lot.source}) expire on {day(lot.expires_at)}, "
+            "unless they are spent before.",
+        )
+        for lot in lots
+    ]
+
+
+def cause_of(row: asyncpg.Record) -> Cause:
+    """What a decision's row answers."""
+    if row["topic"] is None:
+        return OtherCause(row["event_id"])
+    return InputCause(row["topic"], row["incarnation"], row["partition"], row["offset"], row["event_id"])
+
+
+def named(row: asyncpg.Record, *names: str) -> dict[str, str]:
+    """Those of the columns that hold something."""
+    return {name: row[name] for name in names if row[name] is not None}
+
+
+async def _lots(connection: Connection, freelancer_id: str) -> list[LotHeld]:
+    return [LotHeld(*row) for row in await connection.fetch(_SQL["open_lots"], freelancer_id)]
+
+
+def _change(row: asyncpg.Record) -> ChangeTold:
+    return ChangeTold(
+        row["version"],
+        row["occurred_at"],
+        row["recorded_at"],
+        row["delta"],
+        row["debt_delta"],
+        row["balance_after"],
+        row["rule"],
+        row["reason"],
+        row["policy_version"],
+        row["explanation"],
+        cause_of(row),
+        named(row, "job_id", "proposal_id"),
+    )

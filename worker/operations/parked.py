@@ -1,0 +1,36 @@
+"""`connects parked list`: wallets and jobs stopped by a failure inside a rule."""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from worker.ledger.sql import load
+from worker.operations.asking import Connection
+
+_SQL: Final = load("asking.sql")
+
+
+class ParkedTold(msgspec.Struct, frozen=True):
+    """A stopped wallet or job: since when, why, on which trigger, and how many wait, that one included."""
+
+    scope: str
+    key: str
+    since: datetime
+    error: str
+    topic: str | None
+    partition: int | None
+    offset: int | None
+    event_id: str | None
+    waiting: int
+
+
+class Parked(msgspec.Struct, frozen=True):
+    """Everything that is stopped, oldest first."""
+
+    parked: list[ParkedTold]
+
+
+async def list_parked(connection: Connection) -> Parked:
+    """What is stopped now."""
+    return Parked([ParkedTold(*row) for row in await connection.fetch(_SQL["parked"])])

@@ -1,0 +1,37 @@
+"""`connects migrate`, and what `connects run` does about a schema that is not there."""
+
+import asyncio
+
+from worker.errors import OperatorNeeded
+from worker.ledger.migrate import migrate, schema_is_current
+from worker.operations.asking import connected, postgres_told
+from worker.settings import Settings, without_password
+
+
+def migrate_schema(settings: Settings) -> None:
+    """Bring the schema up to date, as its owner, and grant the worker's role what it needs.
+
+    Raises:
+        OperatorNeeded, Transient: the database cannot be used.
+    """
+    with postgres_told(settings.owner_url):
+        asyncio.run(migrate(settings.owner_url, worker_url=settings.database_url))
+
+
+def require_schema(settings: Settings) -> None:
+    """Refuse to work on a database without a schema that this release knows.
+
+    Raises:
+        OperatorNeeded: with the command that mends it.
+        Transient: the database is away.
+    """
+    if not asyncio.run(_is_current(settings)):
+        raise OperatorNeeded(
+            f"the schema of {without_password(settings.database_url)} is not what this release needs. "
+            "Run `connects migrate`."
+        )
+
+
+async def _is_current(settings: Settings) -> bool:
+    async with connected(settings.database_url) as connection:
+        return await schema_is_current(connection)

@@ -1,0 +1,151 @@
+"""`connects status`: how the ledger and its workers are, whether or not one runs."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from aiokafka.errors import KafkaError
+
+from worker.errors import OperatorNeeded, Transient
+from worker.ledger.rows import as_uuid
+from worker.ledger.sql import load
+from worker.operations.asking import Connection, connected, kafka_told, snapshot
+from worker.operations.lag import Holder, Lag, StoppedPartition, measure_lag
+from worker.operations.positions import stored_positions
+from worker.settings import Settings
+from worker.stream.marker import MARKER_TOPIC, read_marker
+
+_SQL: Final = load("asking.sql")
+_LAG_ALARM_SECONDS: Final = 300
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Figures for operators; `problems` are in words. What only Kafka knows is None while Kafka is away.
+
+    `role` is `active` while a worker holds the ledger, else `none`. `outbox_pending` counts batches committed and not
+    published, `dead_letters` all there ever were, `parked` wallets and jobs, `parked_waiting` what waits behind them.
+    """
+
+    role: str
+    holder: str
+    epoch: int
+    lag_records: int | None
+    lag_seconds: float | None
+    lag_by_topic: dict[str, int] | None
+    business_time: datetime | None
+    held_back_by: Holder | None
+    settlements_pending: int
+    clock_due: int
+    outbox_pending: int
+    outbox_age_seconds: float
+    parked: int
+    parked_waiting: int
+    dead_letters: int
+    dead_letters_unsent: int
+    overdrawn_wallets: int
+    commands_open: int
+    missing_topics: list[str] | None
+    stopped_partitions: list[StoppedPartition] | None
+    problems: list[str]
+
+
+class _Ledger(msgspec.Struct, frozen=True):
+    """The ledger's own figures, of one instant."""
+
+    ledger_id: UUID
+    epoch: int
+    holder: str
+    held: bool
+    business_time: datetime | None
+    waiting: dict[str, int]
+
+
+async def status(settings: Settings) -> Status:
+    """Ask the ledger, then Kafka; that Kafka is away is one of the problems.
+
+    Raises:
+        OperatorNeeded, Transient: the database cannot be used.
+    """
+    async with snapshot(settings.database_url) as connection:
+        ledger = await _ledger(connection, settings)
+        positions = await stored_positions(connection)
+    lag, published, kafka_problem = None, None, None
+    try:
+        with kafka_told(settings):
+            lag = await measure_lag(settings, positions)
+            published = await _published(settings, ledger.ledger_id)
+    except Transient as error:
+        kafka_problem = str(error)
+    async with connected(settings.database_url) as connection:
+        unpublished = await connection.fetchrow(_SQL["unpublished"], published)
+    waiting = ledger.waiting
+    return Status(
+        role="active" if ledger.held else "none",
+        holder=ledger.holder,
+        epoch=ledger.epoch,
+        lag_records=None if lag is None else lag.records,
+        lag_seconds=None if lag is None else lag.seconds,
+        lag_by_topic=None if lag is None else lag.by_topic,
+        business_time=ledger.business_time,
+        held_back_by=None if lag is None else lag.held_back_by,
+        settlements_pending=waiting["settlements_pending"],
+        clock_due=waiting["expiries_due"] + waiting["other_due"],
+        outbox_pending=0 if unpublished is None else unpublished["batches"],
+        outbox_age_seconds=0.0 if unpublished is None else round(unpublished["seconds"], 3),
+        parked=waiting["parked"],
+        parked_waiting=waiting["parked_triggers"],
+        dead_letters=waiting["dead_letters"],
+        dead_letters_unsent=waiting["dead_letters_unsent"],
+        overdrawn_wallets=waiting["overdrawn_wallets"],
+        commands_open=waiting["commands_open"],
+        missing_topics=None if lag is None else lag.missing_topics,
+        stopped_partitions=None if lag is None else lag.stopped,
+        problems=list(_problems(ledger, lag, kafka_problem)),
+    )
+
+
+async def _ledger(connection: Connection, settings: Settings) -> _Ledger:
+    leader = await connection.fetchrow(_SQL["leader"])
+    if leader is None:
+        raise OperatorNeeded("the table leader is empty: this database is no ledger. Restore it, or migrate a new one.")
+    batch = await connection.fetchrow(_SQL["last_batch"])
+    business_time = None if batch is None else batch["business_time"]
+    expired_by = business_time and business_time - settings.grace
+    waiting = await connection.fetchrow(_SQL["waiting_work"], business_time, expired_by)
+    return _Ledger(
+        as_uuid(leader["ledger_id"]),
+        leader["epoch"],
+        leader["holder"],
+        leader["held"],
+        business_time,
+        dict(waiting or {}),
+    )
+
+
+async def _published(settings: Settings, ledger_id: UUID) -> int | None:
+    """The last row that the relay's marker knows as published; None without a marker."""
+    try:
+        marker = await read_marker(settings.kafka_kwargs(), settings.topic_prefix + MARKER_TOPIC, ledger_id)
+    except (Transient, KafkaError):
+        return None  # the output topics do not exist yet
+    return None if marker is None else marker.seq
+
+
+def _problems(ledger: _Ledger, lag: Lag | None, kafka_problem: str | None) -> Iterator[str]:
+    if kafka_problem is not None:
+        yield kafka_problem
+    if ledger.waiting["parked"]:
+        yield (
+            f"{ledger.waiting['parked']} wallets or jobs are stopped by a failure inside a rule, and "
+            f"{ledger.waiting['parked_triggers']} messages wait behind them. See `connects parked list`."
+        )
+    if lag is None:
+        return
+    for partition in lag.stopped:
+        yield f"{partition.topic}, partition {partition.partition} is not read: {partition.reason}"
+    if lag.records and not ledger.held:
+        yield f"no worker runs, and {lag.records} records wait. Start one with `connects run`."
+    elif lag.seconds > _LAG_ALARM_SECONDS:
+        yield f"the oldest of {lag.records} records has waited for {lag.seconds:.0f} s."
