@@ -108,7 +108,7 @@ class Term:
         """
         await self.relay.open(self._epoch)
         await self.writer.open()
-        await self._check_policies()
+        await check_policies(self.store, self.writer, self._config.policies)
         await self.writer.advance({})
         await self.writer.settle_down()
         await self.intake.start(self.writer.positions)
@@ -237,24 +237,30 @@ class Term:
             self.letters.wake()
         self._observe(committed)
 
-    async def _check_policies(self) -> None:
-        """Versions once used are immutable, and a new one may not begin before business time (corrections are for that)."""
-        stored = await self.store.stored_policies()
-        business_time = self.writer.business_time
-        for policy in self._config.policies.versions:
-            known = stored.get(policy.version)
-            if known is None and stored and business_time is not None and policy.effective_from <= business_time:
-                raise OperatorNeeded(
-                    f"policy version {policy.version} is effective from {policy.effective_from.isoformat()}, but the ledger "
-                    f"has already decided up to {business_time.isoformat()}; give it a later effective_from"
-                )
-            if known is not None and known != policy.hash:
-                raise OperatorNeeded(
-                    f"policy version {policy.version} is not what it was when the ledger used it; put the old text back and "
-                    f"make the change as a new [[version]] (see: connects policy check)"
-                )
-            if known is None:
-                self.writer.add_policy(policy)
+
+async def check_policies(store: PostgresStore, writer: Writer, policies: PolicyBook) -> None:
+    """Have the writer keep new policy versions. Those once used are immutable, and a new one begins after business time.
+
+    Raises:
+        OperatorNeeded: a version contradicts the ledger (corrections are for that).
+        Transient: the database is away.
+    """
+    stored = await store.stored_policies()
+    business_time = writer.business_time
+    for policy in policies.versions:
+        known = stored.get(policy.version)
+        if known is None and stored and business_time is not None and policy.effective_from <= business_time:
+            raise OperatorNeeded(
+                f"policy version {policy.version} is effective from {policy.effective_from.isoformat()}, but the ledger "
+                f"has already decided up to {business_time.isoformat()}; give it a later effective_from"
+            )
+        if known is not None and known != policy.hash:
+            raise OperatorNeeded(
+                f"policy version {policy.version} is not what it was when the ledger used it; put the old text back and "
+                f"make the change as a new [[version]] (see: connects policy check)"
+            )
+        if known is None:
+            writer.add_policy(policy)
 
 
 class Service:
