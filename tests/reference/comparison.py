@@ -1,6 +1,6 @@
 """What a recorded decision says against what it had to say, in words."""
 
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import Any
 
 from tests.reference.books import Change, Movement
@@ -13,8 +13,8 @@ def compare(expected: ExpectedDecision, row: Row, *, movements_in_order: bool = 
     """Differences, each with the decision's seq, its trigger and the field.
 
     Where the rules are silent nothing is compared. The rule and policy version of a decision that changed nothing may
-    be left out. Movements that touch the same lot one after the other count as one; with `movements_in_order=False`
-    only what they do to each lot and debt counts.
+    be left out. Movements are compared step by step; with `movements_in_order=False` only by what they do in all to
+    each lot and debt.
     """
     found = list(expected.problems)
     if row["kind"] not in NOT_COMPARED:
@@ -89,22 +89,22 @@ def _change(change: Change, row: dict[str, Any], movements_in_order: bool) -> li
     found = [
         _differs(name, getattr(change, name), row[name]) for name in CHANGE_FIELDS if getattr(change, name) != row[name]
     ]
-    summary = _merged if movements_in_order else _net
+    summary = _in_steps if movements_in_order else _net
     expected, recorded = summary(change.movements), summary(row["movements"])
     if expected != recorded:
         found.append(_differs("movements", expected, recorded))
     return found
 
 
-def _merged(movements: list[Movement]) -> list[Movement]:
-    """Neighbours of one sign about the same lot, or the same debt, as one; for a lot its line is left out."""
-    merged: list[Movement] = []
-    for lot_id, line, delta in movements:
-        about = (lot_id, None if lot_id else line)
-        if merged and merged[-1][:2] == about and (merged[-1][2] > 0) == (delta > 0):
-            delta += merged.pop()[2]  # noqa: PLW2901
-        merged.append((*about, delta))
-    return merged
+def _in_steps(movements: list[Movement]) -> list[Movement]:
+    """Movements of one sign that follow each other, on lots or on debts, are one step: within it only sums count.
+
+    The rules say which step comes first (in whole, then to the debts), not in which order one step fills its lots.
+    """
+    steps: list[Movement] = []
+    for _, step in groupby(movements, key=lambda movement: (movement[0] is None, movement[2] > 0)):
+        steps += _net(list(step))
+    return steps
 
 
 def _net(movements: list[Movement]) -> list[Movement]:

@@ -232,7 +232,8 @@ class Rules:
         With the closure, if that is still to come or under way; else one grace later. Whether a closure without
         spends had its turn already shows only when the clock has done something that was due after it.
         """
-        if now is None or closure.due > now or closure.identity in self.owed:
+        under_way = any(owed.dues == [closure.due] for owed in self.owed.get(closure.identity, {}).values())
+        if now is None or closure.due > now or under_way:
             return [closure.due]
         if self.clock_reached and self.clock_reached > closure.due:
             return [now + self.grace]

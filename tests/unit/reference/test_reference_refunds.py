@@ -135,6 +135,20 @@ def test_a_late_spend_is_settled_one_grace_after_it_was_read_for_each_closing() 
     assert [row["occurred_at"] for row in told.of("settlement")] == [instant(100), instant(200), instant(250)]
 
 
+def test_two_late_spends_of_one_grace_are_each_settled_one_grace_after_they_were_read() -> None:
+    told = Told(
+        closed(100),
+        proposed(5_000, "p-1", 12),
+        proposed(90, "p-2", 12),
+        proposed(5_010, "p-3", 1),
+        proposed(90, "p-4", 12),
+    )
+    assert [(row["proposal_id"], row["business_time"]) for row in told.of("settlement")] == [
+        ("p-2", instant(5_000 + GRACE)),
+        ("p-4", instant(5_010 + GRACE)),
+    ]
+
+
 def test_a_spend_read_before_the_settlement_belongs_to_it() -> None:
     told = Told(closed(100), proposed(120, "p-9", 1, job="j-9"), proposed(90, "p-1", 12))
     assert told.of("settlement")[0]["business_time"] == instant(100 + GRACE)
