@@ -1,6 +1,7 @@
 """`connects`: the one command. What a command does lives in worker/operations; here is how it is called."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -50,7 +51,7 @@ def run() -> None:
     Example: connects run
     """
     with refusals():
-        from worker.engine import service  # noqa: PLC0415 - `--help` needs none of it
+        from worker import running  # noqa: PLC0415 - `--help` needs none of it
         from worker.observability import configure_logging  # noqa: PLC0415
         from worker.operations.schema import migrate_schema, require_schema  # noqa: PLC0415
         from worker.settings import Settings  # noqa: PLC0415
@@ -59,19 +60,38 @@ def run() -> None:
         settings = ready_settings()
         configure_logging(settings)
         (migrate_schema if embedded else require_schema)(settings)
-        service.run(settings)
+        running.run(settings)
 
 
 @app.command()
-def demo() -> None:
-    """Watch it work: a small simulated marketplace on the embedded stack.
+def demo(
+    *,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1, help="End by itself after so long. Default: on Ctrl-C; without a terminal after 30."),
+    ] = None,
+    rate: Annotated[float, typer.Option(min=1, max=2000, help="Events a second, on average.")] = 60,
+    seed: Annotated[int, typer.Option(help="Another seed, another marketplace.")] = 7,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="DIR", file_okay=False, help="Its stack's folder. Default: in the user's cache."),
+    ] = None,
+    stay: Annotated[
+        bool | None,
+        typer.Option("--stay/--down", help="Leave the stack up, or stop it. Default: up on a terminal, else stopped."),
+    ] = None,
+) -> None:
+    """Watch it work: the questions of freelancers answered, then a made-up marketplace, live.
 
-    Example: connects demo
+    It uses a stack of its own and empties that each time. Exit 1 if an answer or something that must hold is wrong.
+
+    Example: connects demo --seconds 20
     """
-    import importlib  # noqa: PLC0415
-
     with refusals():
-        importlib.import_module("worker.local.demo").run()
+        from worker.local import demo as showing  # noqa: PLC0415 - `--help` needs none of it
+
+        code = showing.run(showing.Options(seconds=seconds, rate=rate, seed=seed, folder=folder, stay=stay))
+        raise typer.Exit(code)
 
 
 @app.command()

@@ -362,6 +362,6 @@ def _command(name: str, arguments: dict[str, object], why: str, actor: str | Non
 
 async def _execute(settings: "Settings") -> None:
     """Carry open commands out here: no worker runs."""
-    from worker.engine.service import execute_pending_commands  # noqa: PLC0415
+    from worker.running import execute_pending_commands  # noqa: PLC0415
 
     await execute_pending_commands(settings)

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -75,6 +76,7 @@ def answer(question: "Callable[[Settings], Awaitable[Answer]]") -> Answer:
     """Ask something of the ledger or of Kafka, and refuse in one line."""
     with refusals():
         settings = ready_settings()
+        _say_nothing_besides()
 
         async def ask() -> Answer:
             return await question(settings)
@@ -110,6 +112,20 @@ def who(actor: str | None) -> str:
 def debugging() -> bool:
     """Whether tracebacks are wanted."""
     return os.environ.get("LOG_LEVEL", "").lower() == "debug"
+
+
+def _say_nothing_besides() -> None:
+    """Keep libraries' log lines out of an answer; what matters in them is in the line that refuses."""
+    if debugging():
+        return
+    import structlog  # noqa: PLC0415 - `--help` needs none of it
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    for name in ("aiokafka", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def _end(words: str, code: int) -> None:

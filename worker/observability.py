@@ -12,7 +12,7 @@ from typing import Final, TextIO
 from urllib.parse import unquote, urlsplit
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from worker.settings import MASK, Settings
@@ -20,6 +20,7 @@ from worker.settings import MASK, Settings
 _SHORTEST_SECRET: Final = 4  # anything shorter would blot out half of each line
 _NOISY: Final = ("aiokafka", "alembic", "faststream", "sqlalchemy")
 
+disable_created_metrics()  # a second series for each counter, which nobody asks for
 REGISTRY: Final = CollectorRegistry()
 
 records = Counter("connects_records", "Input records decided.", registry=REGISTRY)

@@ -140,3 +140,8 @@ INSERT INTO commands (id, name, arguments, actor, why) VALUES ($1, $2, $3::json,
 
 -- name: answer
 SELECT answer FROM commands WHERE id = $1 AND answered_at IS NOT NULL
+
+-- name: overdrawn
+-- How many wallets are below zero. Only who owes can be.
+SELECT count(*) FROM wallets
+WHERE balance < 0 AND freelancer_id IN (SELECT freelancer_id FROM spends WHERE owing)

@@ -1,0 +1,185 @@
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from worker.cli import app
+
+REPOSITORY = Path(__file__).parents[3]
+NOBODY_LISTENS = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "DATABASE_URL": "postgresql://u:s3cret@127.0.0.1:1/x"}
+COMMANDS = [
+    *("run", "demo", "migrate", "settings", "history", "explain", "status"),
+    *("topics create", "parked list", "parked release", "positions list", "positions set", "relay show"),
+    *("dead-letters list", "dead-letters show", "schemas export", "schemas check", "policy show", "policy check"),
+    *("local up", "local down", "local status"),
+]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    for name in os.environ:
+        if name.startswith(("KAFKA_", "CONNECTS_", "OTEL_")) or name in {"DATABASE_URL", "LOG_LEVEL"}:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    yield
+    os.environ.pop("LOG_LEVEL", None)  # set by --debug
+    structlog.reset_defaults()
+    for name in ("aiokafka", "asyncio"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+def connects(command: str, **environment: str) -> tuple[int, str, str]:
+    """Its exit code, what it printed, and what it said on the side."""
+    result = CliRunner().invoke(app, command.split(), env=environment)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_these_are_all_the_commands() -> None:
+    found = []
+    for name, command in get_command(app).commands.items():
+        below = getattr(command, "commands", None)
+        found += [name] if below is None else [f"{name} {inner}" for inner in below]
+    assert sorted(found) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    code, out, _ = connects(f"{command} --help")
+    assert code == 0
+    assert "Example: " in out
+    assert command in out
+
+
+def test_help_is_fast_because_it_loads_nothing_that_it_does_not_need() -> None:
+    look = (
+        "import sys, worker.cli; print([name for name in ('aiokafka', 'pydantic', 'asyncpg') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", look], cwd=REPOSITORY, check=True, capture_output=True, text=True)  # noqa: S603
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sing",
+        "history",
+        "history f-1 --last 0",
+        "explain",
+        "explain e-1 --job j-1",
+        "explain --job j-1 --topic job-closed",
+        "explain e-1 --topic jobs-closed",
+        "explain --about weather",
+        "parked release planet f-1",
+        "positions set --topic job-closed --partition 0",
+        "positions set --topic job-closed --partition 0 --offset 4 --recreated",
+        "positions set --topic job-closed --partition -1 --offset 4",
+        "positions set --topic jobs-closed --partition 0 --offset 4",
+        "dead-letters show one",
+        "policy show --at yesterday",
+    ],
+)
+def test_wrong_use_is_exit_2(command: str) -> None:
+    code, out, err = connects(command, **NOBODY_LISTENS)
+    assert (code, out) == (2, "")
+    assert err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"DATABASE_URL": NOBODY_LISTENS["DATABASE_URL"]},
+        {**NOBODY_LISTENS, "CONNECTS_BATCH_SIZE": "many"},
+        {**NOBODY_LISTENS, "CONNECTS_CLOCK": "2026-03-01T00:00:00Z@3600"},
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "status", "migrate", "settings", "history f-1"])
+def test_a_setting_that_cannot_be_used_is_exit_2_and_one_line(command: str, environment: dict[str, str]) -> None:
+    code, out, err = connects(command, **environment)
+    assert (code, out) == (2, "")
+    assert err.startswith("connects: ")
+    assert err.count("\n") == 1
+    assert "s3cret" not in err
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "migrate", "status", "history f-1", "explain e-1", "parked list", "parked release job j-1"]
+)
+def test_a_database_that_cannot_be_reached_is_one_line_that_says_where(command: str) -> None:
+    code, out, err = connects(command, **NOBODY_LISTENS)
+    assert (code, out) == (1, "")
+    assert "connects: PostgreSQL at postgresql://u:********@127.0.0.1:1/x cannot be reached" in err
+    assert err.count("\n") == 1
+
+
+def test_a_broker_that_cannot_be_reached_is_one_line_that_says_where() -> None:
+    code, _, err = connects("topics create", **NOBODY_LISTENS)
+    assert code == 1
+    assert err.startswith("connects: Kafka at 127.0.0.1:1 cannot be used")
+    assert err.count("\n") == 1
+
+
+def test_debug_shows_the_traceback_besides() -> None:
+    code, _, err = connects("--debug history f-1", **NOBODY_LISTENS)
+    assert code == 1
+    assert "Traceback" in err
+    assert "connects: PostgreSQL at" in err
+
+
+def test_settings_are_printed_with_secrets_masked() -> None:
+    code, out, _ = connects("settings --json", **NOBODY_LISTENS)
+    assert code == 0
+    assert json.loads(out)["settings"]["DATABASE_URL"] == "postgresql://u:********@127.0.0.1:1/x"
+
+
+def test_a_mistyped_setting_is_pointed_out() -> None:
+    code, out, err = connects("settings", CONNECTS_BATCHSIZE="5")
+    assert code == 1
+    assert "CONNECTS_BATCH_SIZE=5000" in out
+    assert "CONNECTS_BATCHSIZE is no setting" in err
+
+
+def test_the_standing_answers_need_no_ledger() -> None:
+    code, out, _ = connects("explain --about sharing", **NOBODY_LISTENS)
+    assert code == 0
+    assert out.startswith("Connects cannot be shared")
+    answer = json.loads(connects("explain --about cash --json")[1])
+    assert (answer["about"], answer["decisions"]) == ("cash", [])
+
+
+def test_the_policy_in_force_is_shown() -> None:
+    code, out, _ = connects("policy show --json --at 2026-03-14")
+    assert code == 0
+    assert json.loads(out)["grants"]["registration"] == 40
+    assert "grants.registration" in connects("policy show")[1]
+
+
+def test_a_policy_that_cannot_be_used_is_one_line_with_the_place(tmp_path: Path) -> None:
+    text = (REPOSITORY / "policies" / "connects.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text.replace("registration = 40", "registration = -1"))
+    code, _, err = connects("policy check mine.toml")
+    assert code == 1
+    assert "mine.toml, line " in err
+    assert "registration" in err
+    assert err.count("\n") == 1
+    assert connects("policy check")[0] == 0
+
+
+def test_schemas_are_written_and_checked(tmp_path: Path) -> None:
+    folder = tmp_path / "contract"
+    code, out, _ = connects(f"schemas export {folder}")
+    assert code == 0
+    assert str(folder / "job-closed.schema.json") in out
+    assert connects(f"schemas check {folder}")[0] == 0
+    (folder / "job-closed.schema.json").write_text("{}")
+    code, out, _ = connects(f"schemas check {folder}")
+    assert code == 1
+    assert "job-closed" in out

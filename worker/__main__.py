@@ -1,0 +1,5 @@
+"""`python -m worker` is `connects`."""
+
+from worker.cli import main
+
+main()

@@ -1,0 +1,215 @@
+"""The worker put together: settings in, a service with its HTTP page out; or one command carried out without one."""
+
+import asyncio
+import os
+import signal
+import socket
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import msgspec
+import structlog
+import uvloop
+
+from schemas.asyncapi import JsonObject, asyncapi_document
+from worker import observability
+from worker.domain.policy import PolicyBook, PolicyError, read_policy
+from worker.engine.commands import Command, CommandRunner
+from worker.engine.service import Service, Term, WorkerConfig, check_policies
+from worker.engine.writer import Committed, Writer
+from worker.errors import OperatorNeeded, Transient
+from worker.http import HttpServer
+from worker.ledger.leadership import Leadership
+from worker.ledger.postgres import PostgresStore
+from worker.ledger.sql import load
+from worker.operations.asking import connected
+from worker.settings import Settings, SettingsError
+
+_SQL: Final = load("asking.sql")
+_SAMPLE_SECONDS: Final = 30.0
+_LEASE_SECONDS: Final = 15.0
+
+_log = structlog.get_logger(__name__)
+
+
+def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then finish what was begun and hand the lease over.
+
+    Raises:
+        SettingsError: the policy cannot be used, or the port of CONNECTS_HTTP_PORT is taken.
+        OperatorNeeded: going on would risk the ledger; the text says what to do.
+    """
+    config = worker_config(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings, config))
+
+
+def worker_config(settings: Settings) -> WorkerConfig:
+    """What the engine needs of the settings.
+
+    Raises:
+        SettingsError: the policy cannot be used.
+    """
+    return WorkerConfig(
+        kafka=settings.kafka_kwargs(),
+        database_url=settings.database_url,
+        policies=policies(settings),
+        topic_prefix=settings.topic_prefix,
+        group_id=settings.kafka_group_id,
+        grace=settings.grace,
+        max_clock_skew=settings.max_clock_skew,
+        batch_size=settings.batch_size,
+        clock=settings.wall_clock(),
+        holder=f"{socket.gethostname()}:{os.getpid()}",
+        simulated_time=bool(settings.clock),
+    )
+
+
+def policies(settings: Settings) -> PolicyBook:
+    """The policy of the settings.
+
+    Raises:
+        SettingsError: naming the file, the line and the key.
+    """
+    try:
+        return read_policy(settings.policy.read_text(encoding="utf-8"), str(settings.policy))
+    except (PolicyError, OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"CONNECTS_POLICY: {error}") from None
+
+
+async def execute_pending_commands(settings: Settings) -> None:
+    """Take the ledger, carry open commands out, and hand it back: for when no worker runs.
+
+    What they change is published by the next worker.
+
+    Raises:
+        OperatorNeeded: the policy contradicts the ledger, or there is no ledger.
+        Transient: the database is away, or another worker was faster.
+        SettingsError: the policy cannot be used.
+    """
+    config = worker_config(settings)
+    leadership = Leadership(settings.database_url, f"command:{config.holder}")
+    store = PostgresStore(settings.database_url, config.holder)
+    try:
+        async with asyncio.timeout(_LEASE_SECONDS):
+            epoch = await leadership.acquire()
+        writer = Writer(
+            store, epoch, config.policies, config.grace, config.clock.now, lambda _committed: None, config.batch_size
+        )
+        await writer.open()
+        await check_policies(store, writer, config.policies)
+        for row in await store.open_commands():
+            arguments = msgspec.json.decode(row["arguments"])
+            await CommandRunner(writer).run(Command(row["id"], row["name"], arguments, row["actor"], row["why"]))
+    except TimeoutError:
+        raise Transient("another worker has just taken the ledger; ask again") from None
+    finally:
+        await store.close()
+        await leadership.release()
+
+
+async def _run(settings: Settings, config: WorkerConfig) -> None:
+    service = Service(config, _observe)
+    metrics = _Metrics(service, config)
+    server = HttpServer(service, observability.REGISTRY, asyncapi=lambda: asyncapi(settings), refresh=metrics.refresh)
+    try:
+        await server.start(settings.http_host, settings.http_port)
+    except OSError as error:
+        where = f"{settings.http_host}:{settings.http_port}"
+        raise SettingsError(f"CONNECTS_HTTP_PORT: {where} cannot be used ({error.strerror or error})") from None
+    sampling = asyncio.create_task(metrics.sample_for_good(settings.database_url), name="sampling")
+    _stop_on_signals(service)
+    try:
+        await service.run()
+    finally:
+        sampling.cancel()
+        await asyncio.gather(sampling, return_exceptions=True)
+        await server.stop()
+
+
+def asyncapi(settings: Settings) -> JsonObject:
+    """What this worker receives and sends, under its deployment's prefix."""
+    try:
+        release = version("connects-worker")
+    except PackageNotFoundError:
+        release = "0"  # run from a checkout that was never installed
+    return asyncapi_document(title="connects-worker", version=release, prefix=settings.topic_prefix)
+
+
+def _stop_on_signals(service: Service) -> None:
+    """The first signal stops in order; a second one ends at once."""
+    loop = asyncio.get_running_loop()
+
+    def stop(which: signal.Signals) -> None:
+        _log.info("stopping", signal=which.name)
+        loop.remove_signal_handler(which)
+        service.stop()
+
+    for which in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(which, stop, which)
+
+
+def _observe(committed: Committed) -> None:
+    observability.observe_batch(
+        outcomes=committed.outcomes,
+        records_decided=committed.records,
+        late=committed.late,
+        deciding_seconds=committed.decide_seconds,
+        committing_seconds=committed.commit_seconds,
+    )
+
+
+class _Metrics:
+    """Reads from the service what is only known when it is asked for."""
+
+    def __init__(self, service: Service, config: WorkerConfig) -> None:
+        self._service, self._config = service, config
+        self._seen_epoch: int | None = None
+
+    def refresh(self) -> None:
+        """Bring the gauges up to date."""
+        term = self._service.term
+        if term is None or not term.opened:
+            observability.observe_role(leads=False, present_epoch=None)
+            return
+        epoch = self._service.leadership.epoch
+        observability.observe_role(leads=True, present_epoch=epoch)
+        if epoch != self._seen_epoch:
+            self._seen_epoch = epoch
+            observability.takeovers.inc()
+        self._refresh_input(term)
+        self._refresh_work(term)
+
+    def _refresh_input(self, term: Term) -> None:
+        lag: dict[str, int] = {}
+        for source, records in term.intake.lag().items():
+            lag[source.topic] = lag.get(source.topic, 0) + records
+        observability.observe_input(
+            lag_by_topic=lag,
+            oldest_seconds=term.intake.lag_seconds,
+            stopped=len(term.intake.stopped),
+            missing=len(term.intake.missing_topics),
+            at=term.writer.business_time,
+        )
+
+    def _refresh_work(self, term: Term) -> None:
+        oldest = term.relay.oldest_pending_since
+        waits = 0.0 if oldest is None else max(0.0, (self._config.clock.now() - oldest).total_seconds())
+        observability.observe_work(
+            due=term.writer.clock_due(term.writer.business_time),
+            clock_is_stopped=term.clock_disagrees is not None,
+            parked_keys=len(term.writer.parked),
+            outbox=term.relay.pending_rows,
+            outbox_seconds=waits,
+        )
+
+    async def sample_for_good(self, database_url: str) -> None:
+        """Ask the ledger now and then what would cost too much to keep count of."""
+        while True:
+            if self._service.role == "active":
+                try:
+                    async with connected(database_url) as connection:
+                        observability.overdrawn_wallets.set(await connection.fetchval(_SQL["overdrawn"]))
+                except (Transient, OperatorNeeded) as error:
+                    _log.debug("not sampled", error=str(error))
+            await asyncio.sleep(_SAMPLE_SECONDS)
