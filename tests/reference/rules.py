@@ -56,6 +56,11 @@ class Owed:
     spend: Spend
     dues: list[datetime]
 
+    @property
+    def late(self) -> bool:
+        """The closure was settled before the spend was read: a settlement of its own, by key among its like."""
+        return self.dues != [self.closure.due]
+
 
 class Rules:
     """One ledger's facts and wallets, moved by one trigger after the other."""
@@ -378,13 +383,15 @@ class Rules:
         refunds = self.policy_at(at)["refunds"]
         change = self._begin(spend.freelancer_id, at, rule, reason)
         self.books.cancel_debts(change, spend, names)
+        holding = [lot for lot in self.books.lots_of[spend.freelancer_id] if lot.remaining]
         credited = self.books.return_draws(
             change, spend, names, refunds=refunds, instant=instant, returned_by=returned_by
         )
         self.books.pay_debts(change, credited)
         self._watch_end_of(credited)
         changes = [self.books.end(change)]
-        changes += [self.expire(lot) for lot in credited if lot.remaining and lot.expires_at <= instant]
+        ended = [lot for lot in credited if lot.expires_at <= instant and lot not in holding]
+        changes += [self.expire(lot) for lot in ended if lot.remaining]
         return Answer("applied", reason, rule, tuple(changes))
 
     def _begin(self, freelancer_id: str, at: datetime, rule: str, reason: str) -> Change:
