@@ -28,8 +28,8 @@ RULES: Final[Mapping[str, Callable[..., Verdict]]] = {
 
 def subject_of(event: InputEvent) -> Subject:
     """The freelancer, job and proposal that an event names."""
-    named = event.__dict__
-    return Subject(named.get("freelancer_id"), named.get("job_id"), named.get("proposal_id"))
+    get = event.__dict__.get
+    return Subject(get("freelancer_id"), get("job_id"), get("proposal_id"))
 
 
 def decide_event(

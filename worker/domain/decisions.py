@@ -1,9 +1,10 @@
 """What the rules answer: decisions, changes and movements, and the reason codes of domain.md."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
+
+import msgspec
 
 from worker.domain.model import Cause, FreelancerId, JobId, LineName, LotId, ProposalId
 
@@ -40,8 +41,7 @@ class Movement(NamedTuple):
     delta: int
 
 
-@dataclass(slots=True, eq=False)
-class Change:
+class Change(msgspec.Struct, eq=False):
     """The effect of one trigger on one wallet under one rule: one version, one wallet-updated. Never of delta 0."""
 
     freelancer_id: FreelancerId
@@ -62,8 +62,7 @@ class Change:
         return self.balance_after - self.delta
 
 
-@dataclass(slots=True, eq=False)
-class Decision:
+class Decision(msgspec.Struct, eq=False):
     """The one recorded answer to one trigger; `seq` is its place in ledger order.
 
     `facts` are what the answer rests on, enough to word it (see explanations). `late_by_seconds` is None unless the event was late.
@@ -83,15 +82,14 @@ class Decision:
     late_by_seconds: float | None = None
     follows: int | None = None
     payload: bytes | None = None
-    changes: list[Change] = field(default_factory=list)
+    changes: list[Change] = msgspec.field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, eq=False):
     """A rule's answer, before it is written down as a decision."""
 
     outcome: Outcome
     reason: str
     rule: str
     facts: dict[str, Fact]
-    changes: list[Change] = field(default_factory=list)
+    changes: list[Change] = msgspec.field(default_factory=list)

@@ -4,9 +4,10 @@ Connects are whole numbers. Instants are aware datetimes in UTC. The objects are
 for good is in the ledger's changes and movements.
 """
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, NewType
+
+import msgspec
 
 FreelancerId = NewType("FreelancerId", str)
 JobId = NewType("JobId", str)
@@ -25,8 +26,7 @@ class BurnOrder(NamedTuple):
     lot_id: LotId
 
 
-@dataclass(slots=True, eq=False)
-class Lot:
+class Lot(msgspec.Struct, eq=False):
     """Connects that entered together. `order` is its place in the burn order; 0 <= remaining <= original."""
 
     order: BurnOrder
@@ -52,19 +52,17 @@ class Draw(NamedTuple):
     connects: int
 
 
-@dataclass(slots=True, eq=False)
-class SpendLine:
+class SpendLine(msgspec.Struct, eq=False):
     """The base or the boost of one proposal. connects = the sum of draws + debt, until it is returned."""
 
     name: LineName
     connects: int
     debt: int = 0
     returned: bool = False
-    draws: list[Draw] = field(default_factory=list)
+    draws: list[Draw] = msgspec.field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
-class Spend:
+class Spend(msgspec.Struct, eq=False):
     """What one proposal cost, in lines; `decision_seq` is its place in ledger order.
 
     `refunded_closing_at` is the closing time of the closure that returned it, `boost_outbid` says that the boost came back before.
@@ -108,8 +106,7 @@ class InterviewGrant(NamedTuple):
     connects: int
 
 
-@dataclass(slots=True, eq=False)
-class Wallet:
+class Wallet(msgspec.Struct, eq=False):
     """One freelancer's Connects. balance = the sum of the lots' remaining - the sum of the owing spends' debts.
 
     `lots` holds, in burn order, the lots with something remaining; `drained` those with nothing that have not expired yet.
@@ -119,14 +116,13 @@ class Wallet:
     freelancer_id: FreelancerId
     balance: int = 0
     version: int = 0
-    lots: list[Lot] = field(default_factory=list)
-    drained: dict[LotId, Lot] = field(default_factory=dict)
-    owing: list[Spend] = field(default_factory=list)
-    interviews: list[InterviewGrant] = field(default_factory=list)
+    lots: list[Lot] = msgspec.field(default_factory=list)
+    drained: dict[LotId, Lot] = msgspec.field(default_factory=dict)
+    owing: list[Spend] = msgspec.field(default_factory=list)
+    interviews: list[InterviewGrant] = msgspec.field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True):
     """What a decision answers: an input record, or (topic None) an instant of the clock or a command, named in event_id."""
 
     topic: str | None
@@ -136,8 +132,7 @@ class Cause:
     offset: int | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Closure:
+class Closure(msgspec.Struct, eq=False):
     """A job-closed fact. Due once business time passes `due_at`; identity is job, closing time and kind.
 
     It is worked off in ledger order of the job's spends: those up to `settled_through` (a decision seq) are decided.
@@ -154,18 +149,16 @@ class Closure:
     returned_any: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Job:
+class Job(msgspec.Struct, eq=False):
     """What is known of a job: its closures in closing order, its first hire, and the proposals spent on it, in ledger order."""
 
     job_id: JobId
     first_hired_at: datetime | None = None
-    closures: list[Closure] = field(default_factory=list)
-    proposal_ids: list[ProposalId] = field(default_factory=list)
+    closures: list[Closure] = msgspec.field(default_factory=list)
+    proposal_ids: list[ProposalId] = msgspec.field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """A grant that was made, under its natural key."""
 
     rule: str

@@ -1,14 +1,14 @@
 """What a decision answers: an input record, a settlement, an instant of the clock."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from schemas.base import InputEvent
 from worker.domain.model import Cause, Closure, Lot, Spend
 
 
-@dataclass(slots=True)
-class Received:
+class Received(msgspec.Struct, eq=False):
     """An event that was read. `seq` is the place in ledger order that its decision gets.
 
     `business_time` is the instant up to which every input had been seen when it was read (None: not known yet).
@@ -27,8 +27,7 @@ class Received:
         return occurred_at if self.business_time is None else max(occurred_at, self.business_time)
 
 
-@dataclass(slots=True)
-class SettlementDue:
+class SettlementDue(msgspec.Struct, eq=False):
     """One spend on a job whose closure is due; `due_at` is the instant it became due."""
 
     closure: Closure
@@ -37,8 +36,7 @@ class SettlementDue:
     seq: int
 
 
-@dataclass(slots=True)
-class ExpiryDue:
+class ExpiryDue(msgspec.Struct, eq=False):
     """A lot whose time is over, with something remaining; `due_at` is its expiry and the grace."""
 
     lot: Lot

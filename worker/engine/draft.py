@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -9,7 +10,6 @@ from uuid import UUID
 
 import msgspec
 
-from schemas.fields import rfc3339
 from worker.domain.books import Touched
 from worker.domain.decisions import Change, Decision
 from worker.domain.model import Cause
@@ -81,6 +81,7 @@ class Draft:
         self._messages: list[Message] = []
         self.batch = Batch(tail.batch_no + 1, tail.last_seq, b"", tail.business_time, recorded_at)
         self.outcomes: dict[tuple[str, str], int] = {}
+        """How many decisions of each (outcome, reason); known once finished."""
         self.late = 0
 
     def __len__(self) -> int:
@@ -123,8 +124,6 @@ class Draft:
                 decision.payload,
             )
         )
-        counted = (decision.outcome, decision.reason)
-        self.outcomes[counted] = self.outcomes.get(counted, 0) + 1
         if decision.late_by_seconds is not None:
             self.late += 1
         for ordinal, change in enumerate(decision.changes):
@@ -157,6 +156,7 @@ class Draft:
         new = {(due.kind, due.key) for due in touched.due_added}
         batch.due = [tuple(due) for due in touched.due_added if (due.kind, due.key) not in done]
         batch.due_done = [row for row in batch.due_done if row not in new]
+        self.outcomes = Counter((row[13], row[14]) for row in batch.decisions)  # type: ignore[misc]  # columns outcome, reason
         batch.chain_head = next_head(self._tail.chain_head, batch.decisions, batch.changes, batch.movements)
         if self._messages:
             batch.outbox_seq = self._tail.outbox_seq + 1
@@ -219,7 +219,9 @@ class Draft:
             change.explanation,
         )
         key = change.freelancer_id.encode()
-        self._messages.append(Message(WALLET_UPDATED, key, _encode(update), event_id, rfc3339(change.occurred_at)))
+        self._messages.append(
+            Message(WALLET_UPDATED, key, _encode(update), event_id, _encode(change.occurred_at)[1:-1].decode())
+        )
 
 
 def _told_cause(cause: Cause) -> _Cause | _InputCause:

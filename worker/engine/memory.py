@@ -5,9 +5,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Final, TypeVar
 
-from schemas.base import InputEvent
 from worker.domain.books import Books, Touched
-from worker.domain.decide import subject_of
 from worker.domain.model import FreelancerId, JobId, ProposalId, Spend
 from worker.domain.policy import PolicyBook
 from worker.domain.rules import grants
@@ -27,25 +25,6 @@ Value = TypeVar("Value")
 def seen_key(topic: str, event_id: str) -> str:
     """How an event id of a topic is remembered: a hash of both, 16 bytes written in hexadecimal."""
     return blake2b(f"{topic}\0{event_id}".encode(), digest_size=16).hexdigest()
-
-
-def natural_key(topic: str, event: InputEvent) -> tuple[str, str] | None:
-    """The (rule, natural key) of the grant that an event asks for; None where it asks for none."""
-    named = event.__dict__
-    match topic:
-        case "freelancer-registered":
-            return grants.REGISTRATION, named["freelancer_id"]
-        case "badge-earned":
-            return grants.BADGE, f"{named['freelancer_id']}/{named['badge']}"
-        case "certification-completed":
-            return grants.CERTIFICATION, f"{named['freelancer_id']}/{named['certification_id']}"
-        case "interview-won":
-            return grants.INTERVIEW, f"{named['freelancer_id']}/{named['job_id']}"
-        case "connects-purchased":
-            return grants.PURCHASE, named["purchase_id"]
-        case "connects-adjusted":
-            return grants.ADJUST, named["adjustment_id"]
-    return None
 
 
 class Memory:
@@ -73,19 +52,19 @@ class Memory:
         settling: list[JobId] = []
         clawing: list[JobId] = []
         for topic, event in events:
-            freelancer_id, job_id, proposal_id = subject_of(event)
-            if freelancer_id is not None:
-                freelancers[freelancer_id] = None
-            if job_id is not None and topic in _NEEDS_JOB:
-                jobs[job_id] = None
+            named = event.__dict__
+            if topic != "job-closed":
+                freelancers[named["freelancer_id"]] = None
+            if topic in _NEEDS_JOB:
+                jobs[named["job_id"]] = None
                 if topic == "job-closed":
-                    settling.append(job_id)
+                    settling.append(named["job_id"])
                 elif topic == "hire-made" and self._claws_back:
-                    clawing.append(job_id)
-            if proposal_id is not None and topic in _NEEDS_PROPOSAL:
-                proposals[proposal_id] = None
-            if (key := natural_key(topic, event)) is not None:
-                keys[key] = None
+                    clawing.append(named["job_id"])
+            if topic in _NEEDS_PROPOSAL:
+                proposals[named["proposal_id"]] = None
+            if topic in _NATURAL_KEYS:
+                keys[_natural_key(topic, named)] = None
         for appointment in due:
             if appointment.rank == EXPIRY:
                 freelancers[FreelancerId(appointment.subject)] = None
@@ -135,7 +114,7 @@ class Memory:
             books.absent_wallets.update(ids_ for ids_ in missing if ids_ not in books.wallets)
 
     def forget(self, in_flight: Touched, committed_through: int) -> None:
-        """Let go of what was not asked for lately, of nothing that is not in the ledger yet.
+        """Let go of what was loaded long ago, of nothing that is not in the ledger yet.
 
         Not in the ledger is what `touched` and `in_flight` name; decisions up to `committed_through` are.
         """
@@ -144,8 +123,9 @@ class Memory:
         books.absent_wallets.clear()
         _trim(books.wallets, MOST_WALLETS, [touched.wallets for touched in drafts])
         _trim(books.jobs, MOST_JOBS, [touched.jobs for touched in drafts])
-        owing = {key: spend for key, spend in books.spends.items() if spend.owes} if len(books.spends) > MOST_SPENDS else {}
-        _trim(books.spends, MOST_SPENDS, [owing, *(touched.spends for touched in drafts)])
+        if len(books.spends) > MOST_SPENDS:  # a wallet in memory shares its owing spends with `spends`
+            owing = {spend.proposal_id: spend for wallet in books.wallets.values() for spend in wallet.owing}
+            _trim(books.spends, MOST_SPENDS, [owing, *(touched.spends for touched in drafts)])
         added = {(grant.rule, grant.natural_key): grant for touched in drafts for grant in touched.grants}
         _trim(books.grants, MOST_GRANTS, [added])
         awaited = {told.proposal_id: told for touched in drafts for told in touched.awaiting_added}
@@ -168,27 +148,34 @@ class Memory:
 _AHEAD: Final = 500
 """How many spends of a job that is about to be settled are loaded ahead; the rest as it is worked off."""
 
+_NATURAL_KEYS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "freelancer-registered": (grants.REGISTRATION, ("freelancer_id",)),
+    "badge-earned": (grants.BADGE, ("freelancer_id", "badge")),
+    "certification-completed": (grants.CERTIFICATION, ("freelancer_id", "certification_id")),
+    "interview-won": (grants.INTERVIEW, ("freelancer_id", "job_id")),
+    "connects-purchased": (grants.PURCHASE, ("purchase_id",)),
+    "connects-adjusted": (grants.ADJUST, ("adjustment_id",)),
+}
+"""The rule of the grant that an event asks for, and the fields of its natural key."""
+
 _NEEDS_JOB: Final = frozenset({"job-closed", "hire-made", "proposal-submitted"})
 _NEEDS_PROPOSAL: Final = frozenset({"proposal-submitted", "proposal-withdrawn", "boost-outbid"})
 
 
-def _missing(held: dict[Key, Value], wanted: Iterable[Key]) -> list[Key]:
-    """Those not held; what is held is marked as used just now."""
-    missing = []
-    for key in wanted:
-        value = held.pop(key, None)
-        if value is None:
-            missing.append(key)
-        else:
-            held[key] = value
-    return missing
+def _missing(held: Mapping[Key, object], wanted: Iterable[Key]) -> list[Key]:
+    return [key for key in wanted if key not in held]
 
 
 def _trim(held: dict[Key, Value], most: int, keep: Sequence[Mapping[Key, object]]) -> None:
-    """Forget the longest unused down to three fourths of `most`, once there are more, but none of `keep`."""
+    """Forget what was loaded first, down to three fourths of `most`, once there are more, but none of `keep`."""
     if len(held) <= most:
         return
     surplus = len(held) - most * 3 // 4
     oldest = [key for key in held if not any(key in kept for kept in keep)]
     for key in oldest[:surplus]:
         del held[key]
+
+
+def _natural_key(topic: str, named: Mapping[str, str]) -> tuple[str, str]:
+    rule, names = _NATURAL_KEYS[topic]
+    return rule, "/".join([named[name] for name in names])

@@ -141,7 +141,8 @@ class Term:
             if writer.failed():
                 await writer.settle_down()
             if not relay.has_room:
-                await relay.wait_for_room()
+                await _either(relay.wait_for_room(), stopping.wait())
+                continue
             records = await intake.take(self._config.batch_size, wait_seconds=waiting)
             if records:
                 self._reached("after-read")
@@ -364,6 +365,17 @@ class Service:
             return task.result() if task.done() else None
         finally:
             await _cancel([task, stop])
+
+
+async def _either(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of these is over, and raise what it raised."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        await _cancel(tasks)
 
 
 async def _cancel(tasks: "list[asyncio.Task[Any]]") -> None:

@@ -359,6 +359,7 @@ class Writer:
         if appointment.rank == LATE_SETTLEMENT:
             await self._load_spends([ProposalId(appointment.key)])
             self._settle(closure, self._books.spends[ProposalId(appointment.key)], appointment.due_at)
+            self._books.touched.jobs[job.job_id] = job
             self._draft.batch.due_done.append(("late-settlement", f"{appointment.seq}/{appointment.key}"))
             return True
         return await self._settle_some(job, closure, appointment)

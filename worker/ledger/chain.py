@@ -1,6 +1,6 @@
 """The hash chain over decisions and changes in ledger order: one link per batch, the head stored with each."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -10,15 +10,14 @@ from worker.ledger.store import Row
 _encoder = msgspec.msgpack.Encoder()
 
 
-def canonical_bytes(row: Row) -> bytes:
-    """The one byte form of a decision's or change's row, in the column order of its table. Instants are UTC."""
-    return _encoder.encode(row)
+def canonical_bytes(rows: Sequence[Row]) -> bytes:
+    """The one byte form of a batch's rows of one table: MessagePack, in the table's column order. Instants are UTC."""
+    return _encoder.encode(rows)
 
 
-def next_head(head: bytes, decisions: Iterable[Row], changes: Iterable[Row], movements: Iterable[Row]) -> bytes:
-    """The 32-byte chain head after a batch: BLAKE2b of the head before, then its decisions, changes and movements, in order."""
+def next_head(head: bytes, decisions: Sequence[Row], changes: Sequence[Row], movements: Sequence[Row]) -> bytes:
+    """The 32-byte chain head after a batch: BLAKE2b of the head before, then of its decisions, changes and movements."""
     link = blake2b(head, digest_size=32)
     for rows in (decisions, changes, movements):
-        for row in rows:
-            link.update(canonical_bytes(row))
+        link.update(canonical_bytes(rows))
     return link.digest()

@@ -226,7 +226,7 @@ class Kafka:
             [
                 *self._java(java, _JVM_FOR_A_MOMENT, jars, state, "kafka-format.log"),
                 "kafka.tools.StorageTool",
-                *("format", "--cluster-id", state.kafka_cluster_id, "--config", "format.properties"),
+                *("format", f"--cluster-id={state.kafka_cluster_id}", "--config", "format.properties"),
             ],
             cwd=self._home,
             stdin=subprocess.DEVNULL,

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
 
 from schemas.base import InputEvent
 
 
-@dataclass(frozen=True, slots=True)
-class TopicPartition:
+class TopicPartition(NamedTuple):
     """One partition of one input topic; the topic's name is the contract's, without the deployment's prefix."""
 
     topic: str
@@ -23,8 +25,7 @@ class Rejection:
     detail: str
 
 
-@dataclass(slots=True)
-class InputRecord:
+class InputRecord(msgspec.Struct, eq=False):
     """One record of an input topic, and what reading it gave: an event, or the reason it can never be one.
 
     `running_max` is the largest valid occurred_at of its partition up to and including this record (None: none yet).

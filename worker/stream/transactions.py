@@ -36,7 +36,7 @@ class TransactionalProducer:
             transaction_timeout_ms=int(transaction_seconds * 1000),
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
             max_batch_size=BATCH_BYTES,
-            compression_type="lz4",
+            compression_type="snappy",
         )
 
     async def start(self) -> None:
