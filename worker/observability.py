@@ -42,6 +42,7 @@ _SIZES: Final = (1, 10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
 _SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 batch_decisions = Histogram("connects_batch_decisions", "Decisions of a batch.", buckets=_SIZES, registry=REGISTRY)
 decide_seconds = Histogram("connects_decide_seconds", "Deciding a batch.", buckets=_SECONDS, registry=REGISTRY)
+stage_seconds = Counter("connects_stage_seconds", "Time of batches, by stage.", ["stage"], registry=REGISTRY)
 commit_seconds = Histogram("connects_commit_seconds", "Committing a batch.", buckets=_SECONDS, registry=REGISTRY)
 
 active = Gauge("connects_active", "1 while this worker leads, 0 while it stands by.", registry=REGISTRY)
@@ -64,7 +65,9 @@ def observe_batch(
     outcomes: Mapping[tuple[str, str], int],
     records_decided: int,
     late: int,
+    loading_seconds: float,
     deciding_seconds: float,
+    encoding_seconds: float,
     committing_seconds: float,
 ) -> None:
     """Count a committed batch; `outcomes` are its decisions by (outcome, reason)."""
@@ -80,6 +83,10 @@ def observe_batch(
     batch_decisions.observe(sum(outcomes.values()))
     decide_seconds.observe(deciding_seconds)
     commit_seconds.observe(committing_seconds)
+    stage_seconds.labels("load").inc(loading_seconds)
+    stage_seconds.labels("decide").inc(deciding_seconds)
+    stage_seconds.labels("encode").inc(encoding_seconds)
+    stage_seconds.labels("commit").inc(committing_seconds)
 
 
 def observe_input(

@@ -154,7 +154,9 @@ def _observe(committed: Committed) -> None:
         outcomes=committed.outcomes,
         records_decided=committed.records,
         late=committed.late,
+        loading_seconds=committed.load_seconds,
         deciding_seconds=committed.decide_seconds,
+        encoding_seconds=committed.encode_seconds,
         committing_seconds=committed.commit_seconds,
     )
 

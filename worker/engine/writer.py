@@ -49,13 +49,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a committed batch was, for the relay and the metrics. Times in seconds."""
+    """What a committed batch was, for the relay and the metrics: how long it took, in seconds, to load, decide, encode and commit."""
 
     batch: Batch
     outcomes: dict[tuple[str, str], int]
     late: int
     records: int
+    load_seconds: float
     decide_seconds: float
+    encode_seconds: float
     commit_seconds: float
 
 
@@ -82,12 +84,13 @@ class Writer:
         self.parked: dict[ParkedKey, set[str]] = {}
         self._done = 0
         self._drop_through = self._due_noted = self._records = 0
-        self._begun_at = 0.0
+        self._begun_at = self._load_seconds = 0.0
 
     async def open(self) -> None:
         """Begin from what the ledger holds; anything in memory is forgotten."""
         self._tail = await self._store.tail()
         self.positions = await self._store.positions()
+        self._decided_ahead = await self._store.decided_ahead()
         self.parked = await self._store.parked()
         self.business_time = self._tail.business_time
         self._books = Books(self._grace, strict=True)
@@ -235,9 +238,14 @@ class Writer:
             return
         await self._prepare(records)
         self._freshen_draft()
+        again = await self._decided_before(records)
         live = self._now() - self._grace
         slice_end = time.monotonic() + _SLICE_SECONDS
         for record in records:
+            if again and (record.source, record.offset) in again:
+                self._moved[record.source] = record  # read again after its position was set back: it has its decision
+                self._done += 1
+                continue
             if (instant := record.business_time) is not None:
                 self._pass(instant)
                 if instant < live and not self._agenda.is_clear(instant):
@@ -258,7 +266,20 @@ class Writer:
             await self._refill_agenda()
         due = [] if last is None else self._agenda.due_by(last)
         self._memory.forget(self._in_flight, self._committed_through)
+        begun = time.monotonic()
         await self._memory.prepare(records, due, self.business_time)
+        self._load_seconds += time.monotonic() - begun
+
+    async def _decided_before(self, records: Sequence[InputRecord]) -> set[tuple[TopicPartition, int]]:
+        """Which of these records have their decision already: those of a partition whose position was set back."""
+        found: set[tuple[TopicPartition, int]] = set()
+        for source, through in self._decided_ahead.items():
+            of_source = [record for record in records if record.source == source and record.offset <= through]
+            if of_source:
+                first, last = of_source[0], of_source[-1]
+                offsets = await self._store.decided_offsets(source, first.incarnation, first.offset, last.offset)
+                found.update((source, offset) for offset in offsets)
+        return found
 
     def _decide_record(self, record: InputRecord) -> None:
         draft, event = self._draft, record.event
@@ -472,6 +493,7 @@ class Writer:
         self._due_noted = 0
         self._records = 0
         self._drop_through = 0
+        self._load_seconds = 0.0
         self._begun_at = time.monotonic()
 
     def _freshen_draft(self) -> None:
@@ -503,6 +525,7 @@ class Writer:
         if not (len(self._draft) or self._moved or even_empty):
             return
         draft, records = self._draft, self._records
+        spent = time.monotonic() - self._begun_at
         batch = draft.finish(self._books.touched, self.business_time)
         for source, record in self._moved.items():
             self._move(source, record.offset + 1, record)
@@ -510,19 +533,21 @@ class Writer:
         batch.positions = list(self._new_positions.values())
         self._new_positions.clear()
         batch.drop_outbox_through = self._drop_through
-        decide_seconds = time.monotonic() - self._begun_at
+        loading = min(self._load_seconds, spent)
+        encoding = time.monotonic() - self._begun_at - spent
+        seconds = (loading, spent - loading, encoding)
         await self.settle_down()
         self._in_flight, self._pending = self._books.touched, []
         self._tail = draft.tail()
         self._begin_draft()
-        self._committing = asyncio.create_task(self._commit(batch, draft, records, decide_seconds))
+        self._committing = asyncio.create_task(self._commit(batch, draft, records, seconds))
 
-    async def _commit(self, batch: Batch, draft: Draft, records: int, decide_seconds: float) -> None:
+    async def _commit(self, batch: Batch, draft: Draft, records: int, seconds: tuple[float, float, float]) -> None:
         begun = time.monotonic()
         await self._store.commit(batch, self._epoch)
         commit_seconds = time.monotonic() - begun
         self._committed_through = batch.last_seq
-        self._on_commit(Committed(batch, draft.outcomes, draft.late, records, decide_seconds, commit_seconds))
+        self._on_commit(Committed(batch, draft.outcomes, draft.late, records, *seconds, commit_seconds))
 
     async def _start_over(self, bug: Bug) -> None:
         """After a failure in a rule: forget everything not committed, to decide it again knowing what fails."""

@@ -105,6 +105,16 @@ class PostgresStore:
             found[source] = Position(source, *tuple(row)[2:])
         return found
 
+    async def decided_ahead(self) -> dict[TopicPartition, int]:
+        """The last offset decided at or after its position, of each partition whose position was set back."""
+        rows = await self._rows("decided_ahead")
+        return {TopicPartition(row["topic"], row["partition"]): row["offset"] for row in rows}
+
+    async def decided_offsets(self, source: TopicPartition, incarnation: int, first: int, last: int) -> set[int]:
+        """Which offsets of a partition, from `first` to `last`, have a first decision."""
+        rows = await self._rows("decided_offsets", source.topic, incarnation, source.partition, first, last)
+        return {row["offset"] for row in rows}
+
     async def seen(self, keys: Sequence[str]) -> dict[str, int]:
         """Which of these event ids (see `seen_key`) were decided, and by which decision."""
         return {row["key"].hex: row["seq"] for row in await self._rows("seen", _listed(keys))}

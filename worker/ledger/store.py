@@ -112,6 +112,14 @@ class Store(Protocol):
         """The next offset to decide, for every partition ever read."""
         ...
 
+    async def decided_ahead(self) -> dict[TopicPartition, int]:
+        """The last offset decided at or after its position, of each partition whose position was set back."""
+        ...
+
+    async def decided_offsets(self, source: TopicPartition, incarnation: int, first: int, last: int) -> set[int]:
+        """Which offsets of a partition, from `first` to `last`, have a first decision."""
+        ...
+
     async def seen(self, keys: Sequence[str]) -> dict[str, int]:
         """Which of these event ids (see `seen_key`) were decided, and by which decision."""
         ...

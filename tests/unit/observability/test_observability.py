@@ -89,7 +89,9 @@ def test_a_batch_is_counted_by_outcome_and_reason_and_alarms_on_their_own() -> N
         outcomes={("applied", "registered"): 5, ("rejected", "event-id-conflict"): 2, ("rejected", "invalid-event"): 1},
         records_decided=8,
         late=3,
+        loading_seconds=0.01,
         deciding_seconds=0.02,
+        encoding_seconds=0.01,
         committing_seconds=0.03,
     )
     assert shown("connects_decisions_total", outcome="applied", reason="registered") == 5

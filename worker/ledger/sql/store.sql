@@ -8,6 +8,20 @@ FROM batches b ORDER BY b.batch_no DESC LIMIT 1
 -- The next offset to decide of every partition ever read.
 SELECT topic, partition, incarnation, next_offset, last_offset, last_timestamp, last_hash, running_max FROM positions
 
+-- name: decided_ahead
+-- The last offset decided at or after its position, of each partition whose position was set back.
+SELECT p.topic, p.partition, ahead."offset"
+FROM positions p CROSS JOIN LATERAL (
+    SELECT d."offset" FROM decisions d
+    WHERE d.kind = 'first' AND d.topic = p.topic AND d.incarnation = p.incarnation AND d.partition = p.partition
+      AND d."offset" >= p.next_offset
+    ORDER BY d."offset" DESC LIMIT 1
+) ahead
+
+-- name: decided_offsets
+SELECT "offset" FROM decisions
+WHERE kind = 'first' AND topic = $1 AND incarnation = $2 AND partition = $3 AND "offset" BETWEEN $4 AND $5
+
 -- name: seen
 -- Which of these event ids were decided, and by which decision.
 SELECT key, seq FROM seen_events WHERE key = ANY(string_to_array($1, ',')::uuid[])
