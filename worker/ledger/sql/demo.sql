@@ -1,0 +1,109 @@
+-- name: i1_effects
+-- More than one effect of an event on a wallet under one rule. A closure has one for each proposal.
+SELECT format('event %s of %s changed the wallet of %s %s times under %s',
+              d.event_id, d.topic, c.freelancer_id, count(*), c.rule)
+FROM changes c JOIN decisions d ON d.seq = c.decision_seq
+WHERE d.kind IN ('first', 'follow-up', 'settlement')
+GROUP BY d.topic, d.incarnation, d.event_id, d.kind = 'settlement', d.proposal_id, c.freelancer_id, c.rule
+HAVING count(*) > 1
+
+-- name: i1_natural_keys
+-- More than one effect of what may happen once, whatever the event ids were.
+SELECT format('%s was booked %s times for %s', rule, count(*), natural_key)
+FROM (SELECT d.rule, CASE d.rule
+          WHEN 'grant.registration' THEN d.freelancer_id
+          WHEN 'grant.badge' THEN d.freelancer_id || '/' || (d.facts ->> 'badge')
+          WHEN 'grant.certification' THEN d.freelancer_id || '/' || (d.facts ->> 'certification_id')
+          WHEN 'grant.interview' THEN d.freelancer_id || '/' || d.job_id
+          WHEN 'grant.purchase' THEN d.facts ->> 'purchase_id'
+          WHEN 'adjust' THEN d.facts ->> 'adjustment_id'
+          WHEN 'spend.proposal' THEN d.proposal_id
+          WHEN 'refund.boost-outbid' THEN d.proposal_id
+      END AS natural_key
+      FROM changes c JOIN decisions d ON d.seq = c.decision_seq WHERE d.outcome = 'applied') AS booked
+WHERE natural_key IS NOT NULL GROUP BY rule, natural_key HAVING count(*) > 1
+
+-- name: i2_decided
+-- How many first decisions each partition has, about how many records.
+SELECT topic, partition, count(*) AS decisions, count(DISTINCT "offset") AS records
+FROM decisions WHERE kind = 'first' GROUP BY 1, 2
+
+-- name: i3_changes
+SELECT format('the wallet of %s says %s, its changes say %s', w.freelancer_id, w.balance, coalesce(c.total, 0))
+FROM wallets w
+LEFT JOIN (SELECT freelancer_id, sum(delta) AS total FROM changes GROUP BY 1) AS c USING (freelancer_id)
+WHERE w.balance <> coalesce(c.total, 0)
+
+-- name: i3_lots
+SELECT format('the wallet of %s says %s, its lots and debts say %s', w.freelancer_id, w.balance,
+              coalesce(l.remaining, 0) - coalesce(s.debt, 0))
+FROM wallets w
+LEFT JOIN (SELECT freelancer_id, sum(remaining) AS remaining FROM lots GROUP BY 1) AS l USING (freelancer_id)
+LEFT JOIN (SELECT freelancer_id, sum(base_debt + boost_debt) AS debt FROM spends GROUP BY 1) AS s USING (freelancer_id)
+WHERE w.balance <> coalesce(l.remaining, 0) - coalesce(s.debt, 0)
+
+-- name: i3_movements
+SELECT format('change %s of %s is %s, its movements say %s', c.version, c.freelancer_id, c.delta, coalesce(m.total, 0))
+FROM changes c
+LEFT JOIN (SELECT decision_seq, ordinal, sum(delta) AS total FROM movements GROUP BY 1, 2) AS m
+     USING (decision_seq, ordinal)
+WHERE c.delta <> coalesce(m.total, 0)
+
+-- name: i3_balances
+SELECT format('change %s of %s ends at %s, which is not the balance before and its %s',
+              version, freelancer_id, balance_after, delta)
+FROM (SELECT version, freelancer_id, balance_after, delta,
+             coalesce(lag(balance_after) OVER (PARTITION BY freelancer_id ORDER BY version), 0) AS balance_before
+      FROM changes) AS c
+WHERE balance_after <> balance_before + delta
+
+-- name: i4_lots
+SELECT format('lot %s holds %s of %s', lot_id, remaining, original)
+FROM lots WHERE remaining NOT BETWEEN 0 AND original
+
+-- name: i4_overdrawn
+SELECT format('the wallet of %s is at %s and owes nothing', w.freelancer_id, w.balance)
+FROM wallets w
+WHERE w.balance < 0 AND NOT EXISTS (SELECT FROM spends s WHERE s.freelancer_id = w.freelancer_id AND s.owing)
+
+-- name: i5_proposals
+-- Debts that a refund pays for another proposal cancel out in their movements.
+SELECT format('proposal %s cost %s and got %s back', s.proposal_id, s.base + s.boost, r.total)
+FROM spends s JOIN (
+    SELECT m.proposal_id, sum(m.delta) AS total FROM movements m JOIN changes c USING (decision_seq, ordinal)
+    WHERE c.rule LIKE 'refund.%' GROUP BY 1) AS r USING (proposal_id)
+WHERE r.total > s.base + s.boost
+
+-- name: i5_boosts
+SELECT format('the boost of proposal %s cost %s and got %s back', s.proposal_id, s.boost, c.delta)
+FROM changes c JOIN decisions d ON d.seq = c.decision_seq JOIN spends s ON s.proposal_id = d.proposal_id
+WHERE c.rule = 'refund.boost-outbid' AND c.delta > s.boost
+
+-- name: i9_changes
+-- What wallet-updated has to have told.
+SELECT freelancer_id, version, delta, balance_after FROM changes ORDER BY freelancer_id, version
+
+-- name: settlements_waiting
+SELECT count(*) FROM due WHERE kind LIKE '%settlement'
+
+-- name: batches_unpublished
+SELECT coalesce(max(outbox_seq), 0) - (SELECT dropped_through FROM relay_state) FROM batches
+
+-- name: read_through
+SELECT topic, partition, next_offset FROM positions
+
+-- name: last_batch
+SELECT last_seq, business_time FROM batches ORDER BY batch_no DESC LIMIT 1
+
+-- name: decisions_between
+-- Decisions after $1 up to $2, counted.
+SELECT kind, outcome, reason, count(*) AS decisions, count(late_by_seconds) AS late
+FROM decisions WHERE seq > $1 AND seq <= $2 GROUP BY 1, 2, 3
+
+-- name: figures
+-- How the ledger stands.
+SELECT (SELECT count(*) FROM wallets) AS wallets,
+       (SELECT count(*) FROM wallets WHERE balance < 0) AS overdrawn,
+       (SELECT count(*) FROM parked) AS parked,
+       (SELECT count(*) FROM dead_letters) AS dead_letters,
+       (SELECT count(*) FROM due WHERE kind LIKE '%settlement') AS pending

@@ -1,0 +1,116 @@
+"""What must hold at the end of a demo, asked of the ledger, of Kafka and of a reader that was there all along.
+
+Each statement of demo.sql finds what breaks an invariant and nothing else, a sentence for each.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+
+from worker.ledger.sql import load
+
+_SQL: Final = load("demo.sql")
+_SHOWN: Final = 3
+
+Published = Mapping[str, Sequence[tuple[int, int, int]]]
+"""Of each freelancer: (version, delta, balance after), as wallet-updated told them, in the order of reading."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One invariant, what it promises, and what was found against it (nothing: it holds)."""
+
+    name: str
+    promise: str
+    against: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.against
+
+
+_NOTHING_TWICE: Final = ("i1_effects", "i1_natural_keys")
+_SUMS: Final = ("i3_changes", "i3_lots", "i3_movements", "i3_balances")
+_WITHIN_BOUNDS: Final = ("i4_lots", "i4_overdrawn")
+_REFUNDS: Final = ("i5_proposals", "i5_boosts")
+
+
+async def check(
+    connection: asyncpg.Connection, published: Published, ends: Mapping[tuple[str, int], int]
+) -> list[Finding]:
+    """All findings. `ends` are the ends of the input partitions, as Kafka tells them: what was produced."""
+    return [
+        Finding("I1", "nothing is booked twice", await _told(connection, _NOTHING_TWICE)),
+        Finding("I2", "every event has exactly one first decision", await _undecided(connection, ends)),
+        Finding("I3", "balances, changes, lots and movements agree", await _told(connection, _SUMS)),
+        Finding("I4", "no lot is below zero; only who owes is overdrawn", await _told(connection, _WITHIN_BOUNDS)),
+        Finding("I5", "no more comes back than was spent", await _told(connection, _REFUNDS)),
+        Finding("I9", "wallet-updated has versions 1, 2, 3 ... of every wallet", await _misread(connection, published)),
+        Finding("lag", "all input is decided and published", await _behind(connection, ends)),
+    ]
+
+
+async def _told(connection: asyncpg.Connection, statements: Sequence[str]) -> tuple[str, ...]:
+    found = [row[0] for statement in statements for row in await connection.fetch(_SQL[statement])]
+    return _some(found)
+
+
+async def _undecided(connection: asyncpg.Connection, ends: Mapping[tuple[str, int], int]) -> tuple[str, ...]:
+    rows = {(row["topic"], row["partition"]): row for row in await connection.fetch(_SQL["i2_decided"])}
+    found = []
+    for (topic, partition), end in sorted(ends.items()):
+        row = rows.pop((topic, partition), None)
+        decisions, records = (0, 0) if row is None else (row["decisions"], row["records"])
+        if (decisions, records) != (end, end):
+            found.append(
+                f"{topic}, partition {partition}: {end} records, {records} decided, {decisions} first decisions"
+            )
+    found += [
+        f"decisions about {topic}, partition {partition}, where nothing was produced" for topic, partition in rows
+    ]
+    return _some(found)
+
+
+async def _misread(connection: asyncpg.Connection, published: Published) -> tuple[str, ...]:
+    booked: dict[str, list[tuple[int, int, int]]] = {}
+    for row in await connection.fetch(_SQL["i9_changes"]):
+        booked.setdefault(row[0], []).append((row[1], row[2], row[3]))
+    found = []
+    for freelancer_id in sorted(booked.keys() | published.keys()):
+        read, expected = list(published.get(freelancer_id, ())), booked.get(freelancer_id, [])
+        versions = [version for version, _, _ in read]
+        if versions != list(range(1, len(versions) + 1)):
+            found.append(f"{freelancer_id}: versions were read as {_first_break(versions)}")
+        elif read != expected:
+            found.append(f"{freelancer_id}: {len(read)} of {len(expected)} changes were read as they were booked")
+    return _some(found)
+
+
+async def _behind(connection: asyncpg.Connection, ends: Mapping[tuple[str, int], int]) -> tuple[str, ...]:
+    rows = await connection.fetch(_SQL["read_through"])
+    positions = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+    found = [
+        f"{topic}, partition {partition}: {end - positions.get((topic, partition), 0)} records behind"
+        for (topic, partition), end in sorted(ends.items())
+        if positions.get((topic, partition), 0) < end
+    ]
+    waiting = await connection.fetchval(_SQL["settlements_waiting"])
+    if waiting:
+        found.append(f"{waiting} settlements wait")
+    unpublished = await connection.fetchval(_SQL["batches_unpublished"])
+    if unpublished:
+        found.append(f"{unpublished} batches are not published")
+    return _some(found)
+
+
+def _first_break(versions: Sequence[int]) -> str:
+    place = next(place for place, version in enumerate(versions) if version != place + 1)
+    return f"... {', '.join(map(str, versions[max(0, place - 2) : place + 2]))} ..."
+
+
+def _some(found: list[str]) -> tuple[str, ...]:
+    more = len(found) - _SHOWN
+    return tuple(found if more <= 0 else [*found[:_SHOWN], f"and {more} more"])

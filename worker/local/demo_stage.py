@@ -1,0 +1,229 @@
+"""What the demo plays on: a stack of its own, an empty ledger with fresh topics, and a worker as a process."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+from aiokafka.admin import AIOKafkaAdminClient
+
+from worker.errors import OperatorNeeded
+from worker.ledger.migrate import migrate
+from worker.local import processes
+from worker.local.errors import LocalStackError
+from worker.local.files import exclusive_lock
+from worker.local.postgres import DATABASE
+from worker.local.stack import LocalStack, cache_folder
+from worker.local.state import FILE_NAME
+from worker.stream.topics import create_topics, input_topic_specs, output_topic_specs
+
+PARTITIONS: Final = 3
+GRACE_SECONDS: Final = 2
+"""Thirty seconds are usual; a demo is short."""
+
+_MARK: Final = "this-is-the-demo"
+_WORKER_PID: Final = "demo-worker.pid"
+_LEAD_SECONDS: Final = 30.0
+_DRAIN_SECONDS: Final = 20.0
+_LOOK_SECONDS: Final = 0.05
+_GONE_SECONDS: Final = 15.0
+_LAST_WORDS: Final = 300
+# `connects run`, whether or not `connects` is on the PATH.
+_PROGRAM: Final = "from worker.cli import main; main()"
+
+
+def default_folder() -> Path:
+    """Where the demo's stack lives when nobody says otherwise."""
+    return cache_folder() / "demo"
+
+
+class DemoWorker:
+    """`connects run` as a process in a session of its own, so that Ctrl-C is the demo's alone; its log is a file."""
+
+    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+        self.log = folder / "logs" / "worker.log"
+        self._pid_file = folder / _WORKER_PID
+        self._settings = settings
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; a worker that a killed demo left behind is ended before."""
+        earlier = processes.read_pid(self._pid_file)
+        if not processes.end(earlier, self._token, signal.SIGTERM, _DRAIN_SECONDS):
+            raise LocalStackError(f"the worker of an earlier demo (pid {earlier}) does not end. End it by hand.")
+        # Its folder has no .env, and none of the user's settings for a real worker shall count here.
+        foreign = ("KAFKA_", "CONNECTS_", "DATABASE_URL", "LOG_LEVEL", "OTEL_")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        search = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment |= {**self._settings, "PYTHONPATH": os.pathsep.join(search)}
+        with self.log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-X", f"connects_demo={self._token}", "-c", _PROGRAM, "run"],
+                cwd=self._folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._pid_file.write_text(f"{self._process.pid}\n")
+
+    @property
+    def pid(self) -> int:
+        """Its process id, once it was started."""
+        return 0 if self._process is None else self._process.pid
+
+    def require_running(self) -> None:
+        """Refuse to go on when it has ended.
+
+        Raises:
+            LocalStackError: with its last words.
+        """
+        if self._process is not None and (code := self._process.poll()) is not None:
+            how = f"ended with exit {code}: {self._last_words()}" if code >= 0 else f"was ended by signal {-code}"
+            raise LocalStackError(f"the worker {how} (log: {self.log})")
+
+    async def stop(self) -> int | None:
+        """Ask it to finish (SIGTERM); its exit code, or None if it had to be killed."""
+        process = self._process
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.terminate()
+        try:
+            code: int | None = await asyncio.to_thread(process.wait, _DRAIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            await asyncio.to_thread(process.wait)
+            code = None
+        self._process = None
+        self._pid_file.unlink(missing_ok=True)
+        return code
+
+    @property
+    def _token(self) -> str:
+        return str(self._folder)
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line.strip()[:_LAST_WORDS] for line in reversed(lines) if line.strip()), "it said nothing")
+
+
+class Stage:
+    """The stack, the ledger and the topics of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.stack = LocalStack(folder)
+        self.folder = self.stack.folder
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Keep the folder for this run.
+
+        Raises:
+            LocalStackError: somebody else's stack lives there, or another demo is at work on it.
+        """
+        with ExitStack() as held:
+            try:
+                self._claim()
+                held.enter_context(exclusive_lock(self.folder / "demo.lock", waiting=self._refuse_to_wait))
+            except OSError as error:
+                raise LocalStackError(
+                    f"{error.filename or self.folder} cannot be written: {error.strerror}. Give the demo another --dir."
+                ) from error
+            yield
+
+    def _claim(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        mark = self.folder / _MARK
+        if mark.exists():
+            return
+        if (self.folder / FILE_NAME).exists():
+            raise LocalStackError(
+                f"{self.folder} holds a stack that is not the demo's, and the demo empties its own. "
+                "Give it another --dir."
+            )
+        mark.write_text("`connects demo` empties this stack each time it begins.\n")
+
+    def up(self, progress: Callable[[str], None]) -> None:
+        """Start the stack."""
+        self.stack.up(progress)
+
+    async def clear(self) -> None:
+        """Make an empty ledger and fresh topics; those of the last run go.
+
+        Raises:
+            OperatorNeeded, OSError, KafkaError: the stack refuses.
+        """
+        await asyncio.to_thread(self.stack.drop_database, DATABASE)
+        await asyncio.to_thread(self.stack.create_database, DATABASE)
+        await asyncio.gather(migrate(self.database_url), self._fresh_topics())
+
+    @property
+    def database_url(self) -> str:
+        """The ledger."""
+        return self.stack.addresses.database_url
+
+    @property
+    def kafka(self) -> dict[str, Any]:
+        """What a client of Kafka needs."""
+        return {"bootstrap_servers": self.stack.addresses.kafka_bootstrap}
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The two settings that lead every command here."""
+        addresses = self.stack.addresses
+        return {"KAFKA_BOOTSTRAP_SERVERS": addresses.kafka_bootstrap, "DATABASE_URL": addresses.database_url}
+
+    def worker(self) -> DemoWorker:
+        """Make a worker for this stage; it is not started yet."""
+        ours = {"CONNECTS_SETTLEMENT_GRACE": str(GRACE_SECONDS), "CONNECTS_HTTP_PORT": "0"}
+        return DemoWorker(self.folder, {**self.settings, **ours})
+
+    async def _fresh_topics(self) -> None:
+        await self._delete_topics({spec.name for spec in (*input_topic_specs(), *output_topic_specs())})
+        await create_topics(self.kafka, "", partitions=PARTITIONS, replication=1, inputs=True)
+
+    async def _delete_topics(self, names: set[str]) -> None:
+        admin = AIOKafkaAdminClient(**self.kafka)
+        await admin.start()
+        try:
+            there = names & set(await admin.list_topics())
+            if there:
+                await admin.delete_topics(sorted(there))
+            deadline = time.monotonic() + _GONE_SECONDS
+            while names & set(await admin.list_topics()):
+                if time.monotonic() > deadline:
+                    raise OperatorNeeded(f"the broker does not delete the topics of the last run. See {self.folder}.")
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            await admin.close()
+
+    def _refuse_to_wait(self) -> None:
+        raise LocalStackError(f"another demo is at work on {self.folder}. End it, or give this one another --dir.")
+
+
+async def leads(database_url: str, worker: DemoWorker) -> None:
+    """Wait until a worker leads the ledger.
+
+    Raises:
+        LocalStackError: the worker ended, or did not begin in time.
+    """
+    connection = await asyncpg.connect(database_url)
+    try:
+        deadline = time.monotonic() + _LEAD_SECONDS
+        while not await connection.fetchval("SELECT lease_until > clock_timestamp() FROM leader"):
+            worker.require_running()
+            if time.monotonic() > deadline:
+                raise LocalStackError(f"the worker does not begin. Its log: {worker.log}")
+            await asyncio.sleep(_LOOK_SECONDS)
+    finally:
+        await connection.close()

@@ -1,0 +1,226 @@
+"""How the demo looks: questions with their answers, the marketplace while it runs, and what held at the end."""
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from worker.local.demo_checks import Finding
+from worker.local.demo_watch import Figures, Reader
+from worker.local.seed_cases import Case
+
+_PIPED_WIDTH: Final = 100
+_WIDEST: Final = 140
+_FEWEST_CHANGES: Final = 3
+_STYLES: Final = {"applied": "green", "declined": "yellow", "withheld": "yellow", "rejected": "red", "parked": "red"}
+_ORDER: Final = ("applied", "declined", "recorded", "withheld", "duplicate", "rejected", "parked")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the ledger answered to a case; `balance` is the wallet's now."""
+
+    case: Case
+    reason: str
+    explanation: str
+    balance: int
+
+    @property
+    def is_as_expected(self) -> bool:
+        """Whether the rules prescribe that answer."""
+        return self.reason == self.case.expected
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The marketplace at one look. `left_seconds` None: until somebody ends it."""
+
+    figures: Figures
+    produced: int
+    rate: float
+    elapsed_seconds: float
+    left_seconds: float | None
+    now: datetime
+    updates: int
+    delays: tuple[float, float] | None
+    """Median and 99th percentile, in seconds, from an event's sending to its wallet-updated."""
+
+
+def demo_console() -> Console:
+    """Where the demo prints."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    return console
+
+
+def heading(words: str) -> RenderableType:
+    """Begin a part of the demo."""
+    return Text(f"\n{words}\n", style="bold")
+
+
+def answered(number: int, answer: Answer, now: datetime) -> RenderableType:
+    """A question, what had happened, the answer, and the command that gives it again."""
+    case = answer.case
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(justify="right", width=2)
+    grid.add_column()
+    grid.add_row(Text(str(number), style="dim"), Text(case.question, style="bold"))
+    for at, words in case.told(now):
+        grid.add_row("", Text(f"{at:%d %b}  {words}", style="dim"))
+    style = "cyan" if answer.is_as_expected else "red"
+    grid.add_row(Text("→", style=style), Text(answer.explanation, style=style))
+    if not answer.is_as_expected:
+        grid.add_row("", Text(f"The rules say {case.expected}, not {answer.reason}.", style="bold red"))
+    command = shlex.join(("connects", "explain", *case.asked_of_explain))
+    grid.add_row("", Text(f"{command}   (wallet {case.freelancer_id}: {answer.balance})", style="dim"))
+    return Padding(grid, (0, 0, 1, 0))
+
+
+def board(moment: Moment, reader: Reader, *, width: int, height: int) -> RenderableType:
+    """The marketplace now, for a terminal of that size."""
+    end = "Ctrl-C ends it" if moment.left_seconds is None else f"{moment.left_seconds:.0f} s left"
+    title = Table.grid(expand=True)
+    title.add_column()
+    title.add_column(justify="right")
+    title.add_row(Text(f"open for {_clock(moment.elapsed_seconds)}", style="bold"), Text(end, style="dim"))
+    outcomes = _outcomes(moment.figures.decisions)
+    room = height - outcomes.row_count - 9
+    parts: list[RenderableType] = [title, _key_figures(moment), "", outcomes]
+    if room >= _FEWEST_CHANGES:
+        parts += ["", Text("Wallets, as wallet-updated tells them", style="bold"), _latest(reader, room)]
+    frame = Table.grid()
+    frame.add_column(width=min(width, _WIDEST) - 1)
+    frame.add_row(Group(*parts))
+    return frame
+
+
+def plain_line(moment: Moment) -> str:
+    """The same in a line, for those without a terminal."""
+    figures = moment.figures
+    return (
+        f"{moment.elapsed_seconds:4.0f} s  {moment.produced:,} events, {figures.firsts:,} decided, "
+        f"{moment.updates:,} wallet changes, {figures.dead_letters} dead letters, {figures.parked} parked"
+    )
+
+
+def closing(moment: Moment, findings: Sequence[Finding]) -> RenderableType:
+    """What there was, and what held."""
+    figures = moment.figures
+    rows = [
+        ("events", f"{moment.produced:,} produced, {figures.firsts:,} decided, {figures.late:,} of them late"),
+        ("decisions", ", ".join(f"{count:,} {outcome}" for outcome, count in _in_order(figures.outcomes()))),
+        (
+            "wallets",
+            f"{figures.wallets:,}, of which {figures.overdrawn} overdrawn; {moment.updates:,} changes published",
+        ),
+        ("dead letters", f"{figures.dead_letters}, all of them spoiled on purpose" if figures.dead_letters else "none"),
+        ("parked", str(figures.parked) if figures.parked else "nothing"),
+    ]
+    if moment.delays is not None:
+        rows.append(("event to wallet", _delays(moment.delays)))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column()
+    for name, words in rows:
+        grid.add_row(name, words)
+    held = Table.grid(padding=(0, 2))
+    for finding in findings:
+        mark = Text("holds", style="green") if finding.holds else Text("BROKEN", style="bold red")
+        held.add_row(finding.name, mark, finding.promise)
+        for words in finding.against:
+            held.add_row("", "", Text(words, style="red"))
+    return Group(grid, Text("\nWhat must hold\n", style="bold"), held)
+
+
+def usable(folder: Path, settings: Mapping[str, str], *, up: bool) -> str:
+    """How to go on with the stack; lines to copy."""
+    where = shlex.quote(str(folder))
+    if up:
+        lines = ["The stack is up; the next `connects demo` begins anew. To look around in this one:", ""]
+        lines += [f"  export {name}={shlex.quote(value)}" for name, value in settings.items()]
+    else:
+        lines = ["The stack is stopped, its ledger is kept until the next `connects demo`. To look around in it:", ""]
+        lines += [f'  eval "$(connects local up --dir {where})"']
+    lines += [
+        "  connects history f-omar",
+        "  connects explain --freelancer f-nina",
+        "  connects status",
+        "  connects run                  # a worker, until Ctrl-C",
+        "",
+        f"Stop the stack: connects local down --dir {where}   (with --delete: remove it)",
+    ]
+    return "\n".join(lines)
+
+
+def _key_figures(moment: Moment) -> Table:
+    figures = moment.figures
+    behind = max(0, moment.produced - figures.firsts)
+    clock = "not known yet"
+    if figures.business_time is not None:
+        clock = f"{figures.business_time:%H:%M:%S} UTC"
+    grid = Table.grid(padding=(0, 3), pad_edge=False)
+    for cells in (
+        (("events", f"{moment.produced:,}"), ("a second", f"{moment.rate:,.0f}"), ("to decide", f"{behind:,}")),
+        (
+            ("wallets", f"{figures.wallets:,}"),
+            ("overdrawn", str(figures.overdrawn)),
+            ("to settle", str(figures.pending)),
+        ),
+        (("dead letters", str(figures.dead_letters)), ("parked", str(figures.parked)), ("business time", clock)),
+        (("late", f"{figures.late:,}"), ("changes", f"{moment.updates:,}"), ("to wallet", _delays(moment.delays))),
+    ):
+        grid.add_row(*(Text.assemble((f"{name} ", "dim"), value) for name, value in cells))
+    return grid
+
+
+def _outcomes(decisions: Mapping[tuple[str, str], int]) -> Table:
+    """One row for each outcome, its reasons by number."""
+    totals: Counter[str] = Counter()
+    for (outcome, _), count in decisions.items():
+        totals[outcome] += count
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
+    for outcome, total in _in_order(totals):
+        reasons = Counter({reason: count for (found, reason), count in decisions.items() if found == outcome})
+        told = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
+        table.add_row(Text(outcome, style=_STYLES.get(outcome, "")), f"{total:,}", told)
+    return table
+
+
+def _latest(reader: Reader, rows: int) -> Table:
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
+    for update in list(reader.latest)[-rows:]:
+        delta = Text(f"{update.delta:+d}", style="green" if update.delta > 0 else "")
+        balance = Text(str(update.balance_after), style="red" if update.balance_after < 0 else "")
+        table.add_row(update.freelancer_id, delta, balance, update.explanation)
+    return table
+
+
+def _in_order(totals: Counter[str]) -> list[tuple[str, int]]:
+    return [(outcome, totals[outcome]) for outcome in _ORDER if totals[outcome]]
+
+
+def _delays(delays: tuple[float, float] | None) -> str:
+    if delays is None:
+        return "-"
+    return f"{delays[0] * 1000:.0f} ms, p99 {delays[1] * 1000:.0f} ms"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02}"

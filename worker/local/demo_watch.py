@@ -1,0 +1,197 @@
+"""What the demo sees of a worker at work: the ledger's figures, and wallet-updated as any consumer reads it."""
+
+import asyncio
+import time
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from worker.ledger.sql import load
+from worker.local.demo_stage import PARTITIONS
+from worker.local.marketplace import Message
+
+_SQL: Final = load("demo.sql")
+_LAST_CHANGES: Final = 40
+_AWAITED: Final = 20_000
+_DELAYS: Final = 5_000
+_SETTLED: Final = "refund.job-closed-without-hire"
+
+Place = tuple[str, int, int]
+"""Topic, partition, offset."""
+
+
+class _Cause(msgspec.Struct):
+    topic: str | None
+    partition: int | None = None
+    offset: int | None = None
+
+
+class Update(msgspec.Struct):
+    """A wallet-updated message, as far as the demo needs it."""
+
+    freelancer_id: str
+    version: int
+    delta: int
+    balance_after: int
+    rule: str
+    explanation: str
+    cause: _Cause
+
+
+class Tap:
+    """Sends messages, and knows when each record was acknowledged until its effect was read."""
+
+    def __init__(self, kafka: Mapping[str, Any]) -> None:
+        self._producer = AIOKafkaProducer(**kafka, enable_idempotence=True)
+        self._sending: set[asyncio.Task[None]] = set()
+        self.acknowledged: Counter[tuple[str, int]] = Counter()
+        self.sent_at: OrderedDict[Place, float] = OrderedDict()
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._producer.start()
+
+    async def send(self, message: Message) -> None:
+        """Hand a message to the producer; `settle` waits for its acknowledgement."""
+        sent_at = time.monotonic()
+        waiting = await self._producer.send(message.topic, key=message.key, value=message.value)
+        task = asyncio.create_task(self._acknowledge(waiting, sent_at))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def settle(self) -> None:
+        """Wait until all that was sent is acknowledged."""
+        await asyncio.gather(*self._sending)
+
+    async def stop(self) -> None:
+        """Send what is left and disconnect."""
+        await self._producer.stop()
+
+    @property
+    def total(self) -> int:
+        """How many records were acknowledged."""
+        return self.acknowledged.total()
+
+    async def _acknowledge(self, waiting: "asyncio.Future[Any]", sent_at: float) -> None:
+        record = await waiting
+        self.acknowledged[record.topic, record.partition] += 1
+        self.sent_at[record.topic, record.partition, record.offset] = sent_at
+        while len(self.sent_at) > _AWAITED:
+            self.sent_at.popitem(last=False)
+
+
+class Reader:
+    """Reads wallet-updated, read_committed, from its beginning and all along."""
+
+    def __init__(self, kafka: Mapping[str, Any], tap: Tap) -> None:
+        self._consumer = AIOKafkaConsumer(**kafka, isolation_level="read_committed", auto_offset_reset="earliest")
+        self._kafka = kafka
+        self._places = [TopicPartition("wallet-updated", partition) for partition in range(PARTITIONS)]
+        self._tap = tap
+        self._following: asyncio.Task[None] | None = None
+        self.read: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        """Of each freelancer (version, delta, balance after), in the order in which they were read."""
+        self.count = 0
+        self.latest: deque[Update] = deque(maxlen=_LAST_CHANGES)
+        self.delays: deque[float] = deque(maxlen=_DELAYS)
+        """Seconds from sending an event to reading its wallet-updated; settlements are due later and do not count."""
+
+    async def start(self) -> None:
+        """Begin to follow."""
+        await self._consumer.start()
+        self._consumer.assign(self._places)
+        self._following = asyncio.create_task(self._follow())
+
+    def measure_from_now(self) -> None:
+        """Let delays begin here: what was sent before does not count."""
+        self._tap.sent_at.clear()
+        self.delays.clear()
+
+    async def read_to_the_end(self, limit_seconds: float) -> None:
+        """Wait until all that is there was read.
+
+        Raises:
+            TimeoutError: it took longer.
+        """
+        async with asyncio.timeout(limit_seconds):
+            async with AIOKafkaConsumer(**self._kafka, isolation_level="read_uncommitted") as asking:
+                ends = await asking.end_offsets(self._places)
+            for place in self._places:
+                while await self._consumer.position(place) < ends[place]:  # noqa: ASYNC110 - it has no event for that
+                    await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        """Follow no more."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        await self._consumer.stop()
+
+    async def _follow(self) -> None:
+        decoder = msgspec.json.Decoder(Update)
+        async for record in self._consumer:
+            update = decoder.decode(record.value)
+            self.count += 1
+            self.read[update.freelancer_id].append((update.version, update.delta, update.balance_after))
+            self.latest.append(update)
+            cause = update.cause
+            if cause.topic is None or update.rule == _SETTLED:
+                continue
+            sent_at = self._tap.sent_at.pop((cause.topic, cause.partition or 0, cause.offset or 0), None)
+            if sent_at is not None:
+                self.delays.append(time.monotonic() - sent_at)
+
+
+@dataclass
+class Figures:
+    """Counts of the ledger at one look. `business_time` is the worker's clock."""
+
+    decisions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    firsts: int = 0
+    late: int = 0
+    wallets: int = 0
+    overdrawn: int = 0
+    parked: int = 0
+    dead_letters: int = 0
+    pending: int = 0
+    business_time: datetime | None = None
+
+    def outcomes(self) -> Counter[str]:
+        """Decisions by outcome."""
+        found: Counter[str] = Counter()
+        for (outcome, _), count in self.decisions.items():
+            found[outcome] += count
+        return found
+
+
+class Watcher:
+    """Looks at the ledger again and again, each time only at what is new."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self._seen = 0
+        self.figures = Figures()
+
+    async def look(self) -> Figures:
+        """Bring the figures up to date."""
+        ask, figures = self._connection, self.figures
+        batch = await ask.fetchrow(_SQL["last_batch"])
+        if batch is None:
+            return figures
+        rows = await ask.fetch(_SQL["decisions_between"], self._seen, batch["last_seq"])
+        self._seen = batch["last_seq"]
+        for row in rows:
+            figures.decisions[row["outcome"], row["reason"]] += row["decisions"]
+            figures.firsts += row["decisions"] if row["kind"] == "first" else 0
+            figures.late += row["late"]
+        for row in await ask.fetch(_SQL["figures"]):
+            for name, count in row.items():
+                setattr(figures, name, count)
+        figures.business_time = batch["business_time"]
+        return figures

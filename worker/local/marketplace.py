@@ -1,0 +1,161 @@
+"""A made-up marketplace: what freelancers, clients and careless producers tell a worker all day long.
+
+The same seed and instants give the same messages, byte for byte, whoever sends them:
+
+    marketplace = Marketplace(seed=7)
+    for message in marketplace.messages(at_rate(50, start=now, seed=7)):
+        client.send(message.topic, key=message.key, value=message.value)  # any client, at message.send_at
+
+Most of what happens makes sense: people apply for jobs that are open, with Connects that they have. Besides, a small
+share is what producers really do: records delivered twice, late or spoiled, and facts told again under another id.
+"""
+
+import asyncio
+import heapq
+import itertools
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+
+from schemas.catalogue import KEY_FIELDS
+from schemas.fields import rfc3339
+from worker.local.marketplace_life import Life
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message for an input topic (the contract's name, without prefix), and when its producer sends it."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    send_at: datetime
+
+
+@dataclass(frozen=True)
+class Carelessness:
+    """Shares of the messages that producers deliver once more, late, or spoil; and how late (seconds, at most)."""
+
+    duplicates: float = 0.015
+    late: float = 0.01
+    spoiled: float = 0.004
+    late_seconds: float = 20.0
+    again_seconds: float = 3.0
+
+
+class Marketplace:
+    """Who is who and which jobs are open; it goes on where it was from one call of `messages` to the next."""
+
+    def __init__(
+        self, seed: int, *, freelancers: int = 250, clients: int = 60, careless: Carelessness | None = None
+    ) -> None:
+        self._chance = random.Random(seed)  # noqa: S311 - a seed is the point
+        self._life = Life(self._chance, freelancers, clients)
+        self._careless = careless or Carelessness()
+        self._count = 0
+        self._held: list[tuple[datetime, int, Message]] = []
+
+    def messages(self, instants: Iterable[datetime]) -> Iterator[Message]:
+        """What is told about these instants (ascending), in the order in which it is sent."""
+        order = itertools.count(self._count)
+        for at in instants:
+            while self._held and self._held[0][0] <= at:
+                yield heapq.heappop(self._held)[2]
+            for message in self._told_at(at):
+                heapq.heappush(self._held, (message.send_at, next(order), message))
+        self._count = next(order)
+
+    def held_back(self) -> Iterator[Message]:
+        """What was still to be sent later when the instants ended."""
+        while self._held:
+            yield heapq.heappop(self._held)[2]
+
+    def _told_at(self, at: datetime) -> Iterator[Message]:
+        chance, careless = self._chance, self._careless
+        for topic, fields in self._life.happen():
+            self._count += 1
+            body = {"event_id": f"e-{self._count}", "occurred_at": rfc3339(at), **fields}
+            sent = at
+            if chance.random() < careless.late:
+                sent += timedelta(seconds=chance.uniform(1, careless.late_seconds))
+            message = Message(topic, str(fields[KEY_FIELDS[topic]]).encode(), json.dumps(body).encode(), sent)
+            yield message
+            if chance.random() < careless.duplicates:
+                again = sent + timedelta(seconds=chance.uniform(0, careless.again_seconds))
+                yield Message(topic, message.key, message.value, again)
+            if chance.random() < careless.spoiled:
+                yield self._spoiled(message, body, sent)
+
+    def _spoiled(self, message: Message, body: Mapping[str, Any], at: datetime) -> Message:
+        """A message that can never be decided; each kind has its dead letter."""
+        key = KEY_FIELDS[message.topic]
+        changed = {**body, "event_id": f"bad-{self._count}"}
+        bad: tuple[bytes | None, ...] = (
+            None,
+            b"<xml/>",
+            json.dumps({name: value for name, value in changed.items() if name != key}).encode(),
+            json.dumps({**changed, key: 12}).encode(),
+            json.dumps({**changed, "occurred_at": rfc3339(at + timedelta(days=400))}).encode(),
+            json.dumps({**body, key: "somebody-else"}).encode(),
+        )
+        return Message(message.topic, message.key, self._chance.choice(bad), at)
+
+
+def at_rate(rate: float, start: datetime, seed: int) -> Iterator[datetime]:
+    """Instants without end, on average `rate` a second, as independent people make them."""
+    chance = random.Random(seed)  # noqa: S311 - a seed is the point
+    at = start
+    while True:
+        at += timedelta(seconds=chance.expovariate(rate))
+        yield at
+
+
+def spread(count: int, start: datetime, end: datetime, seed: int) -> list[datetime]:
+    """So many instants between two."""
+    chance = random.Random(seed)  # noqa: S311 - a seed is the point
+    return sorted(start + (end - start) * chance.random() for _ in range(count))
+
+
+async def send_in_time(
+    messages: Iterable[Message], send: Callable[[Message], Awaitable[None]], stop: asyncio.Event
+) -> None:
+    """Send each message when its time has come, until there are no more, or `stop` is set."""
+    for message in messages:
+        wait = message.send_at.timestamp() - time.time()
+        if wait > 0:
+            try:
+                async with asyncio.timeout(wait):
+                    await stop.wait()
+            except TimeoutError:
+                pass
+        if stop.is_set():
+            return
+        await send(message)
+
+
+async def produce(
+    kafka: Mapping[str, Any], prefix: str, *, rate: float, seconds: float, seed: int, start: datetime
+) -> Counter[str]:
+    """Play a marketplace to Kafka from `start` on (about now), with a client of its own; messages sent, by topic."""
+    sent: Counter[str] = Counter()
+    end = start + timedelta(seconds=seconds)
+    instants = itertools.takewhile(lambda at: at < end, at_rate(rate, start, seed))
+    async with AIOKafkaProducer(**kafka, enable_idempotence=True) as producer:
+
+        async def send(message: Message) -> None:
+            await producer.send(prefix + message.topic, key=message.key, value=message.value)
+            sent[message.topic] += 1
+
+        await send_in_time(Marketplace(seed).messages(instants), send, asyncio.Event())
+    return sent
+
+
+DEFAULT_RATE: Final = 60.0
+"""Events a second of a marketplace that a person can still follow."""
