@@ -246,8 +246,10 @@ class Writer:
                 self._moved[record.source] = record  # read again after its position was set back: it has its decision
                 self._done += 1
                 continue
-            if (instant := record.business_time) is not None:
-                self._pass(instant)
+            self._pass(record.business_time)
+            # Reading began anew knows only the topics; the ledger's own business time never goes back.
+            if (instant := self.business_time) is not None:
+                record.business_time = instant
                 if instant < live and not self._agenda.is_clear(instant):
                     await self._do_due(instant, None)
             self._decide_record(record)
