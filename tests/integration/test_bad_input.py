@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import MessageSizeTooLargeError
 
 from tests.support.histories import NOT_EVENTS, History
 from tests.support.invariants import body_of, check_everything, headers_of
@@ -67,7 +70,8 @@ class Outcome:
 
 
 def neighbours(name: str) -> list[str]:
-    return [f"f-before-{name.replace(' ', '-')}", f"f-after-{name.replace(' ', '-')}"]
+    spelled = name.replace(" ", "-").replace(",", "")
+    return [f"f-before-{spelled}", f"f-after-{spelled}"]
 
 
 def table() -> dict[str, Sent]:
@@ -246,11 +250,21 @@ def test_every_record_has_its_decision_and_only_rejected_ones_a_letter(outcome: 
     assert set(outcome.letters) == rejected
 
 
+async def accepted(world: World, message: Sent) -> None:
+    """Produce it as soon as the broker knows that its topic takes larger messages."""
+
+    async def produced() -> bool:
+        try:
+            await world.produce([message])
+        except MessageSizeTooLargeError:
+            return False
+        return True
+
+    await until_async(produced)
+
+
 async def test_a_letter_too_large_for_its_topic_leaves_its_value_in_the_ledger(world: World, stack: LocalStack) -> None:
     """An input topic that takes 6 MiB messages: the letter says that the value stayed behind."""
-    from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415
-    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType  # noqa: PLC0415
-
     topic = f"{world.prefix}{TOPIC}"
     admin = AIOKafkaAdminClient(bootstrap_servers=stack.addresses.kafka_bootstrap)
     await admin.start()
@@ -260,7 +274,8 @@ async def test_a_letter_too_large_for_its_topic_leaves_its_value_in_the_ledger(w
     finally:
         await admin.close()
     value = spoiled(more="x" * 5_000_000)
-    await world.produce([Sent(TOPIC, value, b"k"), Sent(TOPIC, spoiled(), b"k")], by_key(PARTITIONS))
+    await accepted(world, Sent(TOPIC, value, b"k", (), 0))
+    await world.produce([Sent(TOPIC, spoiled(), b"k", (), 0)])
     await world.worker()
     await world.settled()
 
@@ -310,7 +325,6 @@ async def test_nothing_but_poison_is_all_rejected_and_then_work_goes_on(world: W
     await world.produce(poison)
     await world.settled()
     assert await world.value("SELECT count(*) FROM decisions WHERE outcome = 'rejected'") == len(poison)
-    assert await world.value("SELECT business_time FROM batches ORDER BY batch_no DESC LIMIT 1") is not None
 
     await world.produce([Sent(TOPIC, spoiled())])
     await world.settled()

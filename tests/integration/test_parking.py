@@ -109,6 +109,7 @@ async def test_parked_event_ids_count_and_what_is_parked_survives_a_crash(world:
 
 
 async def test_a_job_whose_rule_fails_waits_and_its_freelancers_go_on(world: World, bug: Bug) -> None:
+    world.grace_seconds = 1
     tell = Told()
     about = {"freelancer_id": "f-1", "job_id": "j-bug", "proposal_id": "p-1"}
     tell("freelancer-registered", freelancer_id="f-1")
@@ -139,6 +140,7 @@ async def test_a_job_whose_rule_fails_waits_and_its_freelancers_go_on(world: Wor
 async def test_a_refund_that_fails_parks_that_wallet_and_the_rest_of_the_closure_goes_on(
     world: World, bug: Bug
 ) -> None:
+    world.grace_seconds = 1
     bug.mend()
     tell = Told()
     for freelancer_id in ("f-1", "f-bug", "f-2"):

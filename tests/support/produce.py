@@ -15,7 +15,7 @@ Record = tuple[str, bytes | None, bytes | None, datetime]
 Headers = Sequence[tuple[str, bytes | None]]
 _BATCH_BYTES = 200_000
 _MOST_BYTES = 8 * 1024 * 1024
-_STAND_IN, _NO_TEXT = b"no-text", b"\xff\xfe-text"
+_STAND_IN, _NO_TEXT = b"~stand-in~", b"\xff\xfetand-in~"
 
 Partitioner = Callable[[bytes | None], int]
 

@@ -5,7 +5,7 @@ import json
 import tomllib
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -96,13 +96,15 @@ class World:
 
         `but` are partitions that are stopped.
         """
+        await self.comes_true(lambda: self._is_settled(set(but)), limit_seconds)
+
+    async def comes_true(self, condition: Callable[[], Awaitable[bool]], limit_seconds: float = 30) -> None:
+        """Wait for a condition; if it does not come, tell how everything stands."""
         try:
-            await until_async(lambda: self._is_settled(set(but)), limit_seconds)
+            await until_async(condition, limit_seconds)
         except TimeoutError:
-            tails = "\n".join(worker.tail() for worker in self.workers[-3:])
-            raise AssertionError(
-                f"not settled after {limit_seconds} s: {await self._how_it_stands()}\n{tails}"
-            ) from None
+            tails = "\n".join(worker.tail(12) for worker in self.workers[-3:])
+            raise AssertionError(f"not after {limit_seconds} s: {await self._how_it_stands()}\n{tails}") from None
 
     async def _is_settled(self, but: set[tuple[str, int]]) -> bool:
         try:
@@ -113,7 +115,7 @@ class World:
             waits = any(positions.get(place, 0) < count for place, count in self.produced.items() if place not in but)
             if waits:
                 return False
-            due = await self.value("SELECT count(*) FROM due WHERE due_at <= clock_timestamp()")
+            due = await self.value("SELECT count(*) FROM due")
             changes = await self.value("SELECT count(*) FROM changes")
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
             return False
@@ -129,8 +131,13 @@ class World:
         due = await self.value("SELECT count(*) FROM due WHERE due_at <= clock_timestamp()")
         changes = await self.value("SELECT count(*) FROM changes")
         decisions = await self.value("SELECT count(*) FROM decisions")
+        last = await self.rows(
+            'SELECT seq, kind, topic, partition, "offset", freelancer_id, outcome, reason FROM decisions'
+            " ORDER BY seq DESC LIMIT 8"
+        )
         return (
-            f"{decisions} decisions, {len(rows)} positions, behind {behind}, {due} due, {changes} changes, "
+            f"{decisions} decisions, the last {[tuple(row) for row in last]}, "
+            f"{len(rows)} positions, behind {behind}, {due} due, {changes} changes, "
             f"{len(self.reader.records)} read, led by {await self.holder()!r}"
         )
 
