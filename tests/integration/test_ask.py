@@ -1,0 +1,497 @@
+"""Asking the ledger, as support agents and operators do: `connects` as a process, answers to the contract's letter."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+import urllib.request
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from tests.support.produce import Sent
+from tests.support.waiting import until_async
+from tests.support.worker_process import ROOT
+from tests.support.world import Told, World
+from worker.ledger.migrate import migrate
+from worker.ledger.sql import load
+from worker.local.state import free_ports
+
+HISTORY_KEYS = {"freelancer_id", "balance", "version", "overdrawn", "lots", "changes"}
+CHANGE_KEYS = {"version", "occurred_at", "delta", "balance_after", "rule", "reason", "explanation", "cause"}
+LOT_KEYS = {"lot_id", "source", "issued_at", "expires_at", "remaining"}
+DECISION_KEYS = {
+    *("kind", "follows", "event_id", "topic", "partition", "offset", "subject", "outcome", "reason", "rule"),
+    *("policy_version", "facts", "explanation", "late_by_seconds", "changes"),
+}
+STATUS_KEYS = {
+    *("role", "lag_records", "lag_seconds", "business_time", "held_back_by", "settlements_pending", "clock_due"),
+    *("outbox_pending", "parked", "dead_letters", "missing_topics"),
+}
+REFUND = "12 Connects returned: the client closed job j-1 without hiring anyone."
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401
+        return json.loads(self.out)
+
+
+class Asking:
+    """`connects` with the settings of a world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        return {
+            **kept,
+            "PYTHONPATH": str(ROOT),
+            "DATABASE_URL": self.world.database_url,
+            "KAFKA_BOOTSTRAP_SERVERS": self.world.kafka["bootstrap_servers"],
+            "CONNECTS_TOPIC_PREFIX": self.world.prefix,
+            "CONNECTS_SETTLEMENT_GRACE": str(self.world.grace_seconds),
+            **more,
+        }
+
+    async def __call__(self, command: str, **more: str) -> Answer:
+        process = await self.start(command, **more)
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+        assert "Traceback" not in err.decode(), err.decode()
+        return Answer(process.returncode or 0, out.decode(), err.decode())
+
+    async def start(self, command: str, **more: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "worker", *command.split()),
+            cwd=self.world.folder,
+            env=self.environment(**more),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+
+@pytest.fixture
+def connects(world: World) -> Asking:
+    return Asking(world)
+
+
+@pytest.fixture
+def tell() -> Told:
+    return Told()
+
+
+async def played(world: World, tell: Told, decisions: int) -> None:
+    """Produce what was told, and let a worker decide it."""
+    await world.produce(tell.messages)
+    await world.worker()
+    await world.settled()
+    await world.has_decided(decisions)
+
+
+def a_refund(tell: Told) -> None:
+    """f-1 registers, applies for j-1, and gets back what that cost; e-4 repeats e-3."""
+    tell("freelancer-registered", freelancer_id="f-1")
+    tell("proposal-submitted", freelancer_id="f-1", job_id="j-1", proposal_id="p-1", connects=12, origin="proposal")
+    tell("job-closed", job_id="j-1", client_id="c-1", closure="closed-by-client")
+
+
+async def test_history_tells_a_wallet_in_numbers_and_words(world: World, connects: Asking, tell: Told) -> None:
+    a_refund(tell)
+    await played(world, tell, 4)
+
+    history = (await connects("history f-1 --json")).json
+    assert history.keys() >= HISTORY_KEYS
+    assert (history["balance"], history["version"], history["overdrawn"]) == (40, 3, False)
+    assert [lot["remaining"] for lot in history["lots"]] == [40]
+    assert history["lots"][0].keys() >= LOT_KEYS
+    assert [change["version"] for change in history["changes"]] == [1, 2, 3]
+    registered, spent, refunded = history["changes"]
+    assert registered.keys() >= CHANGE_KEYS
+    assert (spent["delta"], spent["balance_after"], spent["reason"]) == (-12, 28, "proposal-submitted")
+    assert (refunded["delta"], refunded["explanation"]) == (12, REFUND)
+    assert refunded["cause"].items() >= {"topic": "job-closed", "incarnation": 0, "event_id": "e-3"}.items()
+    assert refunded["occurred_at"] == tell.now.isoformat().replace("+00:00", "Z")
+
+    assert [change["version"] for change in (await connects("history f-1 --json --last 1")).json["changes"]] == [3]
+    page = await connects("history f-1")
+    assert page.code == 0
+    assert page.out.startswith("f-1 has 40 Connects.")
+    assert REFUND in page.out
+
+
+async def test_history_tells_what_will_expire_when(world: World, connects: Asking) -> None:
+    tell = Told(datetime(2026, 2, 28, 23, 59, 58, tzinfo=UTC))
+    tell("freelancer-registered", freelancer_id="f-1")
+    tell("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=5)
+    await played(world, tell, 2)
+
+    upcoming = (await connects("history f-1 --upcoming --json")).json["upcoming"]
+    assert [(entry["on"], entry["kind"], entry["connects"]) for entry in upcoming] == [
+        ("2027-02-28", "expiry", 40),
+        ("2027-03-01", "expiry", 5),
+    ]
+    assert upcoming[1]["explanation"] == (
+        "5 Connects of 1 March 2026 (purchase) expire on 1 March 2027, unless they are spent before."
+    )
+    assert "2027-03-01" in (await connects("history f-1 --upcoming")).out
+
+
+async def test_an_unknown_freelancer_has_nothing_and_is_exit_1(connects: Asking) -> None:
+    answer = await connects("history f-404 --json")
+    assert (answer.code, answer.json["balance"], answer.json["changes"]) == (1, 0, [])
+    assert (await connects("history f-404 --upcoming --json")).json["upcoming"] == []
+    assert "f-404" in (await connects("history f-404")).err
+
+
+async def test_an_overdrawn_wallet_says_so(world: World, connects: Asking, tell: Told) -> None:
+    tell("proposal-submitted", freelancer_id="f-1", job_id="j-1", proposal_id="p-1", connects=12, origin="proposal")
+    await played(world, tell, 1)
+    history = (await connects("history f-1 --json")).json
+    assert (history["balance"], history["overdrawn"], history["lots"]) == (-12, True, [])
+    assert (await connects("history f-1")).out.startswith("f-1 is overdrawn by 12 Connects")
+    assert (await connects("status --json")).json["overdrawn_wallets"] == 1
+
+
+async def test_explain_finds_all_that_an_event_led_to(world: World, connects: Asking, tell: Told) -> None:
+    a_refund(tell)
+    await played(world, tell, 4)
+    await world.produce([tell.messages[-1], Sent("job-closed", b'{"event_id": "e-3", "job_id": 7}')])
+    await world.has_decided(6)
+
+    answer = await connects("explain e-3 --json")
+    assert answer.code == 0
+    decisions = answer.json["decisions"]
+    assert all(decision.keys() >= DECISION_KEYS for decision in decisions)
+    told = [(decision["kind"], decision["outcome"], decision["reason"]) for decision in decisions]
+    assert told[:2] == [
+        ("first", "recorded", "settlement-pending"),
+        ("settlement", "applied", "closed-without-hire"),
+    ]
+    assert sorted(told[2:]) == [
+        ("first", "duplicate", "already-decided"),
+        ("first", "rejected", "invalid-event"),
+    ]
+    settlement = decisions[1]
+    assert settlement["explanation"] == REFUND
+    assert settlement["subject"] == {"freelancer_id": "f-1", "job_id": "j-1", "proposal_id": "p-1"}
+    (change,) = settlement["changes"]
+    assert (change["delta"], change["balance_after"], change["version"]) == (12, 40, 3)
+    assert [lot["delta"] for lot in change["lots"]] == [12]
+    assert settlement["policy_version"]
+
+    assert (await connects("explain e-3 --topic hire-made --json")).json["decisions"] == []
+    assert REFUND in (await connects("explain e-3 --topic job-closed")).out
+    nothing = await connects("explain e-404 --json")
+    assert (nothing.code, nothing.json) == (1, {"decisions": []})
+
+
+async def test_every_late_decision_says_by_how_much(world: World, connects: Asking, tell: Told) -> None:
+    a_refund(tell)
+    await played(world, tell, 4)
+    late = json.dumps(
+        {
+            "event_id": "late",
+            "occurred_at": (datetime.now(UTC) - timedelta(hours=1)).isoformat(),
+            "freelancer_id": "f-1",
+            "badge": "top-rated",
+        }
+    )
+    await world.produce([Sent("badge-earned", late.encode())])
+    await world.has_decided(5)
+    (decision,) = (await connects("explain late --json")).json["decisions"]
+    assert 3500 < decision["late_by_seconds"] < 3800
+    assert decision["reason"] == "no-award-for-badge"
+    assert "late by" in (await connects("explain late")).out
+
+
+async def test_a_proposal_on_an_open_job_is_open_and_says_what_would_return_it(
+    world: World, connects: Asking, tell: Told
+) -> None:
+    tell("freelancer-registered", freelancer_id="f-1")
+    tell("proposal-submitted", freelancer_id="f-1", job_id="j-2", proposal_id="p-2", connects=6, origin="proposal")
+    tell("proposal-submitted", freelancer_id="f-1", job_id="j-3", proposal_id="p-3", connects=0, origin="proposal")
+    await played(world, tell, 3)
+
+    for about in ("--proposal p-2", "--job j-2", "--freelancer f-1"):
+        (spend,) = (await connects(f"explain {about} --json")).json["open"]
+        assert spend["subject"] == {"freelancer_id": "f-1", "job_id": "j-2", "proposal_id": "p-2"}
+        assert (spend["connects"], spend["reason"]) == (6, "job-not-closed")
+        assert "has not been closed yet" in spend["explanation"]
+        assert "without hiring anyone" in spend["explanation"]
+    assert (await connects("explain --proposal p-3 --json")).json["open"] == []
+    assert "job j-2 has not been closed yet" in (await connects("explain --freelancer f-1")).out
+
+    await world.produce([tell("job-closed", job_id="j-2", client_id="c-1", closure="expired")])
+    await world.has_decided(5)
+    refused = (await connects("explain --proposal p-2 --json")).json
+    assert refused["open"] == []
+    assert [(d["kind"], d["reason"]) for d in refused["decisions"]] == [
+        ("first", "proposal-submitted"),
+        ("settlement", "job-expired"),
+    ]
+    assert "job j-2 expired" in refused["decisions"][1]["explanation"]
+
+
+async def test_explain_by_job_freelancer_and_proposal_agree(world: World, connects: Asking, tell: Told) -> None:
+    a_refund(tell)
+    await played(world, tell, 4)
+    by_job = (await connects("explain --job j-1 --json")).json["decisions"]
+    assert [d["reason"] for d in by_job] == ["proposal-submitted", "settlement-pending", "closed-without-hire"]
+    by_freelancer = (await connects("explain --freelancer f-1 --json")).json["decisions"]
+    assert [d["reason"] for d in by_freelancer] == ["registered", "proposal-submitted", "closed-without-hire"]
+    by_proposal = (await connects("explain --proposal p-1 --json")).json["decisions"]
+    assert by_proposal == by_freelancer[1:]
+
+
+async def test_an_expiry_is_explained_by_the_instant_that_caused_it(world: World, connects: Asking) -> None:
+    tell = Told(datetime(2025, 1, 31, tzinfo=UTC))
+    tell("freelancer-registered", freelancer_id="f-1")
+    await world.produce(tell.messages)
+    await world.worker()
+    await world.has_decided(2)
+    (expired,) = (await connects("explain expiry:f-1:1 --json")).json["decisions"]
+    assert (expired["kind"], expired["topic"], expired["reason"]) == ("clock", None, "lot-expired")
+    (change,) = (await connects("history f-1 --json --last 1")).json["changes"]
+    assert change["cause"] == {"topic": None, "event_id": "expiry:f-1:1"}
+    assert change["explanation"] == (
+        "40 Connects expired on 31 January 2026: they came in on 31 January 2025 (registration) "
+        "and were not used in time."
+    )
+
+
+async def test_status_tells_the_lag_before_any_worker_ran_and_its_end_after(
+    world: World, connects: Asking, tell: Told
+) -> None:
+    a_refund(tell)
+    await world.produce(tell.messages)
+    answer = await connects("status --json")
+    before = answer.json
+    assert before.keys() >= STATUS_KEYS
+    assert answer.code == 1
+    assert (before["role"], before["lag_records"], before["business_time"]) == ("none", 3, None)
+    assert before["lag_seconds"] > 0
+    assert before["held_back_by"]["clock"] is None
+    assert (before["missing_topics"], before["problems"][0].split(",")[0]) == ([], "no worker runs")
+    assert "no worker runs" in (await connects("status")).out
+
+    await world.worker()
+    await world.settled()
+    await world.has_decided(4)
+
+    async def all_is_done() -> bool:
+        after = (await connects("status --json")).json
+        return bool(after["business_time"]) and after["outbox_pending"] == 0
+
+    await until_async(all_is_done, 30)
+    answer = await connects("status --json")
+    after = answer.json
+    assert (answer.code, after["problems"]) == (0, [])
+    assert (after["role"], after["lag_records"], after["lag_seconds"]) == ("active", 0, 0.0)
+    assert (after["settlements_pending"], after["clock_due"], after["parked"], after["dead_letters"]) == (0, 0, 0, 0)
+    assert after["held_back_by"] is None
+
+
+async def test_status_counts_closures_not_yet_settled_and_what_the_clock_owes(world: World, connects: Asking) -> None:
+    tell = Told(datetime.now(UTC))
+    world.grace_seconds = 3600
+    a_refund(tell)
+    await world.produce(tell.messages)
+    await world.worker()
+    await world.has_decided(3)
+    assert (await connects("status --json")).json["settlements_pending"] == 1
+    await world.execute(
+        "UPDATE lots SET expires_at = issued_at - interval '1 day', issued_at = issued_at - interval '2 days'"
+    )
+
+    async def owed() -> bool:
+        return bool((await connects("status --json", CONNECTS_SETTLEMENT_GRACE="0")).json["clock_due"])
+
+    await until_async(owed, 30)
+
+
+async def test_dead_letters_are_listed_and_shown_whole(world: World, connects: Asking) -> None:
+    steering = b'{"event_id": "e-1", "note": "\x1b[2J"'
+    await world.produce([Sent("hire-made", steering, b"k", [("trace", b"\xff")]), Sent("hire-made", None)])
+    await world.worker()
+    await world.has_decided(2)
+    listed = await connects("dead-letters list --json")
+    assert listed.code == 1
+    assert {letter["error_code"] for letter in listed.json["dead_letters"]} == {"invalid-event"}
+    shown = []
+    for letter in listed.json["dead_letters"]:
+        whole = (await connects(f"dead-letters show {letter['seq']} --json")).json
+        page = await connects(f"dead-letters show {letter['seq']}")
+        assert "\x1b" not in page.out
+        shown.append((whole["key"], whole["value"], whole["headers"]))
+    assert sorted(shown, key=str) == [
+        ("k", steering.decode(), [["trace", "\\xff"]]),
+        (None, None, []),
+    ]
+    assert (await connects("dead-letters show 99")).code == 1
+    assert (await connects("status --json")).json["dead_letters"] == 2
+
+
+async def test_a_parked_wallet_is_listed_and_released_by_command(
+    world: World, connects: Asking, tell: Told, tmp_path: Path
+) -> None:
+    bug = tmp_path / "bug"
+    bug.touch()
+    tell("freelancer-registered", freelancer_id="f-bug")
+    tell("connects-purchased", freelancer_id="f-bug", purchase_id="b-1", connects=5)
+    await world.produce(tell.messages)
+    await world.worker(bug_while=str(bug))
+    await world.has_decided(2)
+
+    listed = await connects("parked list --json")
+    (stopped,) = listed.json["parked"]
+    assert (listed.code, stopped["scope"], stopped["key"], stopped["waiting"]) == (1, "wallet", "f-bug", 2)
+    assert "connects parked release wallet f-bug" in (await connects("parked list")).out
+    told = (await connects("status --json")).json
+    assert (told["parked"], "parked list" in told["problems"][0]) == (1, True)
+
+    again = await connects("parked release wallet f-bug --why trying --actor ann")
+    assert again.code == 1
+    assert "stays stopped" in again.out
+    bug.unlink()
+    released = await connects("parked release wallet f-bug --why mended --actor ann --json")
+    assert (released.code, released.json["outcome"], released.json["told"]["released"]) == (0, "applied", 2)
+    (command,) = (await connects(f"explain {released.json['command']} --json")).json["decisions"]
+    assert (command["kind"], command["facts"]["actor"], command["facts"]["why"]) == ("command", "ann", "mended")
+    assert (await connects("parked list")).code == 0
+    explained = (await connects("explain e-1 --json")).json["decisions"]
+    assert [(d["kind"], d["outcome"]) for d in explained] == [("first", "parked"), ("follow-up", "applied")]
+    assert explained[1]["follows"] == explained[0]["seq"]
+    assert (await connects("history f-bug --json")).json["balance"] == 45
+
+
+async def test_with_no_worker_a_command_carries_itself_out(world: World, connects: Asking) -> None:
+    assert (await connects("positions list --json")).json == {"positions": []}
+    answer = await connects("positions set --topic job-closed --partition 1 --offset 7 --why trying --json")
+    assert answer.code == 0, answer.err
+    assert (answer.json["outcome"], answer.json["reason"]) == ("applied", "position-set")
+    (position,) = (await connects("positions list --json")).json["positions"]
+    assert (position["topic"], position["partition"], position["next_offset"]) == ("job-closed", 1, 7)
+    assert "job-closed" in (await connects("positions list")).out
+    refused = await connects("parked release wallet f-1")
+    assert (refused.code, refused.out.strip()) == (1, "Nothing to release: the wallet f-1 is not stopped.")
+    assert await world.holder() == ""
+
+    stopped = (await connects("status --json")).json["stopped_partitions"]
+    assert [(row["topic"], row["partition"]) for row in stopped] == [("job-closed", 1)]
+    assert "connects positions set" in stopped[0]["reason"]
+
+
+async def test_the_relays_two_sides_are_shown(world: World, connects: Asking, tell: Told) -> None:
+    a_refund(tell)
+    await played(world, tell, 4)
+    shown = await connects("relay show --json")
+    assert (shown.code, shown.json["consistent"]) == (0, True)
+    assert shown.json["published"] == shown.json["last_seq"] > 0
+    await world.execute("UPDATE batches SET batch_uid = gen_random_uuid()")
+    contradicting = await connects("relay show")
+    assert contradicting.code == 1
+    assert "another one in the ledger" in contradicting.out
+
+
+async def test_run_works_until_it_is_told_to_stop(world: World, connects: Asking, tell: Told) -> None:
+    a_refund(tell)
+    (port,) = free_ports(1)
+    worker = await connects.start("run", CONNECTS_HTTP_PORT=str(port))
+    try:
+        await world.produce(tell.messages)
+        await world.has_decided(4)
+        ready = json.loads(await asyncio.to_thread(get, port, "/health/ready"))
+        assert ready == {"ready": True, "role": "active", "problems": []}
+        metrics = await asyncio.to_thread(get, port, "/metrics")
+        assert 'connects_decisions_total{outcome="applied",reason="closed-without-hire"} 1.0' in metrics
+        assert "connects_active 1.0" in metrics
+        document = json.loads(await asyncio.to_thread(get, port, "/asyncapi"))
+        assert document["channels"]["job-closed"]["address"] == f"{world.prefix}job-closed"
+        taken = await connects("run", CONNECTS_HTTP_PORT=str(port))
+        assert taken.code == 2
+        assert "CONNECTS_HTTP_PORT" in taken.err
+    finally:
+        worker.terminate()
+    out, err = await asyncio.wait_for(worker.communicate(), 20)
+    assert (worker.returncode, out) == (0, b"")
+    assert all(json.loads(line)["event"] for line in err.decode().splitlines())
+    assert await world.holder() == ""
+
+
+async def test_run_refuses_a_database_that_was_not_migrated(world: World, connects: Asking) -> None:
+    server = urlsplit(world.database_url)._replace(path="/postgres").geturl()
+    for command in ("run", "status", "history f-1"):
+        answer = await connects(command, DATABASE_URL=server)
+        assert answer.code == 1
+        assert "connects migrate" in answer.err
+        assert answer.err.count("\n") == 1
+    nowhere = urlsplit(world.database_url)._replace(path="/no_such_database").geturl()
+    assert "no such database" in (await connects("status", DATABASE_URL=nowhere)).err
+
+
+async def test_migrate_grants_the_workers_role_its_work_and_no_more(world: World, connects: Asking) -> None:
+    role = "worker_of_a_test"
+    await world.execute(f"DROP ROLE IF EXISTS {role}")
+    missing = urlsplit(world.database_url)
+    as_worker = missing._replace(netloc=f"{role}@{missing.hostname}:{missing.port}").geturl()
+    owner = {"CONNECTS_MIGRATE_URL": world.database_url, "DATABASE_URL": as_worker}
+    refused = await connects("migrate", **owner)
+    assert refused.code == 1
+    assert role in refused.err
+    await world.execute(f"CREATE ROLE {role} LOGIN")
+    try:
+        for _ in range(2):
+            assert (await connects("migrate", **owner)).code == 0
+        assert (await connects("status --json", DATABASE_URL=as_worker)).json["role"] == "none"
+        moved = await connects("positions set --topic job-closed --partition 0 --offset 0", DATABASE_URL=as_worker)
+        assert moved.code == 0, moved.err
+        connection = await asyncpg.connect(as_worker)
+        for statement in ("DELETE FROM decisions", "UPDATE changes SET delta = 1", "TRUNCATE movements"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+        await connection.close()
+    finally:
+        await world.execute(f"DROP OWNED BY {role}")
+        await world.execute(f"DROP ROLE {role}")
+
+
+async def test_migrations_at_the_same_time_take_turns(database_url: str) -> None:
+    await asyncio.gather(*(migrate(database_url) for _ in range(4)))
+    connection = await asyncpg.connect(database_url)
+    assert await connection.fetchval("SELECT count(*) FROM alembic_version") == 1
+    await connection.close()
+
+
+async def test_every_question_about_someone_is_answered_by_index(database_url: str) -> None:
+    of_the_whole_ledger = {"leader", "waiting_work", "overdrawn", "unpublished", "positions", "parked", "ask"}
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+    for name, statement in load("asking.sql").items():
+        if name in of_the_whole_ledger:
+            continue
+        arguments = ", ".join(["NULL"] * max(map(int, re.findall(r"\$(\d)", statement)), default=0))
+        await connection.execute(f"PREPARE {name}_asked AS {statement}")
+        plan = await connection.fetch(f"EXPLAIN EXECUTE {name}_asked" + (f"({arguments})" if arguments else ""))
+        assert not any("Seq Scan" in row[0] for row in plan), [name, *(row[0] for row in plan)]
+    await connection.close()
+
+
+def get(port: int, path: str) -> str:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+    except HTTPError as error:
+        return str(error.read().decode())
