@@ -221,6 +221,11 @@ def test_a_purchase_counts_once_whoever_is_named_the_second_time(story: Story) -
     assert (story.balance("f-1"), story.balance("f-2")) == (60, 0)
 
 
+def test_a_purchase_id_that_was_used_is_told_before_an_amount_of_nothing(story: Story) -> None:
+    story.bought("f-1", 60, "b-1")
+    assert answer(story.bought("f-1", 0, "b-1")) == "declined/already-granted"
+
+
 def test_a_purchase_of_nothing_has_nothing_to_do(story: Story) -> None:
     assert answer(story.bought("f-1", 0, "b-1")) == "declined/nothing-to-do"
     assert answer(story.bought("f-1", 60, "b-1")) == "applied/purchased"
@@ -269,6 +274,11 @@ def test_an_adjustment_counts_once(story: Story) -> None:
     story.adjusted("f-1", 10, "a-1")
     assert answer(story.adjusted("f-1", -5, "a-1")) == "declined/already-granted"
     assert story.balance("f-1") == 10
+
+
+def test_an_adjustment_id_that_was_used_is_told_before_an_amount_of_nothing(story: Story) -> None:
+    story.adjusted("f-1", 10, "a-1")
+    assert answer(story.adjusted("f-1", 0, "a-1")) == "declined/already-granted"
 
 
 def test_an_adjustment_of_nothing_has_nothing_to_do(story: Story) -> None:

@@ -89,8 +89,6 @@ def interview(books: Books, event: InterviewWon, trigger: Received, policy: Poli
 def purchase(books: Books, event: ConnectsPurchased, trigger: Received, policy: Policy) -> Verdict:
     """What was bought, once for each purchase id (S3)."""
     facts: dict[str, Fact] = {"connects": event.connects, "purchase_id": event.purchase_id}
-    if not event.connects:
-        return Verdict("declined", "nothing-to-do", PURCHASE, facts)
     earlier = books.grants.get((PURCHASE, event.purchase_id))
     if earlier:
         return _already_granted(PURCHASE, earlier, purchase_id=event.purchase_id)
@@ -106,14 +104,12 @@ def adjustment(books: Books, event: ConnectsAdjusted, trigger: Received, policy:
         "actor": event.actor,
         "note": event.note,
     }
-    if not event.connects:
-        return Verdict("declined", "nothing-to-do", ADJUST, facts)
     earlier = books.grants.get((ADJUST, event.adjustment_id))
     if earlier:
         return _already_granted(ADJUST, earlier, adjustment_id=event.adjustment_id)
     freelancer_id = FreelancerId(event.freelancer_id)
     about = {"adjustment_id": event.adjustment_id}
-    if event.connects > 0:
+    if event.connects >= 0:
         return _grant(books, trigger, policy, ADJUST, "adjusted", freelancer_id, event.adjustment_id, facts, about)
     wallet = books.wallet(freelancer_id)
     booking = Booking(books, wallet)
