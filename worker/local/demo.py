@@ -96,8 +96,9 @@ class _Demo:
         """Questions, marketplace, checks; whatever happens, the worker is ended."""
         console = self._console
         with self._ctrl_c_ends_it():
-            await self._stage.clear()
             worker = self._stage.worker()
+            worker.end_earlier()
+            await self._stage.clear()
             self._tap = Tap(self._stage.kafka)
             self._reader = Reader(self._stage.kafka, self._tap)
             self._connection = await asyncpg.connect(self._stage.database_url)

@@ -54,11 +54,18 @@ class DemoWorker:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it; a worker that a killed demo left behind is ended before."""
+    def end_earlier(self) -> None:
+        """End a worker that a killed demo left behind.
+
+        Raises:
+            LocalStackError: it does not end.
+        """
         earlier = processes.read_pid(self._pid_file)
         if not processes.end(earlier, self._token, signal.SIGTERM, _DRAIN_SECONDS):
             raise LocalStackError(f"the worker of an earlier demo (pid {earlier}) does not end. End it by hand.")
+
+    def start(self) -> None:
+        """Start it."""
         # Its folder has no .env, and none of the user's settings for a real worker shall count here.
         foreign = ("KAFKA_", "CONNECTS_", "DATABASE_URL", "LOG_LEVEL", "OTEL_")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}

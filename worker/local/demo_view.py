@@ -156,7 +156,7 @@ def usable(folder: Path, settings: Mapping[str, str], *, up: bool) -> str:
         "  connects status",
         "  connects run                  # a worker, until Ctrl-C",
         "",
-        f"Stop the stack: connects local down --dir {where}   (with --delete: remove it)",
+        f"Stop it: connects local down --dir {where}   (with --delete: remove it)",
     ]
     return "\n".join(lines)
 
