@@ -1,0 +1,52 @@
+"""`make bench`: the figures of the README, on this machine. Everything is on; compare by ratio, not across machines."""
+
+import argparse
+import asyncio
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import catch_up, live
+from benchmarks.subject import fresh_ground
+from worker.local.stack import LocalStack
+
+
+def main() -> None:
+    """Run what is asked for and print a report; `--json` writes the figures to a file as well."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000, help="events of the catch-up (0: leave it out)")
+    parser.add_argument("--live-seconds", type=float, default=30, help="length of the live run (0: leave it out)")
+    parser.add_argument("--live-rate", type=int, default=1_000, help="events a second of the live run")
+    parser.add_argument("--partitions", type=int, default=4, help="partitions of each input topic")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="connects-bench-") as folder:
+        stack = LocalStack(Path(folder))
+        stack.up(progress=lambda line: print(line, flush=True))
+        try:
+            figures = asyncio.run(_run(stack, Path(folder), arguments))
+        finally:
+            stack.down(delete=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+async def _run(stack: LocalStack, folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
+    figures: dict[str, object] = {}
+    if arguments.events:
+        ground = await fresh_ground(stack, folder, arguments.partitions)
+        caught_up = await catch_up.catch_up(ground, folder, arguments.events, arguments.partitions, arguments.seed)
+        figures["catch_up"] = asdict(caught_up)
+        print(catch_up.report(caught_up), flush=True)
+    if arguments.live_seconds:
+        ground = await fresh_ground(stack, folder, arguments.partitions)
+        lived = await live.live(ground, folder, arguments.live_rate, arguments.live_seconds, arguments.seed)
+        figures["live"] = asdict(lived)
+        print(live.report(lived), flush=True)
+    return figures
+
+
+if __name__ == "__main__":
+    main()

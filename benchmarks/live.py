@@ -1,0 +1,111 @@
+"""Live: a steady stream of events; how long from producing one until its wallet-updated can be read."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from benchmarks.events import Produced, events
+from benchmarks.subject import Ground, running_worker
+
+_WARM_UP_SECONDS = 3.0
+_TICK_SECONDS = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Latencies in milliseconds, of the events that changed a wallet at once (not of settlements, which wait their grace)."""
+
+    events: int
+    events_per_second: float
+    measured: int
+    p50_ms: float
+    p99_ms: float
+    worst_ms: float
+
+
+async def live(ground: Ground, folder: Path, rate: int, seconds: float, seed: int) -> Live:
+    """Produce `rate` events a second for `seconds`, reading wallet-updated with read_committed all the while."""
+    consumer = AIOKafkaConsumer(
+        f"{ground.prefix}wallet-updated",
+        **ground.kafka,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=50,
+    )
+    sent: dict[str, float] = {}
+    seen: dict[str, float] = {}
+    await consumer.start()
+    try:
+        with running_worker(ground, folder / "worker-live.log") as worker:
+            while not await worker.metric("connects_active"):
+                await asyncio.sleep(0.1)
+            reading = asyncio.create_task(_read(consumer, seen))
+            began = time.monotonic()
+            count = await _produce(ground, rate, seconds + _WARM_UP_SECONDS, seed, sent)
+            elapsed = time.monotonic() - began
+            await asyncio.sleep(2)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+    finally:
+        await consumer.stop()
+    warm = began + _WARM_UP_SECONDS
+    taken = sorted((seen[event] - at) * 1e3 for event, at in sent.items() if event in seen and at > warm)
+    return Live(
+        count,
+        round(count / elapsed),
+        len(taken),
+        round(taken[len(taken) // 2], 1),
+        round(taken[int(len(taken) * 0.99)], 1),
+        round(taken[-1], 1),
+    )
+
+
+def report(result: Live) -> str:
+    """The result in lines to read."""
+    return (
+        f"live at {result.events_per_second:,.0f} events/s ({result.measured:,} measured): produced to readable "
+        f"wallet-updated p50 {result.p50_ms} ms, p99 {result.p99_ms} ms, worst {result.worst_ms} ms"
+    )
+
+
+async def _produce(ground: Ground, rate: int, seconds: float, seed: int, sent: dict[str, float]) -> int:
+    producer = AIOKafkaProducer(**ground.kafka, linger_ms=0)
+    await producer.start()
+    count = int(rate * seconds)
+    stream = events(count, seed, start=datetime.now(UTC), span=timedelta(seconds=seconds))
+    began = time.monotonic()
+    produced = 0
+    pending: set[asyncio.Future[Any]] = set()
+    try:
+        for topic, key, value in stream:
+            produced += 1
+            while (ahead := produced / rate - (time.monotonic() - began)) > 0:
+                await asyncio.sleep(min(ahead, _TICK_SECONDS))
+            sent.setdefault(_event_id((topic, key, value)), time.monotonic())
+            pending.add(await producer.send(ground.prefix + topic, value, key=key))
+            if len(pending) > rate:
+                pending = {future for future in pending if not future.done()}
+        await asyncio.gather(*pending)
+    finally:
+        await producer.stop()
+    return produced
+
+
+def _event_id(produced: Produced) -> str:
+    return produced[2][13 : produced[2].index(b'"', 13)].decode()
+
+
+async def _read(consumer: AIOKafkaConsumer, seen: dict[str, float]) -> None:
+    while True:
+        for messages in (await consumer.getmany(timeout_ms=50)).values():
+            now = time.monotonic()
+            for message in messages:
+                cause = json.loads(message.value)["cause"]
+                if cause["topic"] is not None and cause["topic"] != "job-closed":
+                    seen.setdefault(cause["event_id"], now)

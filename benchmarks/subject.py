@@ -1,0 +1,99 @@
+"""The worker under test: a process of its own against an embedded stack of its own, and what is read from it."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from benchmarks.processes import find_process, parent_of
+from worker.ledger.migrate import migrate
+from worker.local.stack import LocalStack
+from worker.stream.topics import create_topics
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """One fresh ledger and one fresh set of topics on a running stack."""
+
+    kafka: dict[str, Any]
+    prefix: str
+    database_url: str
+    broker_pid: int
+    postgres_pid: int
+
+
+async def fresh_ground(stack: LocalStack, folder: Path, partitions: int) -> Ground:
+    """Make a ledger and topics that nobody has used."""
+    prefix = f"b{uuid.uuid4().hex[:8]}-"
+    url = stack.create_database(f"bench_{uuid.uuid4().hex[:8]}")
+    await migrate(url)
+    kafka = {"bootstrap_servers": stack.addresses.kafka_bootstrap}
+    await create_topics(kafka, prefix, partitions=partitions, replication=1, inputs=True)
+    connection = await asyncpg.connect(url)
+    try:
+        checkpointer = await connection.fetchval("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
+    finally:
+        await connection.close()
+    return Ground(kafka, prefix, url, find_process("kafka.Kafka", str(folder)), parent_of(checkpointer))
+
+
+class Worker:
+    """`connects run` as a process."""
+
+    def __init__(self, ground: Ground, log: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": ground.kafka["bootstrap_servers"],
+            "DATABASE_URL": ground.database_url,
+            "CONNECTS_TOPIC_PREFIX": ground.prefix,
+            "CONNECTS_HTTP_PORT": str(self._port),
+            "LOG_LEVEL": "warning",
+        }
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "worker", "run"], env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        self.pid = self.process.pid
+
+    def metrics(self) -> dict[str, float]:
+        """What it tells Prometheus, by name and labels; nothing while it is not up yet."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return {}
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+    async def metric(self, name: str) -> float:
+        """One of them, asked without blocking; 0 when it is not told."""
+        return (await asyncio.to_thread(self.metrics)).get(name, 0.0)
+
+    def stop(self) -> None:
+        """End it in order."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=20)
+
+
+@contextmanager
+def running_worker(ground: Ground, log: Path) -> Iterator[Worker]:
+    """A worker for as long as the block lasts."""
+    worker = Worker(ground, log)
+    try:
+        yield worker
+    finally:
+        if worker.process.poll() is None:
+            worker.stop()
