@@ -614,7 +614,8 @@ def test_policy_expire_expires_at_once_what_returns_to_a_lot_that_has_ended(conn
     assert story.settled() == ["applied/closed-without-hire"]
     refund, expiry = story.decisions[-1].changes
     assert (refund.rule, refund.delta, refund.occurred_at) == ("refund.job-closed-without-hire", connects, day(400))
-    assert (expiry.rule, expiry.reason, expiry.delta) == ("expire.lot", "lot-expired", -connects)
+    assert (expiry.rule, expiry.delta, expiry.occurred_at) == ("expire.lot", -connects, day(365))
+    assert expiry.explanation == f"{connects} Connects expired on 5 January 2027: their time was over."
     assert (story.balance("f-1"), story.lots("f-1")) == (0, [])
 
 

@@ -24,7 +24,7 @@ CLAW_BACK = "refund.clawed-back"
 
 
 def settle(books: Books, due: SettlementDue, policy: Policy) -> Verdict:
-    """Decide one spend on a closed job; effective at the closing time. A refusal leaves the line open for a later closure."""
+    """Decide one spend on a closed job, as of the closing time. A refusal leaves it open for a later closure."""
     closure, spend = due.closure, due.spend
     job = books.jobs[closure.job_id]
     closed_at, open_lines = closure.closed_at, spend.open_lines
@@ -72,8 +72,8 @@ def closing_order(closure: Closure) -> tuple[datetime, str]:
     return (closure.closed_at, closure.kind)
 
 
-def note_hire(books: Books, event: HireMade, trigger: Received, policy: Policy) -> Verdict:
-    """Note that somebody was hired: nothing comes back for closures at or after it. After refunds were made, tell operators."""
+def note_hire(books: Books, event: HireMade, _trigger: Received, policy: Policy) -> Verdict:
+    """Note a hire: nothing comes back for closures at or after it. After refunds were made, operators are told."""
     job = books.job(JobId(event.job_id))
     if job.first_hired_at is None or event.occurred_at < job.first_hired_at:
         job.first_hired_at = books.touched.hires[job.job_id] = event.occurred_at
@@ -186,13 +186,12 @@ def _give_back(
             expiry = Booking(books, wallet)
             told: dict[str, Fact] = {"connects": lot.remaining, "expires_at": lot.expires_at}
             expiry.expire(lot)
-            at = max(lot.expires_at, effective_at)
-            changes.append(expiry.close(at, EXPIRE, "lot-expired", policy, subject, told, about))
+            changes.append(expiry.close(lot.expires_at, EXPIRE, "lot-expired", policy, subject, told, about))
     return changes
 
 
 def _claw_back(books: Books, job: Job, event: HireMade, policy: Policy) -> list[Change]:
-    """Draw refunds of this job's closures at or after the hire again, one change for each wallet (policy `late_hire`)."""
+    """Draw again what closures at or after the hire returned, one change for each wallet (policy `late_hire`)."""
     changes: list[Change] = []
     spends = [books.spends[proposal_id] for proposal_id in job.proposal_ids]
     refunded = [
