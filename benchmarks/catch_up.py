@@ -75,11 +75,11 @@ async def catch_up(ground: Ground, folder: Path, count: int, partitions: int, se
 def report(result: CatchUp) -> str:
     """The result in lines to read."""
     told = asdict(result)
+    cpu = ", ".join(f"{who} {told[f'us_cpu_{who}']}" for who in ("worker", "postgres", "broker"))
     lines = [
         f"catch-up of {result.events:,} events: {result.seconds} s, {result.events_per_second:,} events/s",
         f"  decisions {result.decisions:,}, wallet-updated {result.changes:,}",
-        f"  CPU per event (us): worker {result.us_cpu_worker}, PostgreSQL {result.us_cpu_postgres}, "
-        f"broker {result.us_cpu_broker}",
+        f"  CPU per event (us): {cpu}",
         f"  time per event by stage (us; commit runs beside the others): {told['us_stages']}",
         f"  worker memory (MiB): peak {result.peak_memory_mib:.0f}, at each quarter {result.memory_mib_at_quarters}",
     ]

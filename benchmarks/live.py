@@ -14,12 +14,11 @@ from benchmarks.events import Produced, events
 from benchmarks.subject import Ground, running_worker
 
 _WARM_UP_SECONDS = 3.0
-_TICK_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """Latencies in milliseconds, of the events that changed a wallet at once (not of settlements, which wait their grace)."""
+    """Latencies in milliseconds, of events that changed a wallet at once (settlements wait out their grace)."""
 
     events: int
     events_per_second: float
@@ -43,8 +42,7 @@ async def live(ground: Ground, folder: Path, rate: int, seconds: float, seed: in
     await consumer.start()
     try:
         with running_worker(ground, folder / "worker-live.log") as worker:
-            while not await worker.metric("connects_active"):
-                await asyncio.sleep(0.1)
+            await worker.leads()
             reading = asyncio.create_task(_read(consumer, seen))
             began = time.monotonic()
             count = await _produce(ground, rate, seconds + _WARM_UP_SECONDS, seed, sent)
@@ -85,8 +83,8 @@ async def _produce(ground: Ground, rate: int, seconds: float, seed: int, sent: d
     try:
         for topic, key, value in stream:
             produced += 1
-            while (ahead := produced / rate - (time.monotonic() - began)) > 0:
-                await asyncio.sleep(min(ahead, _TICK_SECONDS))
+            if (ahead := produced / rate - (time.monotonic() - began)) > 0:
+                await asyncio.sleep(ahead)
             sent.setdefault(_event_id((topic, key, value)), time.monotonic())
             pending.add(await producer.send(ground.prefix + topic, value, key=key))
             if len(pending) > rate:

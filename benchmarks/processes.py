@@ -19,7 +19,7 @@ class Cost:
 
 
 def cost_of(pid: int, *, with_children: bool = False) -> Cost:
-    """CPU of a process; `with_children` adds its living children and those it has waited for (PostgreSQL's backends)."""
+    """CPU of a process; `with_children` adds its children, living and waited for (PostgreSQL's backends)."""
     user, system, dead_user, dead_system = _times(pid)
     total = user + system
     if with_children:

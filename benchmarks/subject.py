@@ -82,6 +82,12 @@ class Worker:
         """One of them, asked without blocking; 0 when it is not told."""
         return (await asyncio.to_thread(self.metrics)).get(name, 0.0)
 
+    async def leads(self) -> None:
+        """Wait until it leads the ledger."""
+        async with asyncio.timeout(60):
+            while not await self.metric("connects_active"):  # noqa: ASYNC110 - another process, which tells no event
+                await asyncio.sleep(0.1)
+
     def stop(self) -> None:
         """End it in order."""
         self.process.send_signal(signal.SIGTERM)

@@ -1,20 +1,12 @@
-"""The closed family of errors. Each is raised in one place and handled in one place."""
+"""The closed family of errors. What is wrong with a record is none: it is a `Rejection`, decided like all else."""
 
 
 class WorkerError(Exception):
     """Base of all errors that the worker raises on purpose."""
 
 
-class Poison(WorkerError):
-    """A record that can never be decided: dead letter."""
-
-
 class Transient(WorkerError):
     """The database or the broker is away or said no for now: retry with backoff."""
-
-
-class Conflict(WorkerError):
-    """A known event id with another payload."""
 
 
 class Bug(WorkerError):

@@ -20,7 +20,7 @@ from worker.settings import MASK, Settings
 _SHORTEST_SECRET: Final = 4  # anything shorter would blot out half of each line
 _NOISY: Final = ("aiokafka", "alembic", "faststream", "sqlalchemy")
 
-disable_created_metrics()  # a second series for each counter, which nobody asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody asks for
 REGISTRY: Final = CollectorRegistry()
 
 records = Counter("connects_records", "Input records decided.", registry=REGISTRY)

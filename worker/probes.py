@@ -1,4 +1,4 @@
-"""Named points that the worker passes. In production nothing listens; tests end the process there to prove that it recovers."""
+"""Named points that the worker passes. In production nothing listens; tests end the process there."""
 
 from collections.abc import Callable
 

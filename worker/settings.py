@@ -142,13 +142,17 @@ class Settings(BaseSettings):
         )
 
     def kafka_kwargs(self) -> dict[str, Any]:
-        """What every client of aiokafka needs to connect: addresses, TLS and SASL."""
+        """What every client of aiokafka needs to connect: addresses, TLS and SASL.
+
+        Raises:
+            SettingsError: the file of certificates cannot be used.
+        """
         kwargs: dict[str, Any] = {
             "bootstrap_servers": self.kafka_bootstrap_servers,
             "security_protocol": self.kafka_security_protocol,
         }
         if self.kafka_security_protocol.endswith("SSL"):
-            kwargs["ssl_context"] = ssl.create_default_context(cafile=self.kafka_ssl_cafile)
+            kwargs["ssl_context"] = _tls(self.kafka_ssl_cafile)
         if self.kafka_security_protocol.startswith("SASL_"):
             kwargs["sasl_mechanism"] = self.kafka_sasl_mechanism
             kwargs["sasl_plain_username"] = self.kafka_sasl_username
@@ -166,6 +170,13 @@ def unknown_settings() -> list[str]:
     """Names in the environment that look like settings and are none: mistyped, most likely."""
     known = {str(field.alias) for field in Settings.model_fields.values()} | {"CONNECTS_CACHE_DIR"}
     return sorted(name for name in os.environ if name.startswith("CONNECTS_") and name not in known)
+
+
+def _tls(cafile: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=cafile)
+    except OSError as error:
+        raise SettingsError(f"KAFKA_SSL_CAFILE: {cafile} cannot be used ({error.strerror or error})") from None
 
 
 def _shown(name: str, value: object) -> str:

@@ -61,7 +61,7 @@ class Booking:
         return lot
 
     def spend(self, spend: Spend, line: SpendLine, at: datetime) -> None:
-        """Draw a line's Connects in burn order, from lots that expire after `at`; what no lot covers becomes its debt."""
+        """Draw a line in burn order, from lots that expire after `at`; what no lot covers becomes its debt."""
         left = self._draw(line.connects, at, LineRef(spend.proposal_id, line.name), line)
         if left:
             line.debt = left
@@ -76,7 +76,7 @@ class Booking:
         """Give lines back whole: first their own unpaid debt, then to the lots that they drew.
 
         What would return to a lot with too few days left at `instant` enters a new lot, linked to it (policy
-        `refund_to_ending_lot` = "grace"). With "expire", lots that are past already are handed back to the caller to expire.
+        `refund_to_ending_lot` = "grace"). With "expire", lots whose time is over are handed back, to be expired.
         """
         drawn = [(draw, LineRef(spend.proposal_id, line.name)) for line in lines for draw in line.draws]
         for line in lines:

@@ -23,7 +23,7 @@ DueKind = Literal["settlement", "late-settlement"]
 
 
 class Due(NamedTuple):
-    """Work for the clock. `key` is the job-closed decision's seq, for a late settlement followed by `/` and the proposal id."""
+    """Work for the clock. `key` is the job-closed decision's seq; for a late settlement `/` and the proposal follow."""
 
     due_at: datetime
     kind: DueKind
@@ -62,11 +62,11 @@ class Touched:
 class Books:
     """Everything the next triggers may ask about, in memory.
 
-    Whoever calls a rule has loaded what the trigger names; what is absent here does not exist. `grace` is how long the clock waits
-    beyond an instant before it acts on it.
+    Whoever calls a rule has loaded what the trigger names; what is absent here does not exist. `grace` is how long the
+    clock waits beyond an instant before it acts on it.
 
-    With `strict`, wallets and jobs are opened only if they were looked for and not found (`absent_wallets`; a job that was
-    looked for is always there): opening one that the ledger has but nobody loaded would be a loss.
+    With `strict`, wallets and jobs are opened only if they were looked for and not found (`absent_wallets`; a job that
+    was looked for is always there): opening one that the ledger has but nobody loaded would be a loss.
     """
 
     grace: timedelta

@@ -37,7 +37,8 @@ def decide_event(
 ) -> list[Decision]:
     """Decide an event; the list has its decision, then those of what had been waiting for it.
 
-    With `follows` the event was parked before and is decided now: a follow-up, whose payload stands in the decision it follows.
+    With `follows` the event was parked before and is decided now: a follow-up, whose payload stands in the decision it
+    follows.
     """
     event = trigger.event
     policy = policies.in_force(event.occurred_at)

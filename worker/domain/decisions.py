@@ -59,13 +59,15 @@ class Change(msgspec.Struct, eq=False):
 
     @property
     def balance_before(self) -> int:
+        """The wallet's balance before it."""
         return self.balance_after - self.delta
 
 
 class Decision(msgspec.Struct, eq=False):
     """The one recorded answer to one trigger; `seq` is its place in ledger order.
 
-    `facts` are what the answer rests on, enough to word it (see explanations). `late_by_seconds` is None unless the event was late.
+    `facts` are what the answer rests on, enough to word it (see explanations). `late_by_seconds` is None unless the
+    event was late.
     """
 
     seq: int

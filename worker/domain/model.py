@@ -38,10 +38,12 @@ class Lot(msgspec.Struct, eq=False):
 
     @property
     def lot_id(self) -> LotId:
+        """Its name: the freelancer and the version of the change that opened it."""
         return self.order.lot_id
 
     @property
     def expires_at(self) -> datetime:
+        """The instant from which it cannot be drawn."""
         return self.order.expires_at
 
 
@@ -65,7 +67,8 @@ class SpendLine(msgspec.Struct, eq=False):
 class Spend(msgspec.Struct, eq=False):
     """What one proposal cost, in lines; `decision_seq` is its place in ledger order.
 
-    `refunded_closing_at` is the closing time of the closure that returned it, `boost_outbid` says that the boost came back before.
+    `refunded_closing_at` is the closing time of the closure that returned it, `boost_outbid` says that the boost came
+    back before.
     """
 
     proposal_id: ProposalId
@@ -82,6 +85,7 @@ class Spend(msgspec.Struct, eq=False):
 
     @property
     def lines(self) -> tuple[SpendLine, SpendLine]:
+        """Base before boost: the order in which they draw and are paid."""
         return (self.base, self.boost)
 
     @property
@@ -96,6 +100,7 @@ class Spend(msgspec.Struct, eq=False):
 
     @property
     def owes(self) -> bool:
+        """Whether any of it is unpaid debt."""
         return bool(self.base.debt or self.boost.debt)
 
 
@@ -109,7 +114,7 @@ class InterviewGrant(NamedTuple):
 class Wallet(msgspec.Struct, eq=False):
     """One freelancer's Connects. balance = the sum of the lots' remaining - the sum of the owing spends' debts.
 
-    `lots` holds, in burn order, the lots with something remaining; `drained` those with nothing that have not expired yet.
+    `lots` holds, in burn order, the lots with something remaining; `drained` those with nothing that have not expired.
     `owing` holds the spends with unpaid debt; `interviews` the interview grants.
     """
 
@@ -123,7 +128,7 @@ class Wallet(msgspec.Struct, eq=False):
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """What a decision answers: an input record, or (topic None) an instant of the clock or a command, named in event_id."""
+    """What a decision answers: an input record, or (topic None) an instant of the clock or a command, by event_id."""
 
     topic: str | None
     event_id: str | None
@@ -150,7 +155,7 @@ class Closure(msgspec.Struct, eq=False):
 
 
 class Job(msgspec.Struct, eq=False):
-    """What is known of a job: its closures in closing order, its first hire, and the proposals spent on it, in ledger order."""
+    """What is known of a job: closures in closing order, the first hire, and the proposals on it, in ledger order."""
 
     job_id: JobId
     first_hired_at: datetime | None = None

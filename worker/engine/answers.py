@@ -72,7 +72,7 @@ def seen_before(
 def parked(
     seq: int, kind: Kind, cause: Cause, event: InputEvent | None, subject: Subject, key: ParkedKey, error: str | None
 ) -> Decision:
-    """A trigger that waits: because of a failure inside a rule (`error`), or behind an earlier one of its wallet or job."""
+    """A trigger that waits: for a failure inside a rule (`error`), or behind an earlier one of its wallet or job."""
     facts: dict[str, Fact] = {"scope": key.scope, "key": key.key}
     reason = "waits-behind"
     if error is not None:

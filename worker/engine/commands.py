@@ -1,7 +1,7 @@
 """Commands are triggers: the one writer takes them between batches, decides them, and answers.
 
-A command is a row that says who asks for what and why. Its decision is of kind `command` and stands right after what it set in
-motion, in the same batch.
+A command is a row that says who asks for what and why. Its decision is of kind `command` and stands right after what it
+set in motion, in the same batch.
 """
 
 from collections.abc import Awaitable, Callable
@@ -49,7 +49,7 @@ class CommandableWriter(Protocol):
         ...
 
     async def release(self, key: ParkedKey) -> tuple[int, int, str | None]:
-        """Decide what waits behind a stopped wallet or job: how many were, how many still wait, and the failure that stopped it."""
+        """Decide what waits behind a stopped wallet or job: how many were, how many still wait, and why they do."""
         ...
 
     async def answer(self, command: Command, answer: Answer) -> None:

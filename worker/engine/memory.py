@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from worker.domain.books import Books, Touched
 from worker.domain.model import FreelancerId, JobId, ProposalId, Spend
@@ -27,8 +27,46 @@ def seen_key(topic: str, event_id: str) -> str:
     return blake2b(f"{topic}\0{event_id}".encode(), digest_size=16).hexdigest()
 
 
+class _Wanted:
+    """What triggers ask about: sets that keep their order, and the jobs whose proposals are asked about as well."""
+
+    def __init__(self) -> None:
+        self.freelancers: dict[FreelancerId, None] = {}
+        self.jobs: dict[JobId, None] = {}
+        self.proposals: dict[ProposalId, None] = {}
+        self.grants: dict[tuple[str, str], None] = {}
+        self.settling: list[JobId] = []
+        self.hired: list[JobId] = []
+
+    def ask_for_event(self, topic: str, named: Mapping[str, Any]) -> None:
+        """What an event of that topic asks about; `named` are its fields."""
+        if topic == "job-closed":
+            self.settling.append(named["job_id"])
+        else:
+            self.freelancers[named["freelancer_id"]] = None
+        if topic in _NEEDS_JOB:
+            self.jobs[named["job_id"]] = None
+            if topic == "hire-made":
+                self.hired.append(named["job_id"])
+        if topic in _NEEDS_PROPOSAL:
+            self.proposals[named["proposal_id"]] = None
+        if topic in _NATURAL_KEYS:
+            self.grants[_natural_key(topic, named)] = None
+
+    def ask_for_appointment(self, appointment: Appointment) -> None:
+        """What a piece of clock work asks about."""
+        if appointment.rank == EXPIRY:
+            self.freelancers[FreelancerId(appointment.subject)] = None
+            return
+        self.jobs[JobId(appointment.subject)] = None
+        if appointment.rank == LATE_SETTLEMENT:
+            self.proposals[ProposalId(appointment.key)] = None
+        else:
+            self.settling.append(JobId(appointment.subject))
+
+
 class Memory:
-    """Keeps `books` holding what is about to be needed. What it says is absent stays absent until the writer adds it."""
+    """Keeps `books` holding what is about to be needed. What is absent then stays so until the writer adds it."""
 
     def __init__(self, store: Store, books: Books, policies: PolicyBook) -> None:
         self._store = store
@@ -43,46 +81,22 @@ class Memory:
         self, records: Sequence[InputRecord], due: Iterable[Appointment], business_time: datetime | None
     ) -> None:
         """Load what these records and this clock work ask about."""
-        events = [(record.source.topic, record.event) for record in records if record.event is not None]
         await self._load_seen(records)
-        freelancers: dict[FreelancerId, None] = {}
-        jobs: dict[JobId, None] = {}
-        proposals: dict[ProposalId, None] = {}
-        keys: dict[tuple[str, str], None] = {}
-        settling: list[JobId] = []
-        clawing: list[JobId] = []
-        for topic, event in events:
-            named = event.__dict__
-            if topic != "job-closed":
-                freelancers[named["freelancer_id"]] = None
-            if topic in _NEEDS_JOB:
-                jobs[named["job_id"]] = None
-                if topic == "job-closed":
-                    settling.append(named["job_id"])
-                elif topic == "hire-made" and self._claws_back:
-                    clawing.append(named["job_id"])
-            if topic in _NEEDS_PROPOSAL:
-                proposals[named["proposal_id"]] = None
-            if topic in _NATURAL_KEYS:
-                keys[_natural_key(topic, named)] = None
+        wanted = _Wanted()
+        for record in records:
+            if record.event is not None:
+                wanted.ask_for_event(record.source.topic, record.event.__dict__)
         for appointment in due:
-            if appointment.rank == EXPIRY:
-                freelancers[FreelancerId(appointment.subject)] = None
-                continue
-            jobs[JobId(appointment.subject)] = None
-            if appointment.rank == LATE_SETTLEMENT:
-                proposals[ProposalId(appointment.key)] = None
-            else:
-                settling.append(JobId(appointment.subject))
-        await self.load_jobs(jobs)
-        for job_id in settling:
-            proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids[:_AHEAD]))
-        for job_id in clawing:
-            proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids))
-        for spend in await self.load_spends(proposals):
-            freelancers[spend.freelancer_id] = None
-        await self.load_wallets(freelancers, business_time)
-        missing = [key for key in keys if key not in self.books.grants]
+            wanted.ask_for_appointment(appointment)
+        await self.load_jobs(wanted.jobs)
+        for job_id in wanted.settling:
+            wanted.proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids[:_AHEAD]))
+        for job_id in wanted.hired if self._claws_back else ():
+            wanted.proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids))
+        for spend in await self.load_spends(wanted.proposals):
+            wanted.freelancers[spend.freelancer_id] = None
+        await self.load_wallets(wanted.freelancers, business_time)
+        missing = _missing(self.books.grants, wanted.grants)
         if missing:
             self.books.grants.update({(g.rule, g.natural_key): g for g in await self._store.grants(missing)})
 

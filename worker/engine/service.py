@@ -166,7 +166,7 @@ class Term:
         return frontier is not None and frontier >= self._config.clock.now() - self._config.grace
 
     async def _let_time_pass(self) -> bool:
-        """Do clock work in a bounded chunk, after live events and only while the relay keeps up; True when none is left."""
+        """Do clock work in a bounded chunk, after live events, while the relay keeps up; True when none is left."""
         if self.clock_disagrees is not None:
             return True
         live, oldest = self._is_live(), self.relay.oldest_pending_since
@@ -240,7 +240,7 @@ class Term:
 
 
 async def check_policies(store: PostgresStore, writer: Writer, policies: PolicyBook) -> None:
-    """Have the writer keep new policy versions. Those once used are immutable, and a new one begins after business time.
+    """Have the writer keep new policy versions. Those once used are immutable; a new one begins after business time.
 
     Raises:
         OperatorNeeded: a version contradicts the ledger (corrections are for that).
@@ -252,13 +252,13 @@ async def check_policies(store: PostgresStore, writer: Writer, policies: PolicyB
         known = stored.get(policy.version)
         if known is None and stored and business_time is not None and policy.effective_from <= business_time:
             raise OperatorNeeded(
-                f"policy version {policy.version} is effective from {policy.effective_from.isoformat()}, but the ledger "
-                f"has already decided up to {business_time.isoformat()}; give it a later effective_from"
+                f"policy version {policy.version} is effective from {policy.effective_from.isoformat()}, but the "
+                f"ledger has already decided up to {business_time.isoformat()}; give it a later effective_from"
             )
         if known is not None and known != policy.hash:
             raise OperatorNeeded(
-                f"policy version {policy.version} is not what it was when the ledger used it; put the old text back and "
-                f"make the change as a new [[version]] (see: connects policy check)"
+                f"policy version {policy.version} is not what it was when the ledger used it; put the old text back "
+                f"and make the change as a new [[version]] (see: connects policy check)"
             )
         if known is None:
             writer.add_policy(policy)

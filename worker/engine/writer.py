@@ -49,7 +49,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a committed batch was, for the relay and the metrics: how long it took, in seconds, to load, decide, encode and commit."""
+    """What a committed batch was, for the relay and the metrics, and the seconds that each stage took."""
 
     batch: Batch
     outcomes: dict[tuple[str, str], int]
@@ -108,7 +108,7 @@ class Writer:
     # What the service calls.
 
     async def decide(self, records: Sequence[InputRecord]) -> None:
-        """Decide these records, and the clock work due before each. What fills a batch is on its way; `flush` sends the rest."""
+        """Decide these records, and the clock work due before each. Full batches go; `flush` sends the rest."""
         while True:
             try:
                 await self._decide_all(records)
@@ -119,7 +119,7 @@ class Writer:
                 return
 
     async def pass_time(self, frontier: datetime | None, *, seconds: float) -> bool:
-        """Let business time pass up to `frontier` and do what became due, for about `seconds`; True when all of it is done."""
+        """Let business time pass up to `frontier` and do what became due, for about `seconds`; True when it is done."""
         self._pass(frontier)
         instant = self.business_time
         if instant is None:

@@ -16,7 +16,7 @@ def canonical_bytes(rows: Sequence[Row]) -> bytes:
 
 
 def next_head(head: bytes, decisions: Sequence[Row], changes: Sequence[Row], movements: Sequence[Row]) -> bytes:
-    """The 32-byte chain head after a batch: BLAKE2b of the head before, then of its decisions, changes and movements."""
+    """The 32-byte head after a batch: BLAKE2b of the head before, then of its decisions, changes and movements."""
     link = blake2b(head, digest_size=32)
     for rows in (decisions, changes, movements):
         link.update(canonical_bytes(rows))

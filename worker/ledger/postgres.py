@@ -126,7 +126,7 @@ class PostgresStore:
     async def wallets(
         self, ids: Sequence[FreelancerId], after: datetime | None, books: Books
     ) -> dict[FreelancerId, Wallet]:
-        """Wallets that exist, with open lots, lots expiring after that instant, owing spends (shared with `books`), interviews."""
+        """Wallets that exist, with lots open or expiring after then, owing spends (those of `books`), interviews."""
         wallets = {row["freelancer_id"]: Wallet(*row) for row in await self._rows("wallets", _listed(ids))}
         if not wallets:
             return wallets
@@ -178,7 +178,7 @@ class PostgresStore:
     async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], datetime]:
         """The next clock work by due instant, and the instant up to which that is all there is (LATEST: all there is).
 
-        At most about twice `limit`; every tie of the last instant is in it. An expiry is due one grace after the lot's expires_at.
+        At most about twice `limit`, with every tie of the last instant. An expiry is due one grace after expires_at.
         """
         settlements = await self._rows("due_settlements", limit)
         expiries = await self._rows("due_expiries", limit)
@@ -244,29 +244,14 @@ class PostgresStore:
                 await connection.execute(_SQL[f"write_{table}"])
         if batch.new_spends:
             await connection.copy_records_to_table("spends", records=batch.new_spends)
-        if batch.awaiting_done:
-            await connection.execute(_SQL["remove_awaiting"], *columns(batch.awaiting_done))
-        if batch.due_done:
-            await connection.execute(_SQL["remove_due"], *columns(batch.due_done))
-        for key in batch.unparked:
-            await connection.execute(_SQL["unpark"], *key)
-        if batch.triggers_released:
-            await connection.execute(_SQL["release_triggers"], batch.triggers_released)
-        for command_id, answer in batch.answers:
-            await connection.execute(_SQL["answer_command"], command_id, answer)
-        for policy in batch.policies:
-            await connection.execute(_SQL["store_policy"], *policy)
-        if batch.positions:
-            rows = [
-                (position.source.topic, position.source.partition, *_rest(position)) for position in batch.positions
-            ]
-            await connection.execute(_SQL["move_positions"], *columns(rows))
+        await self._strike_out(connection, batch)
+        await self._answer(connection, batch)
         if batch.outbox is not None:
             row = (batch.outbox_seq, batch.batch_uid, batch.recorded_at, batch.outbox)
             await connection.copy_records_to_table("outbox", records=[row])
-        if batch.drop_outbox_through:
-            await connection.execute(_SQL["drop_outbox"], batch.drop_outbox_through)
-            await connection.execute(_SQL["note_dropped"], batch.drop_outbox_through)
+        if batch.positions:
+            rows = [(*position.source, *_rest(position)) for position in batch.positions]
+            await connection.execute(_SQL["move_positions"], *columns(rows))
         await connection.execute(
             _SQL["add_batch"],
             batch.batch_no,
@@ -278,6 +263,27 @@ class PostgresStore:
             batch.outbox_seq,
             batch.batch_uid,
         )
+
+    async def _strike_out(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch) -> None:
+        """Remove what is done: events that were waited for, clock work, parked triggers, published outbox rows."""
+        if batch.awaiting_done:
+            await connection.execute(_SQL["remove_awaiting"], *columns(batch.awaiting_done))
+        if batch.due_done:
+            await connection.execute(_SQL["remove_due"], *columns(batch.due_done))
+        for key in batch.unparked:
+            await connection.execute(_SQL["unpark"], *key)
+        if batch.triggers_released:
+            await connection.execute(_SQL["release_triggers"], batch.triggers_released)
+        if batch.drop_outbox_through:
+            await connection.execute(_SQL["drop_outbox"], batch.drop_outbox_through)
+            await connection.execute(_SQL["note_dropped"], batch.drop_outbox_through)
+
+    async def _answer(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch) -> None:
+        """Keep what operators brought: answers to their commands, and new policy versions."""
+        for command_id, answer in batch.answers:
+            await connection.execute(_SQL["answer_command"], command_id, answer)
+        for policy in batch.policies:
+            await connection.execute(_SQL["store_policy"], *policy)
 
     # What the relay and the dead-letter lane ask.
 

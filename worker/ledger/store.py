@@ -17,7 +17,7 @@ Row = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Where the ledger ends: the last batch, the last place in ledger order, the chain's head, business time, the last outbox row."""
+    """Where the ledger ends: last batch, last place in ledger order, chain head, business time, last outbox row."""
 
     batch_no: int
     last_seq: int
@@ -41,8 +41,8 @@ class FirstDecision(NamedTuple):
 class Appointment(NamedTuple):
     """One piece of clock work, in the order it is done: by due instant, settlements before expiries, then key.
 
-    For a settlement `seq` is the job-closed decision's and `subject` its job; a late settlement is of one `proposal_id`. For an expiry
-    `lot_id` names the lot and `subject` its freelancer.
+    For a settlement `seq` is the job-closed decision's and `subject` its job; of a late one `key` is the proposal. For
+    an expiry `key` is the lot and `subject` its freelancer.
     """
 
     due_at: datetime
@@ -131,7 +131,7 @@ class Store(Protocol):
     async def wallets(
         self, ids: Sequence[FreelancerId], after: datetime | None, books: Books
     ) -> dict[FreelancerId, Wallet]:
-        """Wallets that exist, with open lots, lots expiring after that instant, owing spends (shared with `books`) and interviews."""
+        """Wallets that exist, with lots open or expiring after then, owing spends (those of `books`), interviews."""
         ...
 
     async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:
@@ -151,7 +151,7 @@ class Store(Protocol):
         ...
 
     async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], datetime]:
-        """The next clock work by due instant, and the instant up to which that is all there is (LATEST: all there is)."""
+        """The next clock work by due instant, and the instant up to which that is all (LATEST: all there is)."""
         ...
 
     async def parked(self) -> dict[ParkedKey, set[str]]:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -78,7 +79,8 @@ async def _wait_for_answer(
         elif unled_since is None:
             unled_since = time.monotonic()
         elif time.monotonic() - unled_since > _UNLED_SECONDS:
-            await execute(settings)
+            with suppress(Transient):  # a worker may just have been faster, and then it answers
+                await execute(settings)
             unled_since = None
             continue
         await asyncio.sleep(_POLL_SECONDS)

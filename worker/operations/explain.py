@@ -194,6 +194,11 @@ def _words(row: asyncpg.Record, facts: dict[str, object], changes: list[ChangeMa
     for change in changes:
         if row["outcome"] == "applied" and change.reason == row["reason"]:
             return change.explanation
+    return in_words(row, facts)
+
+
+def in_words(row: asyncpg.Record, facts: dict[str, object]) -> str:
+    """A decision's row in today's words."""
     subject = Subject(row["freelancer_id"], row["job_id"], row["proposal_id"])
     known: Facts = {name: fact for name, fact in facts.items() if fact is None or isinstance(fact, str | int)}
     return explain(row["reason"], row["outcome"], subject, known)

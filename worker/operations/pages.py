@@ -113,7 +113,12 @@ def status_page(status: Status) -> RenderableType:
         if value != "":
             table.add_row(name, plain(value))
     problems = [Text(f"! {plain(problem)}", style="bold red") for problem in status.problems]
-    return Group(table, *([""] if problems else []), *problems)
+    listed = [
+        Text(f"{when(row.recorded_at)}  decision {row.seq}: {plain(row.explanation)}") for row in status.for_operators
+    ]
+    return Group(
+        table, *([""] if problems else []), *problems, *(["", "For you to look at:"] if listed else []), *listed
+    )
 
 
 def parked_page(parked: Parked) -> RenderableType:

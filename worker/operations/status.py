@@ -12,6 +12,8 @@ from worker.errors import OperatorNeeded, Transient
 from worker.ledger.rows import as_uuid
 from worker.ledger.sql import load
 from worker.operations.asking import Connection, connected, kafka_told, snapshot
+from worker.operations.explain import in_words
+from worker.operations.history import named
 from worker.operations.lag import Holder, Lag, StoppedPartition, measure_lag
 from worker.operations.positions import stored_positions
 from worker.settings import Settings
@@ -19,6 +21,17 @@ from worker.stream.marker import MARKER_TOPIC, read_marker
 
 _SQL: Final = load("asking.sql")
 _LAG_ALARM_SECONDS: Final = 300
+_LISTED: Final = 20
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A decision that operators should look at themselves."""
+
+    seq: int
+    recorded_at: datetime
+    reason: str
+    subject: dict[str, str]
+    explanation: str
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -49,6 +62,8 @@ class Status(msgspec.Struct, frozen=True):
     missing_topics: list[str] | None
     stopped_partitions: list[StoppedPartition] | None
     problems: list[str]
+    for_operators: list[Listed]
+    """The last of them, newest first; nothing that stops anybody."""
 
 
 class _Ledger(msgspec.Struct, frozen=True):
@@ -60,6 +75,7 @@ class _Ledger(msgspec.Struct, frozen=True):
     held: bool
     business_time: datetime | None
     waiting: dict[str, int]
+    listed: list[Listed]
 
 
 async def status(settings: Settings) -> Status:
@@ -103,6 +119,7 @@ async def status(settings: Settings) -> Status:
         missing_topics=None if lag is None else lag.missing_topics,
         stopped_partitions=None if lag is None else lag.stopped,
         problems=list(_problems(ledger, lag, kafka_problem)),
+        for_operators=ledger.listed,
     )
 
 
@@ -121,6 +138,16 @@ async def _ledger(connection: Connection, settings: Settings) -> _Ledger:
         leader["held"],
         business_time,
         dict(waiting or {}),
+        [
+            Listed(
+                row["seq"],
+                row["recorded_at"],
+                row["reason"],
+                named(row, "job_id", "proposal_id", "freelancer_id"),
+                in_words(row, msgspec.json.decode(row["facts"], type=dict[str, object])),
+            )
+            for row in await connection.fetch(_SQL["for_operators"], _LISTED)
+        ],
     )
 
 

@@ -17,7 +17,6 @@ Batches = dict[KafkaPartition, list[ConsumerRecord]]
 _POLL_WAIT_MS: Final = 50
 _IDLE_WAIT_MS: Final = 250
 _BUSY_WAIT_MS: Final = 5
-_LEAST_PARTITION_FETCH_BYTES: Final = 16 * 1024
 _LEAST_FETCH_BYTES: Final = 256 * 1024
 
 
@@ -119,13 +118,18 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
         return tp in self._fetcher._records  # noqa: SLF001
 
     def fetch_less(self) -> None:
-        """Fetch half as much at a time from now on: it did not fit (compressed records unpack to many times it)."""
+        """Fetch half as much at a time: it did not fit (compressed records unpack to many times it)."""
         fetcher = self._fetcher
-        fetcher._max_partition_fetch_bytes = max(  # noqa: SLF001
-            fetcher._max_partition_fetch_bytes // 2,  # noqa: SLF001
-            _LEAST_PARTITION_FETCH_BYTES,
-        )
-        fetcher._fetch_max_bytes = max(fetcher._fetch_max_bytes // 2, _LEAST_FETCH_BYTES)  # noqa: SLF001
+        if fetcher._fetch_max_bytes > _LEAST_FETCH_BYTES:  # noqa: SLF001
+            fetcher._fetch_max_bytes //= 2  # noqa: SLF001
+            fetcher._max_partition_fetch_bytes //= 2  # noqa: SLF001
+
+    def fetch_more(self) -> None:
+        """Fetch twice as much at a time again, if it is less than at first."""
+        fetcher = self._fetcher
+        if fetcher._fetch_max_bytes < self._fetch_max_bytes:  # noqa: SLF001
+            fetcher._fetch_max_bytes *= 2  # noqa: SLF001
+            fetcher._max_partition_fetch_bytes *= 2  # noqa: SLF001
 
     def _unreadable(self) -> list[KafkaPartition]:
         """The partitions whose fetched records ended in an error: their iterator is closed, yet not done with."""

@@ -138,10 +138,13 @@ class Flow:
         if feed.held < self._fewest:
             return False
         if feed.paused:
-            near_full = self.records > self._limits.records // 2 or self.weight > self._limits.memory_bytes // 2
-            return near_full or feed.held > self._most // 2 or feed.weight > self._most_bytes // 2
-        full = self.records >= self._limits.records or self.weight >= self._limits.memory_bytes
-        return full or feed.held >= self._most or feed.weight >= self._most_bytes
+            return self._is_filled(3) or feed.held > self._most // 2 or feed.weight > self._most_bytes // 2
+        # As a rule one answer of the broker is on its way, and is to fit in.
+        return self._is_filled(5) or feed.held >= self._most or feed.weight >= self._most_bytes
+
+    def _is_filled(self, eighths: int) -> bool:
+        limits = self._limits
+        return self.records > limits.records * eighths // 8 or self.weight > limits.memory_bytes * eighths // 8
 
     def _spare(self) -> int:
         return self._limits.records + self._limits.records // 8 - self.records

@@ -7,7 +7,7 @@ import msgspec
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
-    """One message of an output topic (the contract's name, without prefix). Times are RFC 3339; `ce_id` identifies it."""
+    """One message of an output topic (named without prefix). Times are RFC 3339; `ce_id` identifies it."""
 
     topic: str
     key: bytes

@@ -51,8 +51,9 @@ class InputRecord(msgspec.Struct, eq=False):
 class Position:
     """Where reading of a partition goes on, and a fingerprint of the last decided record.
 
-    `next_offset` is the consumer's own position once everything before it is decided. `last_hash` is the 16-byte BLAKE2b of the
-    last decided record's key and value, `last_timestamp` its Kafka timestamp in milliseconds; both None before the first record.
+    `next_offset` is the consumer's own position once everything before it is decided. `last_hash` is the 16-byte
+    BLAKE2b of the last decided record's key and value, `last_timestamp` its Kafka timestamp in milliseconds; both None
+    before the first record.
     """
 
     source: TopicPartition

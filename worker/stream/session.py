@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 _POLL_RECORDS: Final = 2_000
 _SLICE_RECORDS: Final = 250
 _SLICE_SECONDS: Final = 0.004
-_FETCH_BYTES: Final = 4 * 1024 * 1024
+_FETCH_BYTES: Final = 2 * 1024 * 1024
 _PARTITION_FETCH_BYTES: Final = (64 * 1024, 1024 * 1024)
+_POLLS_BEFORE_MORE: Final = 50
+"""Fetches grow again after so many polls that fitted."""
 
 _log = structlog.get_logger(__name__)
 
@@ -63,6 +65,7 @@ class ReadingSession:
         self._application: FastStream | None = None
         self._consumer: GuardedConsumer | None = None
         self._closed = False
+        self._fitting_polls = 0
         self._heard_at = time.monotonic()
         self.last_error: str | None = None
 
@@ -281,6 +284,10 @@ class ReadingSession:
         self._changed()
         if self._consumer is not None and not self._closed:
             self._consumer.take_outstanding()
+            self._fitting_polls += 1
+            if self._fitting_polls >= _POLLS_BEFORE_MORE:
+                self._fitting_polls = 0
+                self._consumer.fetch_more()
 
     def _buffer(self, feed: Feed, records: Sequence[ConsumerRecord]) -> bool:
         """Buffer records of one partition; whether all fitted. The rest is left to be fetched again."""
@@ -305,6 +312,7 @@ class ReadingSession:
         if self._consumer is not None and feed.tp in self._consumer.assignment():
             self._consumer.seek(feed.tp, max(feed.next_offset, records[room].offset))
             self._consumer.fetch_less()
+            self._fitting_polls = 0
         return False
 
     async def _stop_application(self) -> None:

@@ -1,6 +1,7 @@
 """Grants, each once for its natural key: registration, badges, certifications, interviews, purchases, adjustments.
 
-Sources: S3 (amounts and the complaints about double grants), HP (the weekly cap), ours where policies/connects.toml says so.
+Sources: S3 (amounts, and the complaints about double grants), HP (the weekly cap), ours where policies/connects.toml
+says so.
 """
 
 from datetime import datetime
@@ -62,7 +63,7 @@ def certification(books: Books, event: CertificationCompleted, trigger: Received
 
 
 def interview(books: Books, event: InterviewWon, trigger: Received, policy: Policy) -> Verdict:
-    """Connects for an interview won by a proposal with an established client, once for each job, up to a weekly cap (S3, HP)."""
+    """Connects for an interview with an established client, once for each job, up to a weekly cap (S3, HP)."""
     key = f"{event.freelancer_id}/{event.job_id}"
     if event.origin == "invite":
         return Verdict("declined", "interview-from-invitation", INTERVIEW, {"job_id": event.job_id})

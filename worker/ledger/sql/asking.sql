@@ -109,6 +109,11 @@ SELECT (SELECT count(*) FROM due WHERE kind = 'settlement') AS settlements_pendi
        (SELECT count(*) FROM wallets
         WHERE balance < 0 AND freelancer_id IN (SELECT freelancer_id FROM spends WHERE owing)) AS overdrawn_wallets
 
+-- name: for_operators
+-- What operators should look at themselves, newest first.
+SELECT seq, recorded_at, outcome, reason, freelancer_id, job_id, proposal_id, facts FROM decisions
+WHERE reason IN ('hire-after-settlement', 'paid-after-lapse') ORDER BY seq DESC LIMIT $1
+
 -- name: unpublished
 -- Batches that are not published, and since when the oldest waits; $1 is the marker's seq (null: not known).
 SELECT count(*) AS batches, coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float AS seconds

@@ -72,6 +72,8 @@ CREATE INDEX decisions_by_proposal ON decisions (proposal_id, seq) WHERE proposa
 CREATE INDEX decisions_following ON decisions (follows) WHERE follows IS NOT NULL;
 -- Repeats and conflicts are not in seen_events; this small index finds them by event id.
 CREATE INDEX decisions_repeated_ids ON decisions (event_id) WHERE kind = 'first' AND outcome IN ('duplicate', 'rejected');
+-- What operators should look at themselves: rare, and listed by `connects status`.
+CREATE INDEX decisions_for_operators ON decisions (seq) WHERE reason IN ('hire-after-settlement', 'paid-after-lapse');
 
 -- Which event ids of which topic were decided: 16 bytes of a hash of topic and id. Never pruned.
 CREATE TABLE seen_events (
