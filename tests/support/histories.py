@@ -67,7 +67,7 @@ class History(Sequence[Record]):
     their time, and accompanied by something that is no event.
     """
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         seed: int,
         freelancers: int = 50,
