@@ -322,6 +322,21 @@ async def test_status_counts_closures_not_yet_settled_and_what_the_clock_owes(wo
     await until_async(owed, 30)
 
 
+async def test_a_hire_that_came_after_its_refunds_is_listed_for_operators(
+    world: World, connects: Asking, tell: Told
+) -> None:
+    a_refund(tell)
+    await played(world, tell, 4)
+    tell.now -= timedelta(minutes=1)
+    hire = tell("hire-made", job_id="j-1", freelancer_id="f-2", contract_id="k-1")
+    await world.produce([hire])
+    await world.has_decided(5)
+    (listed,) = (await connects("status --json")).json["for_operators"]
+    assert (listed["reason"], listed["subject"]["job_id"]) == ("hire-after-settlement", "j-1")
+    assert "freelancers keep them" in listed["explanation"]
+    assert listed["explanation"] in " ".join((await connects("status")).out.split())
+
+
 async def test_dead_letters_are_listed_and_shown_whole(world: World, connects: Asking) -> None:
     steering = b'{"event_id": "e-1", "note": "\x1b[2J"'
     await world.produce([Sent("hire-made", steering, b"k", [("trace", b"\xff")]), Sent("hire-made", None)])

@@ -115,6 +115,13 @@ def test_tls_checks_the_brokers_name_and_certificate(monkeypatch: pytest.MonkeyP
     assert context.verify_mode.name == "CERT_REQUIRED"
 
 
+def test_certificates_that_cannot_be_read_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    settings = read(monkeypatch, **BOTH, KAFKA_SECURITY_PROTOCOL="SSL", KAFKA_SSL_CAFILE=str(tmp_path / "ca.pem"))
+    with pytest.raises(SettingsError, match=r"^KAFKA_SSL_CAFILE: .*ca\.pem cannot be used"):
+        settings.kafka_kwargs()
+
+
 @pytest.mark.parametrize("missing", ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"])
 def test_sasl_needs_all_of_its_settings(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     with pytest.raises(SettingsError, match=f"^{missing}: needed with"):
