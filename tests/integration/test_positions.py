@@ -45,6 +45,7 @@ def in_partition(messages: Sequence[Sent], partition: int) -> list[Sent]:
 
 async def test_a_topic_made_anew_stops_until_an_operator_says_that_it_is_another_one(world: World) -> None:
     """F9, refilled beyond the stored position: nothing of it is taken for what was read before."""
+    world.grace_seconds = 1
     tell = Told()
     await world.produce(in_partition(purchases(tell, "f-1", 5), 0))
     await world.produce([tell("freelancer-registered", freelancer_id="f-2")])
