@@ -271,13 +271,18 @@ def export_schemas(folder: Annotated[Path, typer.Argument(metavar="DIR", file_ok
 
 
 @schemas.command("check")
-def check_schemas(folder: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False)] = _SCHEMAS) -> None:
+def check_schemas(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="DIR", file_okay=False, help="Default: what came with this release.")
+    ] = None,
+) -> None:
     """Compare a folder with what `export` would write. Exit 1 if it differs.
 
     Example: connects schemas check ./contract
     """
     from schemas import export  # noqa: PLC0415
 
+    folder = folder or Path(export.__file__).parent / "json"
     drift = export.check(folder)
     for line in drift:
         typer.echo(line)
