@@ -20,6 +20,7 @@ from worker.stream.messages import Message, pack
 
 WALLET_UPDATED: Final = "wallet-updated"
 _NAMESPACE: Final = UUID("6f1e3c1e-6f0b-5a64-9a0e-0c5d3b1f7a11").bytes
+_NO_LINE: Final = (None, None)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -190,9 +191,10 @@ class Draft:
             )
         )
         moved: dict[str, _LotMoved] = {}
+        add_movement, seq = batch.movements.append, decision.seq
         for number, (lot_id, expires_at, line, delta) in enumerate(change.movements):
-            proposal_id, line_name = line if line is not None else (None, None)
-            batch.movements.append((decision.seq, ordinal, number, lot_id, proposal_id, line_name, delta))
+            proposal_id, line_name = line if line is not None else _NO_LINE
+            add_movement((seq, ordinal, number, lot_id, proposal_id, line_name, delta))
             if lot_id is not None and expires_at is not None:
                 if lot_id in moved:
                     moved[lot_id].delta += delta

@@ -72,7 +72,7 @@ class Memory:
         self._store = store
         self._claws_back = any(policy.late_hire == "claw-back" for policy in policies.versions)
         self.books = books
-        self.seen: dict[str, FirstDecision] = {}
+        self.seen: dict[str, tuple[int, InputRecord]] = {}
         """First decisions on event ids, of batches that may not be committed yet (and some that are)."""
         self.seen_long_ago: dict[str, FirstDecision] = {}
         """First decisions, found in the ledger, on event ids of the records prepared last."""
@@ -99,6 +99,15 @@ class Memory:
         missing = _missing(self.books.grants, wanted.grants)
         if missing:
             self.books.grants.update({(g.rule, g.natural_key): g for g in await self._store.grants(missing)})
+
+    def first_decision(self, event_key: str) -> FirstDecision | None:
+        """The first decision on an event id, of a record that was prepared; None: it was never seen."""
+        recent = self.seen.get(event_key)
+        if recent is None:
+            return self.seen_long_ago.get(event_key)
+        seq, record = recent
+        event_id = record.event.event_id if record.event is not None else ""
+        return FirstDecision(seq, *_place(record), record.value, event_id)
 
     async def load_jobs(self, ids: Iterable[JobId]) -> None:
         """Have these jobs in memory, with everything that was spent on them listed."""
@@ -145,7 +154,7 @@ class Memory:
         awaited = {told.proposal_id: told for touched in drafts for told in touched.awaiting_added}
         _trim(books.awaiting, MOST_GRANTS, [awaited])
         if len(self.seen) > MOST_SEEN:
-            self.seen = {key: first for key, first in self.seen.items() if first.seq > committed_through}
+            self.seen = {key: first for key, first in self.seen.items() if first[0] > committed_through}
 
     async def _load_seen(self, records: Sequence[InputRecord]) -> None:
         keys = []
@@ -193,3 +202,7 @@ def _trim(held: dict[Key, Value], most: int, keep: Sequence[Mapping[Key, object]
 def _natural_key(topic: str, named: Mapping[str, str]) -> tuple[str, str]:
     rule, names = _NATURAL_KEYS[topic]
     return rule, "/".join([named[name] for name in names])
+
+
+def _place(record: InputRecord) -> tuple[str, int, int, int]:
+    return record.source.topic, record.incarnation, record.source.partition, record.offset

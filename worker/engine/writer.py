@@ -33,7 +33,6 @@ from worker.ledger.store import (
     SETTLEMENT,
     Appointment,
     Batch,
-    FirstDecision,
     ParkedKey,
     Store,
 )
@@ -296,33 +295,30 @@ class Writer:
             draft.batch.dead_letters.append(answers.dead_letter(record, rejection, seq))
             return
         topic = record.source.topic
-        key = record.event_key
-        first = self._memory.seen.get(key) or self._memory.seen_long_ago.get(key)
+        first = self._memory.first_decision(record.event_key)
         if first is not None:
             decision, conflict = answers.seen_before(record, event, first, seq)
             draft.add(decision)
             if conflict is not None:
                 draft.batch.dead_letters.append(answers.dead_letter(record, conflict, seq))
             return
-        self._memory.seen[key] = FirstDecision(
-            seq, topic, record.incarnation, record.source.partition, record.offset, record.value, event.event_id
-        )
-        draft.batch.seen_events.append((key, seq))
+        self._memory.seen[record.event_key] = (seq, record)
+        draft.batch.seen_events.append((record.event_key, seq))
+        if self.parked or self._buggy:
+            stopped = self._stopped_for(topic, event.__dict__)
+            error = self._buggy.get(_identity(record))
+            if stopped is not None or error is not None:
+                self._park(record, stopped, error)
+                return
         cause = answers.input_cause(record)
-        identity = (topic, cause.incarnation, cause.partition, cause.offset)
-        stopped = self._stopped_for(topic, event.__dict__)
-        if stopped is not None or identity in self._buggy:
-            self._park(record, stopped, self._buggy.get(identity))
-            return
         try:
             decisions = decide_event(
                 self._books, Received(event, topic, cause, record.business_time, seq), self._policies, record.value
             )
-        except Exception as error:
-            self._buggy[identity] = _told(error)
-            raise Bug(
-                f"{topic}, partition {cause.partition}, offset {cause.offset}, event {event.event_id}: {_told(error)}"
-            ) from error
+        except Exception as failure:
+            self._buggy[_identity(record)] = _told(failure)
+            where = f"{topic}, partition {cause.partition}, offset {cause.offset}, event {event.event_id}"
+            raise Bug(f"{where}: {_told(failure)}") from failure
         self._book(decisions)
 
     def _book(self, decisions: Sequence[Decision]) -> None:
@@ -568,6 +564,10 @@ class Writer:
 
 
 _JOB_TOPICS: Final = frozenset({"job-closed", "hire-made"})
+
+
+def _identity(record: InputRecord) -> tuple[TopicPartition, int, int]:
+    return record.source, record.incarnation, record.offset
 
 
 def _lot(lots: Sequence[Lot], lot_id: str) -> Lot | None:
