@@ -285,7 +285,7 @@ class Service:
         if term is None:
             return [self.last_error] if self.last_error else []
         if not term.opened:
-            return [self.last_error or "taking the ledger over"]
+            return [self.last_error or term.relay.last_error or "taking the ledger over"]
         found = [self.last_error, *(None if lane.healthy else lane.last_error for lane in (term.intake, term.relay))]
         if term.clock_disagrees is not None:
             found.append(f"the clock differs from the database's by {term.clock_disagrees.total_seconds():.0f} s")
