@@ -75,7 +75,7 @@ class World:
 
         async def looking() -> bool:
             assert worker.runs, worker.tail()
-            name = f"{worker.holder}/%"
+            name = f"%:{worker.holder}/%"
             return await self.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE $1", name) > 0
 
         await until_async(looking, limit_seconds)

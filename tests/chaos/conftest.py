@@ -1,0 +1,5 @@
+"""The same worlds as in tests/integration."""
+
+from tests.integration.conftest import world
+
+__all__ = ["world"]
