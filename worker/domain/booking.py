@@ -24,10 +24,12 @@ def debt_order(spend: Spend) -> tuple[datetime, str]:
 class Booking:
     """One change of one wallet in the making. Nothing is booked until `close`, which checks that the sums agree."""
 
-    __slots__ = ("_books", "_credited", "_debt_delta", "_lots_opened", "_movements", "wallet")
+    __slots__ = ("_books", "_credited", "_debt_delta", "_lots_opened", "_movements", "graced", "wallet")
 
     def __init__(self, books: Books, wallet: Wallet) -> None:
         self.wallet = wallet
+        self.graced = 0
+        """Connects that came back into new lots, because the lots they came from were about to end."""
         self._books = books
         self._movements: list[Movement] = []
         self._credited: list[Lot] = []
@@ -92,6 +94,7 @@ class Booking:
                 self._put_back(draw, ref, instant, expired)
         for order in sorted(ending):
             connects = sum(draw.connects for draw, _ in ending[order])
+            self.graced += connects
             self.credit(connects, "refund", instant, instant + policy.grace_lot, order.lot_id, ending[order][0][1])
         return list(expired.values())
 

@@ -179,6 +179,8 @@ def _give_back(
     about = {"job_id": spend.job_id, "proposal_id": spend.proposal_id}
     booking = Booking(books, wallet)
     expired = booking.give_back(spend, lines, instant, policy)
+    if booking.graced:
+        facts["graced"] = booking.graced
     books.touched.spends[spend.proposal_id] = spend
     changes = [booking.close(effective_at, rule, reason, policy, subject, facts, about)]
     for lot in expired:
