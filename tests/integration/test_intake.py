@@ -518,20 +518,20 @@ async def test_without_a_position_reading_begins_where_the_log_begins(topics: In
 async def test_retention_overtaking_a_reader_stops_the_partition(topics: InputTopics, start: StartIntake) -> None:
     await topics.create(REGISTERED)
     await topics.create(CLOSED)
-    await topics.send_all(REGISTERED, [registered(n, at(n)) for n in range(2_000)])
-    reader = await start(limits=BufferLimits(records=100))
+    await topics.send_all(REGISTERED, [registered(n, at(n)) for n in range(20_000)])
+    reader = await start(limits=BufferLimits(records=1_000))
     await reader.take(10)
-    await topics.delete_records(REGISTERED, before=1_990)
+    await topics.delete_records(REGISTERED, before=19_990)
     taken = []
     async with asyncio.timeout(20):
         while FIRST not in reader.intake.stopped:
-            taken += await reader.intake.take(10, wait_seconds=0.2)
+            taken += await reader.intake.take(500, wait_seconds=0.2)
     assert "were deleted before they were read" in reader.intake.stopped[FIRST]
-    while more := await reader.intake.take(10, wait_seconds=0.2):
+    while more := await reader.intake.take(500, wait_seconds=0.2):
         taken += more
     offsets = [record.offset for record in taken]
     assert offsets == list(range(10, 10 + len(offsets))), "what was read before is decided, and nothing is skipped"
-    assert len(offsets) < 1_980
+    assert len(offsets) < 19_980
     await topics.send(CLOSED, closed(1, now()))
     assert len(await reader.take(1)) == 1
 

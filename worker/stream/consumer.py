@@ -1,6 +1,10 @@
-"""aiokafka's consumer, made safe to leave to itself: it starts where it is told to, and no error loses a record."""
+"""aiokafka's consumer, made safe to leave to itself.
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+It starts where it is told to, hands on no more of a partition than there is room for, and no error loses a record.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -14,21 +18,24 @@ from aiokafka.structs import ConsumerRecord
 
 Batches = dict[KafkaPartition, list[ConsumerRecord]]
 
-_POLL_WAIT_MS: Final = 50
+_POLL_SECONDS: Final = 0.05
 _IDLE_WAIT_MS: Final = 250
-_BUSY_WAIT_MS: Final = 5
-_LEAST_FETCH_BYTES: Final = 256 * 1024
+_BUSY_WAIT_MS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A poll that raised. The consumer was set back to where it stood before, so nothing is lost.
+    """What a partition's fetched records ended in. It stands at `offset` still; nothing from there on was handed on.
 
-    `unreadable` are the partitions whose fetched bytes could not be turned into records, with the offset to be read.
+    There is room for so many of its records. `is_of_records`: its bytes came and could not be turned into records;
+    otherwise the broker refused.
     """
 
+    tp: KafkaPartition
+    offset: int
+    room: int
     error: Exception
-    unreadable: Mapping[KafkaPartition, int]
+    is_of_records: bool
 
 
 def forbid_topic_creation() -> None:
@@ -42,23 +49,31 @@ def forbid_topic_creation() -> None:
 class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no type information
     """A consumer of assigned partitions.
 
-    `position_of` tells where to read a partition from; `before_poll` is awaited before each poll, when all records of
-    polls before have been handled; `on_failure` is given what a poll raised and answers with records to hand on.
+    `position_of` tells where to read a partition from, `room_for` how many of its records may be handed on now.
+    `before_poll` is awaited before each poll, when all records of polls before have been handled; `on_failure` is given
+    what went wrong with a partition, and answers with records of it to hand on.
+
+    What there is no room for stays fetched and undecoded. aiokafka, left as it is, would then fetch nothing more from
+    that broker, other partitions included, and whoever waits for one of those would wait for ever; so its prefetch
+    backoff is set to 0.
     """
 
     def __init__(
         self,
         *,
         position_of: Callable[[KafkaPartition], int],
+        room_for: Callable[[KafkaPartition], int],
         before_poll: Callable[["GuardedConsumer"], Awaitable[None]],
-        on_failure: Callable[["GuardedConsumer", Failure], Awaitable[Batches]],
+        on_failure: Callable[["GuardedConsumer", Failure], Awaitable[list[ConsumerRecord]]],
         **options: Any,  # noqa: ANN401 - aiokafka's own
     ) -> None:
         super().__init__(fetch_max_wait_ms=_IDLE_WAIT_MS, isolation_level="read_committed", **options)
         self._position_of = position_of
+        self._room_for = room_for
         self._before_poll = before_poll
         self._on_failure = on_failure
         self._outstanding: tuple[KafkaPartition, ...] = ()
+        self._holds_back = False
         self.metadata_changed = False
         """Set at each refresh of the metadata, which also follows a refused fetch: the topics may be others now."""
 
@@ -66,6 +81,7 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
         """Connect and begin to fetch."""
         self._client.cluster.add_listener(self._note_metadata)
         await super().start()
+        self._fetcher._prefetch_backoff = 0  # noqa: SLF001
 
     def assign(self, partitions: Iterable[KafkaPartition]) -> None:
         """Read these partitions, each from its position, at once: a reset has no moment to move one elsewhere."""
@@ -80,22 +96,29 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
     async def getmany(
         self, *partitions: KafkaPartition, timeout_ms: int = 0, max_records: int | None = None
     ) -> Batches:
-        """Poll; waits a moment for records, whatever `timeout_ms`. Raises nothing but ConsumerStoppedError."""
-        del timeout_ms  # FastStream sleeps it as well after an empty poll, so it is kept short there
+        """Poll all partitions; waits a moment for records, whatever `timeout_ms`.
+
+        Raises:
+            ConsumerStoppedError: the consumer was stopped. Nothing else.
+        """
+        del partitions, timeout_ms  # FastStream sleeps the timeout as well after an empty poll, so it is short there
+        if self._closed:
+            raise ConsumerStoppedError
         await self._before_poll(self)
-        before = {tp: position for tp, position, _, _ in self.looks()}
-        try:
-            batches: Batches = await super().getmany(*partitions, timeout_ms=_POLL_WAIT_MS, max_records=max_records)
-        except ConsumerStoppedError:
-            raise
-        except Exception as error:  # noqa: BLE001 - an error that escaped would cost the records polled with it
-            unreadable = {tp: before[tp] for tp in self._unreadable() if tp in before}
-            for tp, position, _, _ in list(self.looks()):
-                if tp in before and (position != before[tp] or tp in unreadable):
-                    self.seek(tp, before[tp])
-            batches = await self._on_failure(self, Failure(error, unreadable))
+        batches = await self._drained(max_records or 1)
+        if not batches:
+            waiter = self._fetcher._create_fetch_waiter()  # noqa: SLF001
+            await asyncio.wait([waiter], timeout=_POLL_SECONDS)
+            waiter.cancel()
+            batches = await self._drained(max_records or 1)
         self._outstanding = tuple(batches)
         return batches
+
+    def wake(self) -> None:
+        """There is room again: a poll that holds records back for want of it need not wait any longer."""
+        if self._holds_back:
+            for waiter in tuple(self._fetcher._fetch_waiters):  # noqa: SLF001
+                self._fetcher._notify(waiter)  # noqa: SLF001
 
     def take_outstanding(self) -> tuple[KafkaPartition, ...]:
         """The partitions of the last poll's records, unless it was called since: none if all were handled."""
@@ -109,37 +132,49 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
             state = assignment.state_value(tp)
             yield tp, state.position, state.lso, state.timestamp
 
-    def wait_at_broker(self, *, idle: bool) -> None:
-        """How long the broker may wait for records: a long wait would hold up the return of paused partitions."""
-        self._fetcher._fetch_max_wait_ms = _IDLE_WAIT_MS if idle else _BUSY_WAIT_MS  # noqa: SLF001
+    def waits_for_broker(self) -> bool:
+        """Whether some partition is to be fetched, and not only ones of which enough is fetched already."""
+        return any(tp not in self._fetcher._records for tp in self.assignment() - self.paused())  # noqa: SLF001
 
-    def has_undrained(self, tp: KafkaPartition) -> bool:
-        """Whether records of the partition are fetched and not polled yet; pausing it now would throw them away."""
-        return tp in self._fetcher._records  # noqa: SLF001
-
-    def fetch_less(self) -> None:
-        """Fetch half as much at a time: it did not fit (compressed records unpack to many times it)."""
+    async def _drained(self, limit: int) -> Batches:
+        """What is fetched and has room, up to the limit."""
+        if self._closed:
+            raise ConsumerStoppedError
         fetcher = self._fetcher
-        if fetcher._fetch_max_bytes > _LEAST_FETCH_BYTES:  # noqa: SLF001
-            fetcher._fetch_max_bytes //= 2  # noqa: SLF001
-            fetcher._max_partition_fetch_bytes //= 2  # noqa: SLF001
+        batches: Batches = {}
+        failures: list[Failure] = []
+        left = limit
+        for tp, result in tuple(fetcher._records.items()):  # noqa: SLF001
+            room = min(self._room_for(tp), left)
+            if room < 1:
+                continue
+            try:
+                if isinstance(result, FetchResult):
+                    records = result.getall(room)
+                    if not result.has_more():
+                        self._done_with(tp)
+                    if records:
+                        batches[tp] = records
+                        left -= len(records)
+                else:
+                    self._done_with(tp)
+                    result.check_raise()
+            except Exception as error:  # noqa: BLE001 - an error that escaped would cost the records polled with it
+                offset: int = self._subscription.subscription.assignment.state_value(tp).position
+                self.seek(tp, offset)
+                failures.append(Failure(tp, offset, room, error, is_of_records=isinstance(result, FetchResult)))
+        # A broker that waits for records of idle partitions would hold up the next fetch of those held back now.
+        self._holds_back = bool(fetcher._records)  # noqa: SLF001
+        fetcher._fetch_max_wait_ms = _BUSY_WAIT_MS if self._holds_back else _IDLE_WAIT_MS  # noqa: SLF001
+        for failure in failures:
+            if records := await self._on_failure(self, failure):
+                batches[failure.tp] = records
+        return batches
 
-    def fetch_more(self) -> None:
-        """Fetch twice as much at a time again, if it is less than at first."""
-        fetcher = self._fetcher
-        if fetcher._fetch_max_bytes < self._fetch_max_bytes:  # noqa: SLF001
-            fetcher._fetch_max_bytes *= 2  # noqa: SLF001
-            fetcher._max_partition_fetch_bytes *= 2  # noqa: SLF001
-
-    def _unreadable(self) -> list[KafkaPartition]:
-        """The partitions whose fetched records ended in an error: their iterator is closed, yet not done with."""
-        found = []
-        for tp, result in self._fetcher._records.items():  # noqa: SLF001
-            if isinstance(result, FetchResult) and (records := result._partition_records) is not None:  # noqa: SLF001
-                iterator = records._records_iterator  # noqa: SLF001
-                if iterator is not None and iterator.gi_frame is None:
-                    found.append(tp)
-        return found
+    def _done_with(self, tp: KafkaPartition) -> None:
+        """Let the partition be fetched again."""
+        del self._fetcher._records[tp]  # noqa: SLF001
+        self._fetcher._notify(self._fetcher._wait_consume_future)  # noqa: SLF001
 
     def _note_metadata(self, _: object) -> None:
         self.metadata_changed = True

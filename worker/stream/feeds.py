@@ -1,7 +1,7 @@
 """How much is read ahead: what is known of each partition being read, and when its reading pauses."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,7 +26,6 @@ class Feed:
         "incarnation",
         "last_timestamp_ms",
         "next_offset",
-        "paused",
         "position",
         "source",
         "stopped",
@@ -57,7 +56,6 @@ class Feed:
         self.told: tuple[int, int | None, int | None] | None = None
         """Position, end and time in ms of the last look at it."""
         self.last_timestamp_ms: int | None = None
-        self.paused = False
         self.stopped = False
         self.gone = False
         """Its topic does not exist now."""
@@ -71,43 +69,44 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class BufferLimits:
-    """How much may be buffered, in records and in bytes of memory; overrun by a fourth at most.
-
-    A partition takes a fourth of it at most. Whatever the others hold, each may hold a few records: the next one of all
-    may be among them.
-    """
+    """How much may be buffered, in records and in bytes of memory; overrun by a fifth at most."""
 
     records: int = 24_000
     memory_bytes: int = 48 * 1024 * 1024
 
 
 class Flow:
-    """Decides which partitions pause.
+    """Tells how much of each partition may be buffered now.
 
-    Between pausing and resuming lies half of what is allowed, because what was fetched when one pauses is thrown away.
+    The partitions that have something share the buffer evenly: in a merge one that holds a lot would starve those whose
+    next record is awaited. Whatever the others hold, each may hold a few, for the next of all may be among them.
     """
 
     def __init__(self, limits: BufferLimits) -> None:
         self._limits = limits
-        self._fewest = 16
-        self._most = max(limits.records // 4, 1)
-        self._most_bytes = max(limits.memory_bytes // 4, 1)
+        self._fewest = self._share = self._share_bytes = 0
+        self.most_at_once = max(limits.records // 16, 1)
+        """How many records a poll may bring: room is asked for each partition apart."""
         self.records = 0
         self.weight = 0
+        self.share(0, 0)
 
-    def share(self, feeds: int) -> None:
-        """Tell between how many partitions the buffer is shared."""
-        self._fewest = max(16, self._limits.records // (8 * max(feeds, 1)))
+    def share(self, partitions: int, active: int) -> None:
+        """Tell how many partitions there are, and how many of them have something to be read or taken."""
+        self._fewest = max(16, self._limits.records // (8 * max(partitions, 1)))
+        self._share = max(self._limits.records // max(active, 1), self._fewest)
+        self._share_bytes = self._limits.memory_bytes // max(active, 1)
 
     def room(self, feed: Feed) -> int:
         """How many records of the partition may be buffered now."""
-        full = self.records >= self._limits.records or self.weight >= self._limits.memory_bytes
-        if full or feed.weight >= self._most_bytes:
-            return max(self._fewest - feed.held, 0)
-        return max(self._fewest - feed.held, min(self._most * 2 - feed.held, self._spare()), 0)
+        few = self._fewest - feed.held
+        if feed.weight >= self._share_bytes or self.weight >= self._limits.memory_bytes:
+            return max(few, 0)
+        return max(few, min(self._share - feed.held, self._limits.records - self.records), 0)
 
-    def add(self, feed: Feed, records: Iterable[ConsumerRecord], count: int) -> None:
+    def add(self, feed: Feed, records: Sequence[ConsumerRecord]) -> None:
         """Count records as buffered."""
+        count = len(records)
         weight = count * _RECORD_OVERHEAD_BYTES + sum(
             len(record.value or b"") + len(record.key or b"") for record in records
         )
@@ -132,19 +131,3 @@ class Flow:
                 return
             feed.chunks.popleft()
             taken -= count
-
-    def pauses(self, feed: Feed) -> bool:
-        """Whether the partition should be paused now, or stay so."""
-        if feed.held < self._fewest:
-            return False
-        if feed.paused:
-            return self._is_filled(3) or feed.held > self._most // 2 or feed.weight > self._most_bytes // 2
-        # As a rule one answer of the broker is on its way, and is to fit in.
-        return self._is_filled(5) or feed.held >= self._most or feed.weight >= self._most_bytes
-
-    def _is_filled(self, eighths: int) -> bool:
-        limits = self._limits
-        return self.records > limits.records * eighths // 8 or self.weight > limits.memory_bytes * eighths // 8
-
-    def _spare(self) -> int:
-        return self._limits.records + self._limits.records // 8 - self.records

@@ -21,6 +21,9 @@ from worker.stream.session import ReadingSession
 from worker.stream.wall_clock import WallClock
 
 _COMMIT_SECONDS: Final = 5.0
+_TICK_SECONDS: Final = 1.0
+_QUIET_SECONDS: Final = 2.0
+"""Without an answer for this long the broker is asked whether it is there."""
 _SILENCE_SECONDS: Final = 5.0
 """Without an answer for this long the broker counts as away."""
 _RECONNECT_SECONDS: Final = 30.0
@@ -208,29 +211,27 @@ class Intake:
             _log.debug("intake.offsets-not-committed", error=str(error))
 
     async def _look_again_and_again(self, session: ReadingSession) -> None:
-        """See new topics and partitions, and connect anew when the broker has been silent for long."""
-        backoff = Backoff()
-        while True:
-            await asyncio.sleep(self._look_seconds)
-            while True:
-                try:
-                    await session.look_again()
-                    if session.silent_seconds() > _RECONNECT_SECONDS:
-                        await session.reconnect(Probe(self._kafka))
-                except Exception as error:  # noqa: BLE001 - the watch must outlive whatever it meets
-                    session.failed(error)
-                    await backoff.pause()
-                    if session.silent_seconds() > _RECONNECT_SECONDS:
-                        await self._reconnect(session)
-                else:
-                    backoff.reset()
-                    break
+        """See new topics and partitions, and whether the broker is there when nothing needs to be fetched.
 
-    async def _reconnect(self, session: ReadingSession) -> None:
-        try:
-            await session.reconnect(Probe(self._kafka))
-        except (KafkaError, OSError, TimeoutError) as error:
-            session.failed(error)
+        Connects anew when it has been silent for long.
+        """
+        backoff = Backoff()
+        looked = time.monotonic()
+        while True:
+            await asyncio.sleep(min(_TICK_SECONDS, self._look_seconds))
+            is_due = time.monotonic() - looked >= self._look_seconds
+            if not is_due and session.silent_seconds() < _QUIET_SECONDS:
+                continue
+            try:
+                if session.silent_seconds() > _RECONNECT_SECONDS:
+                    await session.reconnect(Probe(self._kafka))
+                await session.look_again()
+            except Exception as error:  # noqa: BLE001 - the watch must outlive whatever it meets
+                session.failed(error)
+                await backoff.pause()
+            else:
+                backoff.reset()
+                looked = time.monotonic()
 
 
 async def _closed(session: ReadingSession, wait: Callable[..., Any] = asyncio.wait_for) -> None:

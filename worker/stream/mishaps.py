@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizatio
 from aiokafka.structs import ConsumerRecord
 
 from worker.stream.backoff import Backoff
-from worker.stream.consumer import Batches, Failure, GuardedConsumer
+from worker.stream.consumer import Failure, GuardedConsumer
 from worker.stream.feeds import Feed
 from worker.stream.probe import READ_COMMITTED
 from worker.stream.raw_batches import DamagedBatchesError, readable_records
@@ -39,31 +39,22 @@ class Mishaps:
         """Offsets of the records handed on of which the header keys are no text."""
         return self._unreadable.get(tp, set())
 
-    async def on_failure(self, consumer: GuardedConsumer, failure: Failure) -> Batches:
-        """Deal with a poll that raised; the records that could be read all the same."""
-        error = failure.error
+    async def on_failure(self, consumer: GuardedConsumer, failure: Failure) -> list[ConsumerRecord]:
+        """Deal with what went wrong with a partition; the records that could be read all the same."""
+        feed, error = self._roster.feeds[failure.tp], failure.error
         if isinstance(error, OffsetOutOfRangeError):
-            for tp, offset in error.args[0].items():
-                self._inquire(consumer, self._roster.feeds[tp], offset)
-            return {}
-        if isinstance(error, TopicAuthorizationFailedError):
-            for feed in self._roster.feeds.values():
-                if feed.tp.topic == str(error.args[0]):
-                    self._roster.stop(feed, "this user may not read the topic; when it may, restart", discard=False)
-            return {}
-        batches: Batches = {}
-        for tp, offset in failure.unreadable.items():
-            if isinstance(error, UnicodeDecodeError):
-                batches[tp] = await self._read_raw(consumer, tp, offset)
-            else:
-                self._stop_unreadable(tp, offset, error)
-        if not failure.unreadable:
-            self._failed(error)
-            await asyncio.sleep(_AFTER_FAILURE_SECONDS)
-        return batches
+            self._inquire(consumer, feed, failure.offset)
+        elif isinstance(error, TopicAuthorizationFailedError):
+            self._roster.stop(feed, "this user may not read the topic; when it may, restart", discard=False)
+        elif failure.is_of_records and isinstance(error, UnicodeDecodeError):
+            return await self._read_raw(consumer, failure)
+        else:
+            self._stop_unreadable(failure.tp, failure.offset, error)
+        return []
 
-    async def _read_raw(self, consumer: GuardedConsumer, tp: KafkaPartition, offset: int) -> list[ConsumerRecord]:
+    async def _read_raw(self, consumer: GuardedConsumer, failure: Failure) -> list[ConsumerRecord]:
         """Read a partition past a header key that aiokafka cannot decode."""
+        tp, offset = failure.tp, failure.offset
         try:
             leader = self._roster.looks[tp.topic].leaders[tp.partition]
             fetched = await self._roster.probe.fetch(
@@ -79,8 +70,9 @@ class Mishaps:
             self._stop_unreadable(tp, offset, error)
             return []
         self._unreadable[tp] = bad
-        consumer.seek(tp, position)
-        return records
+        fits = len(records) <= failure.room
+        consumer.seek(tp, position if fits else records[failure.room].offset)
+        return records[: failure.room]
 
     def _stop_unreadable(self, tp: KafkaPartition, offset: int, error: Exception) -> None:
         feed = self._roster.feeds[tp]
@@ -95,13 +87,13 @@ class Mishaps:
         """Ask, while the others are read on, why the broker has nothing at an offset."""
         if feed.awaits_inquiry or feed.stopped:
             return
-        feed.awaits_inquiry = feed.paused = True
+        feed.awaits_inquiry = True
         consumer.pause(feed.tp)
-        task = asyncio.create_task(self._settle_range(feed, offset), name="intake-inquiry")
+        task = asyncio.create_task(self._settle_range(consumer, feed, offset), name="intake-inquiry")
         self._inquiries.add(task)
         task.add_done_callback(self._inquiries.discard)
 
-    async def _settle_range(self, feed: Feed, offset: int) -> None:
+    async def _settle_range(self, consumer: GuardedConsumer, feed: Feed, offset: int) -> None:
         """Find out whether records are lost, or the log is another one; a leader that lags behind catches up."""
         asked = 0
         backoff = Backoff()
@@ -126,3 +118,5 @@ class Mishaps:
             elif asked >= _INQUIRIES:
                 self._roster.stop(feed, recreated(feed.source, f"its log ends at {end}, the position is {offset}"))
         feed.awaits_inquiry = False
+        if not feed.stopped and feed.tp in consumer.assignment():
+            consumer.resume(feed.tp)

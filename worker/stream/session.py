@@ -29,14 +29,12 @@ from worker.stream.wall_clock import WallClock
 if TYPE_CHECKING:
     from faststream import FastStream
 
-_POLL_RECORDS: Final = 2_000
 _SLICE_RECORDS: Final = 250
 _SLICE_SECONDS: Final = 0.004
-_FETCH_BYTES: Final = 2 * 1024 * 1024
-_PARTITION_FETCH_BYTES: Final = (64 * 1024, 1024 * 1024)
-_POLLS_BEFORE_MORE: Final = 50
-"""Fetches grow again after so many polls that fitted."""
-
+_ANSWER_BYTES: Final = 2 * 1024 * 1024
+_FETCHED_BYTES: Final = 8 * 1024 * 1024
+"""How much may wait, fetched and undecoded, for room; divided between the partitions."""
+_PARTITION_BYTES: Final = (64 * 1024, 1024 * 1024)
 _log = structlog.get_logger(__name__)
 
 
@@ -65,7 +63,6 @@ class ReadingSession:
         self._application: FastStream | None = None
         self._consumer: GuardedConsumer | None = None
         self._closed = False
-        self._fitting_polls = 0
         self._heard_at = time.monotonic()
         self.last_error: str | None = None
 
@@ -86,18 +83,19 @@ class ReadingSession:
         readable = self._readable()
         if not readable:
             return
-        least, most = _PARTITION_FETCH_BYTES
+        least, most = _PARTITION_BYTES
         application = reading_application(
             self._kafka,
             readable,
             self._receive,
-            max_poll_records=_POLL_RECORDS,
+            max_poll_records=self._flow.most_at_once,
             consumer_options={
                 "position_of": lambda tp: self.roster.feeds[tp].position,
+                "room_for": self._room_for,
                 "before_poll": self._before_poll,
                 "on_failure": self._mishaps.on_failure,
-                "fetch_max_bytes": _FETCH_BYTES,
-                "max_partition_fetch_bytes": min(max(_FETCH_BYTES // len(readable), least), most),
+                "fetch_max_bytes": _ANSWER_BYTES,
+                "max_partition_fetch_bytes": min(max(_FETCHED_BYTES // len(readable), least), most),
             },
         )
         self._application = application
@@ -120,7 +118,6 @@ class ReadingSession:
         self.roster.probe = probe
         await probe.start()
         for feed in self.roster.feeds.values():
-            feed.paused = False
             feed.told = None
         await self.ensure_reading()
 
@@ -131,7 +128,7 @@ class ReadingSession:
             KafkaError, OSError: the broker does not answer.
         """
         await self.roster.survey()
-        if self._application is None:
+        if self._consumer is None or not self._consumer.waits_for_broker():
             self._hear()
         await self.ensure_reading()
 
@@ -144,8 +141,8 @@ class ReadingSession:
 
     def taken(self) -> None:
         """Take note that records were taken from the alignment: there may be room for more."""
-        if self._consumer is not None and any(feed.paused for feed in self.roster.feeds.values()):
-            self._balance(self._consumer)
+        if self._consumer is not None:
+            self._consumer.wake()
 
     def lag(self) -> dict[TopicPartition, int]:
         """Offsets still to be taken, of each partition."""
@@ -168,8 +165,6 @@ class ReadingSession:
 
     def silent_seconds(self) -> float:
         """How long ago the broker last answered."""
-        if self._application is None and self.last_error is None:
-            return 0.0  # there is nothing to ask for
         return time.monotonic() - self._heard_at
 
     async def commit(self, group_id: str, offsets: Mapping[TopicPartition, int]) -> None:
@@ -206,24 +201,25 @@ class ReadingSession:
                 raise ConsumerStoppedError
         if self.roster.changed:
             consumer.assign(self._readable())
+        for source in self.roster.stopped:
+            if (stopped := self.roster.sources.get(source)) in consumer.assignment():
+                consumer.pause(stopped)
         self._look(consumer)
-        self._balance(consumer)
+        self._settle()
         self._changed()
 
     def _readable(self) -> list[KafkaPartition]:
         self.roster.changed = False
-        self._flow.share(len(self.roster.feeds))
         return self.roster.readable()
 
     def _look(self, consumer: GuardedConsumer) -> None:
         """See how far each partition is read, and where it ended when the broker last told."""
         told_ms, told_at = None, None
-        heard = waited = False
+        heard = False
         for tp, position, end, looked_ms in consumer.looks():
             feed = self.roster.feeds[tp]
             if feed.stopped:
                 continue
-            waited = waited or not feed.paused
             told = (position, end, looked_ms)
             if told == feed.told:
                 continue
@@ -238,44 +234,35 @@ class ReadingSession:
         for feed in self.roster.feeds.values():
             if feed.gone and not feed.stopped:
                 self._alignment.read_to(feed.source, feed.position, feed.position, self.roster.surveyed_at)
-        if heard or not waited:
+        if heard:
             self._hear()
 
     def _hear(self) -> None:
         self._heard_at = time.monotonic()
         self.last_error = None
 
-    def _balance(self, consumer: GuardedConsumer) -> None:
-        """Pause partitions of which enough is buffered, and resume those of which it is not."""
-        throttled = False
-        assigned = consumer.assignment()
-        for tp, feed in self.roster.feeds.items():
-            self._flow.settle(feed, self._alignment.buffered(feed.source))
-            pauses = feed.stopped or feed.awaits_inquiry or self._flow.pauses(feed)
-            throttled = throttled or (pauses and not feed.stopped)
-            if pauses == feed.paused or tp not in assigned:
-                continue
-            if not pauses:
-                consumer.resume(tp)
-            elif feed.stopped or not (consumer.has_undrained(tp) and self._flow.room(feed)):
-                consumer.pause(tp)
-            else:
-                continue  # what is fetched already still fits
-            feed.paused = pauses
-        consumer.wait_at_broker(idle=not throttled)
+    def _settle(self) -> None:
+        """See what was taken since, and how many partitions share the buffer now."""
+        active = 0
+        for feed in self.roster.feeds.values():
+            if feed.held:
+                self._flow.settle(feed, self._alignment.buffered(feed.source))
+            if feed.held or feed.end is None or feed.position < feed.end:
+                active += 1
+        self._flow.share(len(self.roster.feeds), active)
+
+    def _room_for(self, tp: KafkaPartition) -> int:
+        return self._flow.room(self.roster.feeds[tp])
 
     async def _receive(self, records: Sequence[ConsumerRecord]) -> None:
-        """Buffer what was polled. Never waits for room: what does not fit is fetched again later."""
+        """Buffer what was polled, for which there is room."""
         at = 0
-        full: set[KafkaPartition] = set()
         began = time.perf_counter()
         while at < len(records) and not self._closed:
-            first = records[at]
             until = _end_of_run(records, at)
-            tp = KafkaPartition(first.topic, first.partition)
-            feed = self.roster.feeds.get(tp)
-            if feed is not None and not feed.stopped and tp not in full and not self._buffer(feed, records[at:until]):
-                full.add(tp)
+            feed = self.roster.feeds[KafkaPartition(records[at].topic, records[at].partition)]
+            if not feed.stopped:
+                self._buffer(feed, records[at:until])
             at = until
             if time.perf_counter() - began > _SLICE_SECONDS:
                 self._changed()
@@ -284,36 +271,19 @@ class ReadingSession:
         self._changed()
         if self._consumer is not None and not self._closed:
             self._consumer.take_outstanding()
-            self._fitting_polls += 1
-            if self._fitting_polls >= _POLLS_BEFORE_MORE:
-                self._fitting_polls = 0
-                self._consumer.fetch_more()
 
-    def _buffer(self, feed: Feed, records: Sequence[ConsumerRecord]) -> bool:
-        """Buffer records of one partition; whether all fitted. The rest is left to be fetched again."""
+    def _buffer(self, feed: Feed, records: Sequence[ConsumerRecord]) -> None:
         if records[0].offset < feed.next_offset:
             records = [record for record in records if record.offset >= feed.next_offset]
             if not records:
-                return True
-        room = self._flow.room(feed)
-        if room:
-            accepted = records[:room]
-            unreadable = self._mishaps.unreadable(feed.tp)
-            read = self._reader.read(feed.source, feed.incarnation, accepted, unreadable)
-            self._alignment.extend(feed.source, read)
-            self._flow.add(feed, accepted, len(accepted))
-            last = accepted[-1]
-            feed.next_offset = last.offset + 1
-            feed.position = max(feed.position, feed.next_offset)
-            feed.last_timestamp_ms = last.timestamp
-        if len(records) <= room:
-            return True
-        feed.position = feed.next_offset
-        if self._consumer is not None and feed.tp in self._consumer.assignment():
-            self._consumer.seek(feed.tp, max(feed.next_offset, records[room].offset))
-            self._consumer.fetch_less()
-            self._fitting_polls = 0
-        return False
+                return
+        unreadable = self._mishaps.unreadable(feed.tp)
+        self._alignment.extend(feed.source, self._reader.read(feed.source, feed.incarnation, records, unreadable))
+        self._flow.add(feed, records)
+        last = records[-1]
+        feed.next_offset = last.offset + 1
+        feed.position = max(feed.position, feed.next_offset)
+        feed.last_timestamp_ms = last.timestamp
 
     async def _stop_application(self) -> None:
         application, self._application, self._consumer = self._application, None, None

@@ -1,6 +1,7 @@
 """How much is read ahead."""
 
-import pytest
+from random import Random
+
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.structs import ConsumerRecord
 from hypothesis import given
@@ -21,75 +22,69 @@ def records(count: int, size: int = 100) -> list[ConsumerRecord]:
     return [ConsumerRecord("badge-earned", 0, n, 0, 0, None, bytes(size), None, 0, size, ()) for n in range(count)]
 
 
-def test_a_partition_pauses_at_its_share_and_resumes_at_half_of_it() -> None:
+def test_partitions_that_have_something_share_the_buffer() -> None:
     flow, one = Flow(LIMITS), feed()
-    flow.share(2)
-    flow.add(one, records(199), 199)
-    assert not flow.pauses(one)
-    flow.add(one, records(1), 1)
-    assert flow.pauses(one)
-    one.paused = True
-    flow.settle(one, 101)
-    assert flow.pauses(one)
-    flow.settle(one, 100)
-    assert not flow.pauses(one)
+    flow.share(9, 1)
+    assert flow.room(one) == 800
+    flow.share(9, 4)
+    assert flow.room(one) == 200
+    flow.add(one, records(150))
+    assert flow.room(one) == 50
+    flow.add(one, records(50))
+    assert flow.room(one) == 0
+    flow.settle(one, 120)
+    assert flow.room(one) == 80
 
 
-def test_large_records_pause_a_partition_by_their_bytes() -> None:
+def test_large_records_fill_a_partition_by_their_bytes() -> None:
     flow, one = Flow(LIMITS), feed()
-    flow.share(2)
-    flow.add(one, records(60, size=20_000), 60)
-    assert flow.pauses(one)
+    flow.share(4, 4)
+    flow.add(one, records(60, size=20_000))
     assert flow.room(one) == 0
 
 
 def test_when_the_buffer_is_full_a_partition_with_nothing_may_still_bring_a_few() -> None:
     flow = Flow(LIMITS)
-    flow.share(5)
+    flow.share(5, 4)
     for n in range(4):
-        flow.add(feed(n), records(200), 200)
+        flow.add(feed(n), records(200))
     last = feed(4)
-    assert not flow.pauses(last)
     assert flow.room(last) == 20
+    flow.add(last, records(20))
+    assert flow.room(last) == 0
 
 
 def test_taken_records_give_back_what_they_weighed() -> None:
     flow, one = Flow(LIMITS), feed()
-    flow.share(1)
-    flow.add(one, records(10, size=1_000), 10)
-    flow.add(one, records(10, size=5_000), 10)
+    flow.share(1, 1)
+    flow.add(one, records(10, size=1_000))
+    flow.add(one, records(10, size=5_000))
     flow.settle(one, 10)
     assert one.weight == 10 * 6_500
     flow.settle(one, 0)
     assert (one.weight, flow.weight, flow.records) == (0, 0, 0)
 
 
-@given(st.integers(1, 204), st.lists(st.tuples(st.integers(0, 203), st.integers(1, 400)), max_size=200))
-def test_the_bound_holds_whatever_is_fetched(partitions: int, fetches: list[tuple[int, int]]) -> None:
+@given(
+    partitions=st.integers(1, 204),
+    polls=st.lists(st.lists(st.integers(0, 203), max_size=30), max_size=40),
+    taken=st.randoms(use_true_random=True),
+)
+def test_the_bound_holds_whatever_is_polled_and_taken(partitions: int, polls: list[list[int]], taken: Random) -> None:
     limits = BufferLimits(records=8_000)
     flow = Flow(limits)
-    flow.share(partitions)
     feeds = [feed(n) for n in range(partitions)]
-    for which, count in fetches:
-        one = feeds[which % partitions]
-        room = min(flow.room(one), count)
-        flow.add(one, records(room), room)
-        assert room
-        or_pauses = flow.pauses(one) or flow.room(one)
-        assert or_pauses, "a partition without room is paused"
-        if flow.pauses(one):
-            flow.settle(one, 0)
-    assert flow.records <= limits.records * 1.25 + 16 * partitions
-
-
-@pytest.mark.parametrize("partitions", [1, 12, 204])
-def test_all_partitions_full_stay_within_the_bound(partitions: int) -> None:
-    limits = BufferLimits()
-    flow = Flow(limits)
-    flow.share(partitions)
-    feeds = [feed(n) for n in range(partitions)]
-    for _ in range(50):
-        for one in feeds:
-            room = min(flow.room(one), 500)
-            flow.add(one, records(room, size=10), room)
-    assert flow.records <= limits.records * 1.25
+    for poll in polls:
+        flow.share(partitions, taken.randint(0, partitions))
+        rooms = [(feeds[which % partitions], flow.room(feeds[which % partitions])) for which in set(poll)]
+        left = flow.most_at_once
+        for one, room in rooms:
+            count = min(room, left)
+            left -= count
+            flow.add(one, records(count, size=1))
+        assert flow.records <= limits.records * 1.2 + 16 * partitions
+        some = feeds[taken.randrange(partitions)]
+        flow.settle(some, taken.randint(0, some.held))
+    for one in feeds:
+        flow.settle(one, 0)
+    assert (flow.records, flow.weight) == (0, 0)
