@@ -1,6 +1,7 @@
 """Kafka goes away under load, in every way: nothing is lost, nothing is repeated, and work goes on by itself."""
 
 import asyncio
+import os
 import time
 from typing import Final
 
@@ -13,7 +14,7 @@ from worker.local.stack import LocalStack
 
 HEALED_SECONDS: Final = 30
 """I13."""
-AWAY_SECONDS: Final = 20
+AWAY_SECONDS: Final = float(os.environ.get("TEST_AWAY_SECONDS", "20"))
 
 
 def a_history(seed: int) -> History:

@@ -12,7 +12,6 @@ from tests.support.invariants import check_everything, story
 from tests.support.killable import POINTS
 from tests.support.produce import by_key
 from tests.support.waiting import until, until_async
-from tests.support.worker_process import WorkerProcess
 from tests.support.world import PARTITIONS, Told, World, a_world, copy_of
 from worker.local.stack import LocalStack
 
@@ -166,7 +165,3 @@ async def test_a_closure_with_many_proposals_killed_between_chunks_refunds_each_
 async def settlements(world: World) -> int:
     count: int = await world.value("SELECT count(*) FROM decisions WHERE kind = 'settlement'")
     return count
-
-
-def leader_among(workers: list[WorkerProcess], holder: str) -> WorkerProcess | None:
-    return next((worker for worker in workers if worker.runs and holder.startswith(f"{worker.holder}/")), None)

@@ -1,7 +1,6 @@
 """What must hold after every fault, whatever happened: docs and tests call them I1 to I12."""
 
 from collections import defaultdict
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -127,7 +126,3 @@ def headers_of(record: Any) -> dict[str, str]:  # noqa: ANN401
 def body_of(record: Any) -> dict[str, Any]:  # noqa: ANN401
     body: dict[str, Any] = msgspec.json.decode(record.value)
     return body
-
-
-def instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)
