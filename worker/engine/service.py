@@ -283,7 +283,7 @@ class Service:
         """What is wrong now, in words; nothing when all is well. A healthy standby has none."""
         term = self.term
         if term is None:
-            return [self.last_error] if self.last_error else []
+            return [problem for problem in (self.leadership.trouble, self.last_error) if problem]
         if not term.opened:
             return [self.last_error or term.relay.last_error or "taking the ledger over"]
         found = [self.last_error, *(None if lane.healthy else lane.last_error for lane in (term.intake, term.relay))]
@@ -310,6 +310,7 @@ class Service:
                 try:
                     await self._lead(epoch)
                 except LeadershipLost as lost:
+                    self.last_error = None  # whoever stands by and can watch the lease is well
                     _log.warning("standing by", why=str(lost))
         finally:
             await self.leadership.release()

@@ -87,6 +87,8 @@ class Leadership:
 
     def __init__(self, database_url: str, holder: str, lease_seconds: float = 3.0) -> None:
         self.lost = asyncio.Event()
+        self.trouble: str | None = None
+        """Why the lease can neither be watched nor taken now; None when it can."""
         self._database_url = database_url
         self._lease_seconds = lease_seconds
         # Unique for each instance, so that a takeover whose answer got lost is known again as our own.
@@ -124,10 +126,13 @@ class Leadership:
         self._epoch = None
         while True:
             try:
-                if (epoch := await self._try_to_take_over()) is not None:
+                epoch = await self._try_to_take_over()
+                self.trouble = None
+                if epoch is not None:
                     return epoch
             except _AWAY as error:
                 self._drop_connection()
+                self.trouble = f"PostgreSQL is away: {error!r}"
                 _log.warning("leadership.database_away", error=repr(error))
             except asyncpg.UndefinedTableError as error:
                 raise OperatorNeeded("the database has no ledger yet. Run `connects migrate`.") from error
