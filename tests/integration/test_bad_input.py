@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import MessageSizeTooLargeError
 
 from tests.support.histories import NOT_EVENTS, History
+from tests.support.http import ask, free_port, metric
 from tests.support.invariants import body_of, check_everything, headers_of
 from tests.support.produce import Sent, by_key, produce_with_a_header_key_that_is_no_text
 from tests.support.reading import everything
@@ -354,6 +356,25 @@ async def test_duplicates_and_disorder_within_and_across_topics_change_nothing(w
     assert await world.value("SELECT count(*) FROM changes") == changes
     assert len(world.reader.records) == changes
     await check_everything(world)
+
+
+async def test_operators_are_alarmed_by_an_id_with_two_payloads_and_by_nothing_less(world: World) -> None:
+    """I11, as `connects run` shows it."""
+    port = free_port()
+    await world.connects_run(port)
+    first = Sent(TOPIC, spoiled(event_id="e-1", freelancer_id="f-1"), b"k", (), 0)
+    await world.produce([first, first, Sent(TOPIC, b"{", b"k", (), 0)])
+    await world.settled()
+    assert metric((await ask(port, "/metrics"))[1], "connects_event_id_conflicts_total") == 0
+
+    await world.produce([Sent(TOPIC, spoiled(event_id="e-1", freelancer_id="f-2"), b"k", (), 0)])
+    await world.settled()
+    _, shown = await ask(port, "/metrics")
+    assert metric(shown, "connects_event_id_conflicts_total") == 1
+    assert metric(shown, "connects_dead_letters_total") == 2
+    status, ready = await ask(port, "/health/ready")
+    assert status == HTTPStatus.OK, "bad input is no reason to be unwell"
+    assert "active" in ready
 
 
 @pytest.fixture

@@ -3,15 +3,17 @@
 import asyncio
 import os
 import time
+from http import HTTPStatus
 from typing import Final
 
 import pytest
 
 from tests.support.cuts import Cut, cutting_commits
 from tests.support.histories import History
+from tests.support.http import ask, free_port
 from tests.support.invariants import check_everything
 from tests.support.produce import by_key
-from tests.support.waiting import until
+from tests.support.waiting import until, until_async
 from tests.support.world import PARTITIONS, World
 from worker.local.stack import LocalStack
 
@@ -54,6 +56,31 @@ async def test_a_database_restarted_under_load_is_waited_for(
     assert time.monotonic() - healed < HEALED_SECONDS
     assert worker.runs, "it went on by itself"
     await check_everything(fault_world)
+
+
+async def test_readiness_is_false_while_the_database_or_the_broker_is_away(
+    fault_world: World, fault_stack: LocalStack
+) -> None:
+    """As `connects run` tells it; it comes back by itself."""
+    port = free_port()
+    await fault_world.connects_run(port)
+
+    async def ready() -> bool:
+        return (await ask(port, "/health/ready"))[0] == HTTPStatus.OK
+
+    async def not_ready() -> bool:
+        return (await ask(port, "/health/ready"))[0] == HTTPStatus.SERVICE_UNAVAILABLE
+
+    await fault_world.comes_true(ready)
+    for stop, start in (
+        (fault_stack.kill_postgres, fault_stack.start_postgres),
+        (fault_stack.kill_kafka, fault_stack.start_kafka),
+    ):
+        await asyncio.to_thread(stop)
+        await until_async(not_ready, 30)
+        assert (await ask(port, "/health/live"))[0] == HTTPStatus.OK
+        await asyncio.to_thread(start)
+        await fault_world.comes_true(ready)
 
 
 async def test_a_database_away_for_long_under_load_is_waited_for(fault_world: World, fault_stack: LocalStack) -> None:

@@ -22,7 +22,7 @@ class WorkerProcess:
         self._process = process
 
     @classmethod
-    async def start(cls, holder: str, environment: dict[str, str], log: Path) -> "WorkerProcess":
+    async def start(cls, holder: str, environment: dict[str, str], log: Path, *program: str) -> "WorkerProcess":
         inherited = {
             name: os.environ[name]
             for name in ("PATH", "HOME", "TMPDIR", "COVERAGE_PROCESS_START")
@@ -30,7 +30,7 @@ class WorkerProcess:
         }
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.support.killable"),
+                *(sys.executable, "-m", *(program or ("tests.support.killable",))),
                 cwd=ROOT,
                 env={**inherited, "PYTHONUNBUFFERED": "1", "TEST_HOLDER": holder, **environment},
                 stdin=asyncio.subprocess.DEVNULL,
