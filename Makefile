@@ -41,6 +41,8 @@ constraints: setup ## Resolve the dependencies of pyproject.toml anew, pinned an
 		--extra local --extra dev pyproject.toml --output-file constraints.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--constraint constraints.txt pyproject.toml --output-file constraints-runtime.txt
+	@echo hatchling | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--constraint constraints.txt - --output-file constraints-build.txt
 
 clean: ## Remove .venv and what tools left behind
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
