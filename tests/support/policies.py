@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,18 @@ def later_version(effective_from: str, **changes: object) -> str:
 
 def policies(text: str | None = None, **changes: object) -> PolicyBook:
     """The rules' policies: the real file's, or those of `text`, with these keys changed in the first version."""
-    return read_policy(text or policy_text(**changes), "policies/connects.toml")
+    return _read(text or policy_text(**changes))
 
 
+@lru_cache(maxsize=64)
 def as_document(text: str) -> dict[str, Any]:
     """A policy text as the reference model wants it."""
     return tomllib.loads(text)
+
+
+@lru_cache(maxsize=64)
+def _read(text: str) -> PolicyBook:
+    return read_policy(text, "policies/connects.toml")
 
 
 def _toml(value: object) -> str:

@@ -17,9 +17,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypedDict, Unpack
 
+from schemas.base import InputEvent
 from schemas.catalogue import INPUT_TOPICS
 from tests.support.policies import policies as the_policies
-from worker.domain.books import Books, Due
+from worker.domain.books import Books, Due, Touched
 from worker.domain.decide import decide_event, decide_expiry, decide_settlement
 from worker.domain.decisions import Change, Decision
 from worker.domain.explanations import explain
@@ -79,11 +80,12 @@ class Story:
         self.books = Books(GRACE, strict=strict)
         self.decisions: list[Decision] = []
         self.now = start
+        self.due_done: list[tuple[str, str]] = []
         self._offsets: Counter[str] = Counter()
         self._due: list[tuple[datetime, int, int, Due]] = []
         self._due_noted = 0
         self._told_settlements = 0
-        self._checks = Checks(self.books, overdraft=any(p.overdraft == "allow" for p in self.policies.versions))
+        self._checks = Checks(self.books, self.policies)
 
     # What happens.
 
@@ -152,12 +154,14 @@ class Story:
         """Decide an event; gives its own decision. What followed it up stands in `decisions` after it."""
         at = at or self.now + A_MINUTE
         event = INPUT_TOPICS[topic](event_id=fields.pop("event_id", self._new_id("e")), occurred_at=at, **fields)
-        self.until(max(self.now, at))
-        offset = self._offsets[topic]
         self._offsets[topic] += 1
-        cause = Cause(topic, event.event_id, 0, 0, offset)
+        return self.read(topic, event, Cause(topic, event.event_id, 0, 0, self._offsets[topic] - 1))
+
+    def read(self, topic: str, event: InputEvent, cause: Cause, value: bytes = b"{}") -> Decision:
+        """Decide an event that was read as that record; the clock work due before it is done before it."""
+        self.until(max(self.now, event.occurred_at))
         trigger = Received(event, topic, cause, self.now, self._next_seq)
-        self._keep(decide_event(self.books, trigger, self.policies, b"{}"))
+        self._keep(decide_event(self.books, trigger, self.policies, value))
         return self.decisions[trigger.seq - 1]
 
     # The clock.
@@ -190,7 +194,19 @@ class Story:
         new, self._told_settlements = made[self._told_settlements :], len(made)
         return new
 
+    def take_touched(self) -> Touched:
+        """What was opened or changed since this was asked before: what a commit has to write."""
+        touched, self.books.touched = self.books.touched, Touched()
+        self._due_noted = 0
+        self._checks.grants_checked = 0
+        return touched
+
     # What tests ask.
+
+    def check(self) -> None:
+        """Check what must always hold, of every wallet."""
+        for wallet in self.books.wallets.values():
+            self._checks.compare(wallet)
 
     def balance(self, freelancer: str) -> int:
         return self.wallet(freelancer).balance
@@ -258,7 +274,10 @@ class Story:
             if spend.occurred_at <= closure.closed_at:
                 trigger = SettlementDue(closure, spend, due.due_at, self._next_seq)
                 self._keep([decide_settlement(self.books, trigger, self.policies)])
-        closure.settled = True
+        if not closure.settled:
+            closure.settled, closure.settled_through = True, spends[-1].decision_seq if spends else 0
+        self.books.touched.closures[closure.decision_seq] = closure
+        self.due_done.append((due.kind, due.key))
 
     def _closure(self, seq: int) -> Closure:
         named = self.decisions[seq - 1].subject.job_id
@@ -269,9 +288,9 @@ class Story:
 class Checks:
     """I1, I3, I4 and I5, looked at after every decision, from the changes alone and from the books."""
 
-    def __init__(self, books: Books, *, overdraft: bool) -> None:
+    def __init__(self, books: Books, policies: PolicyBook) -> None:
         self._books = books
-        self._overdraft = overdraft
+        self._below_zero = any(one.overdraft == "allow" or one.late_hire == "claw-back" for one in policies.versions)
         self._balances: Counter[str] = Counter()
         self._versions: Counter[str] = Counter()
         self._lots: Counter[str] = Counter()
@@ -280,7 +299,7 @@ class Checks:
         self._taken: Counter[str] = Counter()
         self._granted: dict[tuple[str, str], int] = {}
         self._effects: dict[tuple[str | None, ...], int] = {}
-        self._grants_checked = 0
+        self.grants_checked = 0
 
     def after(self, decisions: list[Decision]) -> None:
         """What one trigger led to."""
@@ -288,12 +307,12 @@ class Checks:
             for change in decision.changes:
                 self._add(decision, change)
         for freelancer_id in {change.freelancer_id for decision in decisions for change in decision.changes}:
-            self._compare(self._books.wallets[freelancer_id])
-        for grant in self._books.touched.grants[self._grants_checked :]:
+            self.compare(self._books.wallets[freelancer_id])
+        for grant in self._books.touched.grants[self.grants_checked :]:
             key = (grant.rule, grant.natural_key)
             assert key not in self._granted, f"I1: {key} was granted by decision {self._granted[key]} already: {grant}"
             self._granted[key] = grant.decision_seq
-        self._grants_checked = len(self._books.touched.grants)
+        self.grants_checked = len(self._books.touched.grants)
 
     def _add(self, decision: Decision, change: Change) -> None:
         told = f"decision {decision.seq} ({answer(decision)}), {change.freelancer_id} version {change.version}"
@@ -320,7 +339,7 @@ class Checks:
                 self._lots[lot_id] += delta
                 assert 0 <= self._lots[lot_id] <= self._original[lot_id], f"I4: {told}: {lot_id} {self._lots[lot_id]}"
         self._count(told, change)
-        if not self._overdraft:
+        if not self._below_zero:
             assert change.balance_after >= 0, f"I4: {told}: below zero, which the policy does not allow"
 
     def _count(self, told: str, change: Change) -> None:
@@ -337,7 +356,7 @@ class Checks:
             cost = self._books.spends[ProposalId(proposal_id)].connects
             assert 0 <= self._taken[proposal_id] <= cost, f"I5: {told}: {proposal_id} has taken {self._taken}"
 
-    def _compare(self, wallet: Wallet) -> None:
+    def compare(self, wallet: Wallet) -> None:
         lots = sum(lot.remaining for lot in wallet.lots)
         owing = {(spend.proposal_id, line.name): line.debt for spend in wallet.owing for line in spend.lines}
         told = f"wallet {wallet.freelancer_id} version {wallet.version}"

@@ -1,0 +1,485 @@
+"""Every store gives back what was committed, as it was."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from tests.contract.conftest import Kept
+from tests.support.story import GRACE, Story, day
+from worker.domain.books import Awaited, Books
+from worker.domain.model import Cause, FreelancerId, Grant, Job, JobId, ProposalId, Spend, Wallet
+from worker.engine.memory import seen_key
+from worker.ledger.store import EXPIRY, LATE_SETTLEMENT, LATEST, SETTLEMENT, Appointment, FirstDecision, ParkedKey, Tail
+from worker.stream.records import Position, TopicPartition
+
+F1, J1, P1 = FreelancerId("f-1"), JobId("j-1"), ProposalId("p-1")
+
+
+def plain(thing: object) -> object:
+    """Working copies have no equality of their own: their contents."""
+    return msgspec.to_builtins(thing, builtin_types=(datetime,))
+
+
+async def wallet_of(kept: Kept, name: str, after: datetime | None = None) -> Wallet:
+    return (await kept.store.wallets([FreelancerId(name)], after, Books(GRACE)))[FreelancerId(name)]
+
+
+async def spend_of(kept: Kept, name: str) -> Spend:
+    (spend,) = await kept.store.spends([ProposalId(name)])
+    return spend
+
+
+def eventful(story: Story) -> Iterator[object]:
+    """A bit of everything: drained and open lots, debts, returned lines, closures, hires, what waits."""
+    yield story.registered("f-1", at=day(0))
+    yield story.bought("f-1", 10, "b-1", at=day(0))
+    yield story.proposed("p-1", by="f-1", on="j-1", connects=44, boost=2, at=day(1))
+    yield story.outbid("p-1", by="f-1", on="j-1")
+    yield story.proposed("p-2", by="f-1", on="j-2", connects=20, boost=3)
+    yield story.proposed("p-3", by="f-1", on="j-2", connects=0)
+    yield story.proposed("p-4", by="f-2", on="j-1", connects=3, origin="invite")
+    yield story.withdrew("p-2", by="f-1", on="j-2")
+    yield story.interviewed("f-1", on="j-7")
+    yield story.interviewed("f-1", on="j-8", spent=2_000_000)
+    yield story.outbid("p-9", by="f-3", on="j-9")
+    yield story.withdrew("p-9", by="f-3", on="j-9")
+    yield story.proposed("p-5", by="f-3", on="j-2", connects=6)
+    yield story.hired("j-3", at=day(3))
+    yield story.hired("j-3", at=day(2))
+    yield story.closed("j-2", at=day(4))
+    yield story.settled()
+    yield story.proposed("p-6", by="f-1", on="j-2", connects=1, at=day(1))
+    yield story.closed("j-2", "expired", at=day(3))
+    yield story.closed("j-1")
+
+
+def all_of(story: Story) -> Story:
+    for _ in eventful(story):
+        pass
+    return story
+
+
+# Nothing yet.
+
+
+async def test_an_empty_ledger_has_nothing(kept: Kept) -> None:
+    store = kept.store
+    assert await store.tail() == Tail(0, 0, bytes(32), None, 0)
+    assert await store.positions() == {}
+    assert await store.decided_ahead() == {}
+    assert await store.parked() == {}
+    assert await store.appointments(10, GRACE) == ([], LATEST)
+    assert await store.wallets([F1], None, Books(GRACE)) == {}
+    assert await store.spends([P1]) == []
+    assert plain(await store.jobs([J1])) == plain({J1: Job(J1)})
+
+
+@pytest.mark.parametrize("ids", [[], ["unknown"]])
+async def test_asking_for_nothing_or_the_unknown_gives_nothing(kept: Kept, story: Story, ids: list[str]) -> None:
+    await kept.keep(all_of(story))
+    store = kept.store
+    assert await store.wallets(ids, None, Books(GRACE)) == {}
+    assert await store.spends(ids) == []
+    assert await store.awaiting(ids) == []
+    assert await store.grants([(name, name) for name in ids]) == []
+    assert await store.seen([seen_key("job-closed", name) for name in ids]) == {}
+    assert await store.first_decisions([10**9 for _ in ids]) == {}
+
+
+# Current state, whether it came in one batch or in many.
+
+
+@pytest.fixture(params=["in one batch", "in a batch for each event"])
+async def eventful_ledger(request: pytest.FixtureRequest, kept: Kept, story: Story) -> Kept:
+    if request.param == "in one batch":
+        await kept.keep(all_of(story))
+    else:
+        for _ in eventful(story):
+            await kept.keep(story)
+    return kept
+
+
+async def test_wallets_are_read_back_as_they_were(eventful_ledger: Kept, story: Story) -> None:
+    assert set(story.books.wallets) == {"f-1", "f-2", "f-3", "f-hired"}
+    for name, wallet in story.books.wallets.items():
+        assert plain(await wallet_of(eventful_ledger, name)) == plain(wallet)
+    assert story.debt("f-1") > 0
+    assert story.wallet("f-1").drained
+
+
+async def test_several_wallets_are_read_at_once(eventful_ledger: Kept, story: Story) -> None:
+    found = await eventful_ledger.store.wallets([*story.books.wallets, FreelancerId("f-0")], None, Books(GRACE))
+    assert plain(found) == plain(story.books.wallets)
+
+
+async def test_spends_are_read_back_with_their_draws(eventful_ledger: Kept, story: Story) -> None:
+    for name, spend in story.books.spends.items():
+        assert plain(await spend_of(eventful_ledger, name)) == plain(spend)
+    assert len(story.spend("p-1").base.draws) > 1
+    assert story.spend("p-1").boost_outbid
+    assert story.spend("p-5").refunded_closing_at == day(4)
+
+
+async def test_jobs_are_read_back_with_closures_hire_and_proposals_in_ledger_order(
+    eventful_ledger: Kept, story: Story
+) -> None:
+    known = {name: job for name, job in story.books.jobs.items() if job.closures or job.proposal_ids}
+    known |= {JobId("j-3"): story.books.jobs[JobId("j-3")]}
+    assert plain(await eventful_ledger.store.jobs(list(known))) == plain(known)
+    assert [closure.closed_at for closure in known[JobId("j-2")].closures] == [day(3), day(4)]
+    assert [known[name].closures[0].settled for name in (JobId("j-2"), JobId("j-1"))] == [True, False]
+    assert known[JobId("j-2")].proposal_ids == ["p-2", "p-3", "p-5", "p-6"]
+    assert known[JobId("j-3")].first_hired_at == day(2)
+
+
+async def test_what_waits_for_its_proposal_is_read_back_in_ledger_order(eventful_ledger: Kept, story: Story) -> None:
+    waiting = await eventful_ledger.store.awaiting([ProposalId("p-9"), P1])
+    assert waiting == story.books.awaiting[ProposalId("p-9")]
+    assert [told.is_outbid for told in waiting] == [True, False]
+
+
+async def test_grants_are_found_under_their_natural_keys(eventful_ledger: Kept, story: Story) -> None:
+    keys = [("grant.purchase", "b-1"), ("grant.interview", "f-1/j-7"), ("grant.badge", "f-1/rising-talent")]
+    found = await eventful_ledger.store.grants(keys)
+    assert {grant.natural_key: grant for grant in found} == {
+        key: story.books.grants[rule, key] for rule, key in keys[:2]
+    }
+    assert Grant("grant.purchase", "b-1", F1, day(0), 10, 2) in found
+
+
+async def test_a_grant_is_not_found_under_another_rules_key(eventful_ledger: Kept) -> None:
+    assert await eventful_ledger.store.grants([("grant.purchase", "f-1"), ("grant.registration", "b-1")]) == []
+
+
+async def test_the_tail_is_where_the_last_batch_ended(eventful_ledger: Kept, story: Story) -> None:
+    last = eventful_ledger.batches[-1]
+    published = [batch.outbox_seq for batch in eventful_ledger.batches if batch.outbox_seq is not None]
+    assert published == list(range(1, len(published) + 1))
+    tail = await eventful_ledger.store.tail()
+    assert tail == Tail(last.batch_no, len(story.decisions), last.chain_head, story.now, published[-1])
+
+
+async def test_event_ids_lead_to_their_first_decisions(eventful_ledger: Kept, story: Story) -> None:
+    known = {
+        seen_key(decision.cause.topic or "", decision.cause.event_id or ""): decision
+        for decision in story.decisions
+        if decision.kind == "first"
+    }
+    seqs = await eventful_ledger.store.seen([*known, seen_key("job-closed", "never-heard-of")])
+    assert seqs == {key: decision.seq for key, decision in known.items()}
+    firsts = await eventful_ledger.store.first_decisions(list(seqs.values()))
+    assert firsts == {
+        decision.seq: FirstDecision(
+            decision.seq,
+            decision.cause.topic,
+            0,
+            0,
+            decision.cause.offset,
+            decision.payload,
+            decision.cause.event_id,
+        )
+        for decision in known.values()
+    }
+
+
+async def test_an_event_id_belongs_to_its_topic(kept: Kept, story: Story) -> None:
+    story.registered("f-1", event_id="e-77")
+    await kept.keep(story)
+    found = await kept.store.seen([seen_key(topic, "e-77") for topic in ("freelancer-registered", "badge-earned")])
+    assert found == {seen_key("freelancer-registered", "e-77"): 1}
+
+
+# Wallets, in particular.
+
+
+async def test_a_wallet_that_was_only_opened_is_there(kept: Kept, story: Story) -> None:
+    story.earned_badge("f-1", "top-rated")
+    await kept.keep(story)
+    assert plain(await wallet_of(kept, "f-1")) == plain(Wallet(F1))
+
+
+async def test_drained_lots_are_read_while_they_have_not_expired(kept: Kept, story: Story) -> None:
+    story.bought("f-1", 10, at=day(0))
+    story.bought("f-1", 10, at=day(1))
+    story.bought("f-1", 10, at=day(2))
+    story.proposed("p-1", by="f-1", on="j-1", connects=25)
+    await kept.keep(story)
+    drained = [list((await wallet_of(kept, "f-1", after)).drained) for after in (None, day(364), day(365), day(366))]
+    assert drained == [["f-1:1", "f-1:2"], ["f-1:1", "f-1:2"], ["f-1:2"], []]
+    assert [lot.remaining for lot in (await wallet_of(kept, "f-1", day(9_999))).lots] == [5]
+
+
+async def test_lots_are_read_in_burn_order(kept: Kept, story: Story) -> None:
+    story.until(day(9))
+    for number in (5, 3, 8, 1, 1, 2, 2, 2, 9, 9, 9, 9):
+        story.bought("f-1", number, at=day(number))
+    await kept.keep(story)
+    wallet = await wallet_of(kept, "f-1")
+    assert [lot.order for lot in wallet.lots] == sorted(lot.order for lot in story.wallet("f-1").lots)
+    # Ids sort as text: the tenth change's lot comes before the second's.
+    assert [lot.lot_id for lot in wallet.lots if lot.original == 9] == ["f-1:10", "f-1:11", "f-1:12", "f-1:9"]
+
+
+async def test_a_wallets_owing_spends_are_those_already_in_memory(kept: Kept, story: Story) -> None:
+    story.proposed("p-1", by="f-1", on="j-1", connects=10)
+    story.proposed("p-2", by="f-1", on="j-2", connects=10)
+    await kept.keep(story)
+    books = Books(GRACE)
+    books.spends[P1] = await spend_of(kept, "p-1")
+    wallet = (await kept.store.wallets([F1], None, books))[F1]
+    assert [spend.proposal_id for spend in wallet.owing] == ["p-1", "p-2"]
+    assert all(books.spends[spend.proposal_id] is spend for spend in wallet.owing)
+
+
+async def test_debts_are_read_oldest_line_first(kept: Kept, story: Story) -> None:
+    story.until(day(5))
+    for number in (4, 1, 3, 2):
+        story.proposed(f"p-{number}", by="f-1", on="j-1", connects=1, at=day(number if number != 2 else 1))
+    await kept.keep(story)
+    assert [spend.proposal_id for spend in (await wallet_of(kept, "f-1")).owing] == ["p-1", "p-2", "p-3", "p-4"]
+
+
+# What changes from batch to batch.
+
+
+async def test_a_later_batch_changes_lots_spends_closures_and_hires(kept: Kept, story: Story) -> None:
+    story.registered("f-1", at=day(0))
+    story.proposed("p-1", by="f-1", on="j-1", connects=50, boost=1, at=day(1))
+    story.hired("j-1", at=day(9))
+    story.closed("j-1", at=day(2))
+    await kept.keep(story)
+    story.settled()
+    story.hired("j-1", at=day(8))
+    story.withdrew("p-1", by="f-1", on="j-1")
+    await kept.keep(story)
+    assert plain(await wallet_of(kept, "f-1")) == plain(story.wallet("f-1"))
+    assert plain(await spend_of(kept, "p-1")) == plain(story.spend("p-1"))
+    assert plain(await kept.store.jobs([J1])) == plain({J1: story.books.jobs[J1]})
+    assert story.books.jobs[J1].closures[0].returned_any
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+async def test_what_waited_is_gone_when_its_proposal_has_come(kept: Kept, story: Story, batches: int) -> None:
+    story.outbid("p-1", by="f-1", on="j-1")
+    story.withdrew("p-1", by="f-1", on="j-1")
+    if batches == 2:
+        await kept.keep(story)
+        assert len(await kept.store.awaiting([P1])) == 2
+    story.proposed("p-1", by="f-1", on="j-1", connects=2, boost=3)
+    await kept.keep(story)
+    assert await kept.store.awaiting([P1]) == []
+
+
+async def test_an_outbid_that_waits_names_its_record(kept: Kept, story: Story) -> None:
+    decision = story.outbid("p-1", by="f-1", on="j-1", event_id="e-5", at=day(3))
+    await kept.keep(story)
+    cause = Cause("boost-outbid", "e-5", 0, 0, 0)
+    assert await kept.store.awaiting([P1]) == [Awaited(P1, decision.seq, True, F1, J1, day(3), cause)]
+
+
+# The clock's work.
+
+
+def closed_jobs(story: Story, *seconds: int) -> list[Appointment]:
+    """Jobs that close so many seconds into day 1, less than a grace apart, and their settlements."""
+    return [
+        Appointment(day(1, second) + GRACE, SETTLEMENT, story.closed(job, at=day(1, second)).seq, "", job)
+        for second, job in ((second, f"j-{second}-{number}") for number, second in enumerate(seconds))
+    ]
+
+
+def an_expiry(number: int, lot_id: str) -> Appointment:
+    return Appointment(day(number) + GRACE, EXPIRY, 0, lot_id, "f-1")
+
+
+async def test_all_the_clocks_work_is_told_when_there_is_little(kept: Kept, story: Story) -> None:
+    story.bought("f-1", 10, at=day(1))
+    story.bought("f-1", 10, at=day(2))
+    closed = story.closed("j-1", at=day(2))
+    await kept.keep(story)
+    appointments, horizon = await kept.store.appointments(100, GRACE)
+    assert sorted(appointments) == [
+        Appointment(day(2) + GRACE, SETTLEMENT, closed.seq, "", "j-1"),
+        an_expiry(366, "f-1:1"),
+        an_expiry(367, "f-1:2"),
+    ]
+    assert horizon == LATEST
+
+
+async def test_settlements_come_before_expiries_of_the_same_instant(kept: Kept, story: Story) -> None:
+    story.bought("f-1", 10, at=day(0))
+    closed = story.closed("j-1", at=day(365))
+    await kept.keep(story)
+    appointments, _ = await kept.store.appointments(100, GRACE)
+    assert sorted(appointments) == [
+        Appointment(day(365) + GRACE, SETTLEMENT, closed.seq, "", "j-1"),
+        an_expiry(365, "f-1:1"),
+    ]
+
+
+async def test_work_that_is_done_is_told_no_more(kept: Kept, story: Story) -> None:
+    story.bought("f-1", 10, at=day(0))
+    story.proposed("p-1", by="f-1", on="j-1", connects=10)
+    story.closed("j-1")
+    await kept.keep(story)
+    assert len((await kept.store.appointments(100, GRACE))[0]) == 1
+    story.settled()
+    await kept.keep(story)
+    assert (await kept.store.appointments(100, GRACE))[0] == [an_expiry(365, "f-1:1")]
+    story.passes(days=400)
+    await kept.keep(story)
+    assert await kept.store.appointments(100, GRACE) == ([], LATEST)
+
+
+async def test_a_late_settlement_is_told_for_its_proposal(kept: Kept, story: Story) -> None:
+    closed = story.closed("j-1", at=day(2))
+    story.settled()
+    story.until(day(5))
+    story.proposed("p-1", by="f-1", on="j-1", connects=1, at=day(1))
+    await kept.keep(story)
+    appointments, _ = await kept.store.appointments(100, GRACE)
+    assert appointments == [Appointment(day(5) + GRACE, LATE_SETTLEMENT, closed.seq, "p-1", "j-1")]
+
+
+async def test_of_much_work_the_next_is_told_and_up_to_when_that_is_all(kept: Kept, story: Story) -> None:
+    settlements = closed_jobs(story, 1, 2, 3, 4, 5)
+    await kept.keep(story)
+    appointments, horizon = await kept.store.appointments(2, GRACE)
+    assert (sorted(appointments), horizon) == (settlements[:2], day(1, 2) + GRACE)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+async def test_all_work_of_the_last_instant_told_is_told(kept: Kept, story: Story, limit: int) -> None:
+    settlements = closed_jobs(story, 1, 1, 1, 1, 2)
+    await kept.keep(story)
+    appointments, horizon = await kept.store.appointments(limit, GRACE)
+    assert (sorted(appointments), horizon) == (settlements[:4], day(1, 1) + GRACE)
+
+
+async def test_all_lots_that_expire_at_the_last_instant_told_are_told(kept: Kept, story: Story) -> None:
+    for number in (1, 1, 1, 2):
+        story.bought("f-1", 10, at=day(number))
+    await kept.keep(story)
+    appointments, horizon = await kept.store.appointments(2, GRACE)
+    assert sorted(appointments) == [an_expiry(366, f"f-1:{number}") for number in (1, 2, 3)]
+    assert horizon == day(366) + GRACE
+
+
+@pytest.mark.parametrize("expires_first", [True, False])
+async def test_nothing_beyond_the_horizon_is_told(kept: Kept, story: Story, expires_first: bool) -> None:  # noqa: FBT001
+    """The nearer of the last settlement told and the last expiry told is as far as anybody can see."""
+    for second in (1, 3) if expires_first else (2, 4):
+        story.bought("f-1", 10, at=day(-364, second))
+    closed_jobs(story, *((2, 4) if expires_first else (1, 3)))
+    await kept.keep(story)
+    appointments, horizon = await kept.store.appointments(1, GRACE)
+    assert ([one.rank for one in appointments], horizon) == (
+        [EXPIRY if expires_first else SETTLEMENT],
+        day(1, 1) + GRACE,
+    )
+
+
+# Positions.
+
+
+async def test_positions_are_read_back_and_move(kept: Kept, story: Story) -> None:
+    one, other = TopicPartition("job-closed", 0), TopicPartition("job-closed", 12)
+    first = Position(one, 0, 17, 16, 1_767_225_600_123, b"0123456789abcdef", datetime(2026, 1, 1, 0, 0, 0, 1, UTC))
+    unread = Position(other, 0, 3, None, None, None, None)
+    await kept.keep(story, [first, unread])
+    assert await kept.store.positions() == {one: first, other: unread}
+    recreated = Position(one, 1, 0, None, None, None, first.running_max)
+    await kept.keep(story, [recreated])
+    assert await kept.store.positions() == {one: recreated, other: unread}
+
+
+async def test_a_position_set_back_tells_how_far_was_decided(kept: Kept, story: Story) -> None:
+    for number in range(1, 6):
+        story.registered(f"f-{number}")
+    source = TopicPartition("freelancer-registered", 0)
+    await kept.keep(story, [Position(source, 0, 5, 4, 0, b"", None)])
+    assert await kept.store.decided_ahead() == {}
+    await kept.keep(story, [Position(source, 0, 2, None, None, None, None)])
+    assert await kept.store.decided_ahead() == {source: 4}
+    assert await kept.store.decided_offsets(source, 0, 3, 99) == {3, 4}
+    assert await kept.store.decided_offsets(source, 1, 0, 99) == set()
+    await kept.keep(story, [Position(source, 1, 0, None, None, None, None)])
+    assert await kept.store.decided_ahead() == {}
+
+
+# What is parked.
+
+
+async def test_a_stopped_wallet_is_read_back_with_what_waits_behind_it(kept: Kept, story: Story) -> None:
+    story.registered("f-1", at=day(0))
+    story.proposed("p-1", by="f-1", on="j-1", connects=2)
+    story.closed("j-1")
+    story.settled()
+    (expiry,) = story.until(day(366))
+    batch = await kept.draft(story)
+    key = ParkedKey("wallet", "f-1")
+    batch.parked.append((*key, 1, "ValueError: a bug", day(0)))
+    batch.parked_triggers += [(decision.seq, *key) for decision in story.decisions if decision.kind != "first"]
+    batch.parked_triggers.append((2, *key))
+    await kept.commit(batch)
+    assert await kept.store.parked() == {key: {"f-1:1"}}
+    waiting = await kept.store.parked_triggers(key)
+    assert [(row["seq"], row["kind"]) for row in waiting] == [(2, "first"), (4, "settlement"), (expiry.seq, "clock")]
+    proposed, settled, expired = waiting
+    assert (proposed["topic"], proposed["offset"], proposed["payload"]) == ("proposal-submitted", 0, b"{}")
+    assert (settled["closure_job"], settled["closure_seq"], settled["proposal_id"]) == ("j-1", 3, "p-1")
+    assert (expired["event_id"], expired["business_time"]) == ("expiry:f-1:1", day(365) + GRACE)
+    assert await kept.store.parked_triggers(ParkedKey("job", "f-1")) == []
+
+
+async def test_a_wallet_that_is_released_is_parked_no_more(kept: Kept, story: Story) -> None:
+    story.registered("f-1")
+    batch = await kept.draft(story)
+    wallet, job = ParkedKey("wallet", "f-1"), ParkedKey("job", "f-1")
+    for key in (wallet, job):
+        batch.parked.append((*key, 1, "ValueError: a bug", day(0)))
+    batch.parked_triggers.append((1, *wallet))
+    await kept.commit(batch)
+    assert await kept.store.parked() == {wallet: set(), job: set()}
+    batch = await kept.draft(story)
+    batch.unparked.append(wallet)
+    batch.triggers_released.append(1)
+    await kept.commit(batch)
+    assert await kept.store.parked() == {job: set()}
+    assert await kept.store.parked_triggers(wallet) == []
+
+
+# Odd values survive.
+
+
+async def test_instants_keep_their_microseconds(kept: Kept, story: Story) -> None:
+    at = datetime(2026, 5, 1, 10, 20, 30, 123_457, UTC)
+    story.registered("f-1", at=at)
+    story.proposed("p-1", by="f-1", on="j-1", connects=2, at=at + timedelta(microseconds=1))
+    await kept.keep(story)
+    assert plain(await wallet_of(kept, "f-1")) == plain(story.wallet("f-1"))
+    assert plain(await spend_of(kept, "p-1")) == plain(story.spend("p-1"))
+
+
+async def test_ids_may_have_every_character_the_contract_allows(kept: Kept, story: Story) -> None:
+    name = "A-z.0_9:" * 8
+    story.registered(name)
+    story.proposed(name, by=name, on=name, connects=2)
+    story.earned_badge(name)
+    story.closed(name)
+    await kept.keep(story)
+    assert plain(await wallet_of(kept, name)) == plain(story.wallet(name))
+    assert plain(await spend_of(kept, name)) == plain(story.spend(name))
+    assert len(await kept.store.grants([("grant.badge", f"{name}/rising-talent")])) == 1
+    assert (await kept.store.jobs([JobId(name)]))[JobId(name)].proposal_ids == [name]
+
+
+@pytest.mark.parametrize("count", [1, 2_000])
+async def test_many_are_read_at_once(kept: Kept, story: Story, count: int) -> None:
+    for number in range(count):
+        story.bought(f"f-{number}", 1)
+    await kept.keep(story)
+    ids: Callable[[int], FreelancerId] = lambda number: FreelancerId(f"f-{number}")  # noqa: E731
+    assert len(await kept.store.wallets([ids(number) for number in range(count + 5)], None, Books(GRACE))) == count

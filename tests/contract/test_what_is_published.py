@@ -1,0 +1,116 @@
+"""A batch leaves exactly what its changes say in the outbox, in the words of the contract."""
+
+import json
+from uuid import UUID, uuid5
+
+from schemas.outputs import WalletUpdated
+from tests.contract.conftest import RECORDED_AT, Kept
+from tests.support.story import Story, day
+from worker.ledger.postgres import PostgresStore
+from worker.stream.messages import Message, unpack
+
+NAMESPACE = UUID("6f1e3c1e-6f0b-5a64-9a0e-0c5d3b1f7a11")
+"""For good: event ids of wallet-updated are made with it."""
+
+
+async def published(kept: Kept) -> list[Message]:
+    assert isinstance(kept.store, PostgresStore)
+    rows = await kept.store.outbox_rows(0, 10**9)
+    assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
+    return [message for row in rows for message in unpack(row.messages)]
+
+
+async def test_the_contracts_example_is_published_to_the_letter(kept: Kept, story: Story) -> None:
+    story.registered("f-1", at=day(0))
+    story.proposed("p-1", by="f-1", on="j-1", connects=12, at=day(1))
+    story.closed("j-1", at=day(2), event_id="e-9")
+    story.settled()
+    await kept.keep(story)
+    *_, message = await published(kept)
+    assert json.loads(message.value) == {
+        "event_id": str(uuid5(NAMESPACE, "f-1/3")),
+        "freelancer_id": "f-1",
+        "version": 3,
+        "occurred_at": "2026-01-07T12:00:00Z",
+        "recorded_at": "2026-11-01T09:30:00Z",
+        "delta": 12,
+        "debt_delta": 0,
+        "balance_before": 28,
+        "balance_after": 40,
+        "overdrawn": False,
+        "rule": "refund.job-closed-without-hire",
+        "reason": "closed-without-hire",
+        "policy_version": "2026-01-01",
+        "cause": {"topic": "job-closed", "incarnation": 0, "partition": 0, "offset": 0, "event_id": "e-9"},
+        "subject": {"job_id": "j-1", "proposal_id": "p-1"},
+        "lots": [{"lot_id": "f-1:1", "delta": 12, "expires_at": "2027-01-05T12:00:00Z"}],
+        "explanation": "12 Connects returned: the client closed job j-1 without hiring anyone.",
+    }
+    assert (message.topic, message.key, message.ce_time) == ("wallet-updated", b"f-1", "2026-01-07T12:00:00Z")
+    assert message.ce_id == str(uuid5(NAMESPACE, "f-1/3"))
+
+
+async def test_an_expiry_names_the_instant_of_the_clock_as_its_cause(kept: Kept, story: Story) -> None:
+    story.registered("f-1", at=day(0))
+    story.until(day(366))
+    await kept.keep(story)
+    *_, message = await published(kept)
+    assert json.loads(message.value)["cause"] == {"topic": None, "event_id": "expiry:f-1:1"}
+
+
+async def test_every_change_is_published_once_in_order_and_keeps_the_contract(kept: Kept, story: Story) -> None:
+    story.registered("f-1")
+    story.proposed("p-1", by="f-1", on="j-1", connects=44, boost=2)
+    await kept.keep(story)
+    story.bought("f-2", 10)
+    story.bought("f-1", 10)
+    story.closed("j-1")
+    story.settled()
+    story.passes(days=400)
+    await kept.keep(story)
+    updates = [WalletUpdated.model_validate_json(message.value) for message in await published(kept)]
+    changes = [change for decision in story.decisions for change in decision.changes]
+    assert [(one.freelancer_id, one.version, one.delta) for one in updates] == [
+        (change.freelancer_id, change.version, change.delta) for change in changes
+    ]
+    for update in updates:
+        assert update.delta == sum(lot.delta for lot in update.lots) - update.debt_delta
+        assert update.balance_after == update.balance_before + update.delta
+        assert update.overdrawn == (update.balance_after < 0)
+        assert update.recorded_at == RECORDED_AT
+
+
+async def test_a_lot_that_went_to_debts_at_once_is_told_with_what_remains_of_it(kept: Kept, story: Story) -> None:
+    story.proposed("p-1", by="f-1", on="j-1", connects=10)
+    story.bought("f-1", 10)
+    story.proposed("p-2", by="f-1", on="j-1", connects=4)
+    story.bought("f-1", 10)
+    await kept.keep(story)
+    updates = [WalletUpdated.model_validate_json(message.value) for message in await published(kept)]
+    assert [(one.delta, one.debt_delta, [(lot.lot_id, lot.delta) for lot in one.lots]) for one in updates] == [
+        (-10, 10, []),
+        (10, -10, [("f-1:2", 0)]),
+        (-4, 4, []),
+        (10, -4, [("f-1:4", 6)]),
+    ]
+
+
+async def test_a_batch_that_changes_no_wallet_publishes_nothing(kept: Kept, story: Story) -> None:
+    story.hired("j-1")
+    batch = await kept.keep(story)
+    assert (batch.outbox, batch.outbox_seq, batch.batch_uid) == (None, None, None)
+    assert await published(kept) == []
+
+
+async def test_rows_that_the_marker_is_past_are_dropped(kept: Kept, story: Story) -> None:
+    assert isinstance(kept.store, PostgresStore)
+    for number in range(3):
+        story.bought("f-1", number + 1)
+        await kept.keep(story)
+    story.bought("f-1", 9)
+    batch = await kept.draft(story)
+    batch.drop_outbox_through = 2
+    await kept.commit(batch)
+    assert [row.seq for row in await kept.store.outbox_rows(0, 10**9)] == [3, 4]
+    assert await kept.store.outbox_state() == (4, 2)
+    assert await kept.store.batch_uid_at(1) == kept.batches[0].batch_uid

@@ -1,0 +1,184 @@
+"""What no store takes: a write without the epoch, a second effect under a natural key, a rewritten past."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from tests.contract.conftest import Kept
+from tests.support.deciding import wipe
+from tests.support.story import GRACE, Story
+from worker.domain.books import Books
+from worker.domain.model import FreelancerId
+from worker.errors import LeadershipLost
+from worker.ledger.migrate import migrate
+from worker.ledger.postgres import PostgresStore
+from worker.ledger.store import Batch
+
+
+def a_little_of_everything(story: Story) -> Story:
+    """Decisions of the kinds first, settlement and clock, with changes and movements."""
+    story.registered("f-1")
+    story.proposed("p-1", by="f-1", on="j-1", connects=3)
+    story.closed("j-1")
+    story.settled()
+    story.passes(days=400)
+    return story
+
+
+async def the_same_is_there(kept: Kept, before: object) -> None:
+    assert [await kept.store.tail(), await kept.store.appointments(100, GRACE)] == before
+    assert await kept.store.wallets([FreelancerId("f-2")], None, Books(GRACE)) == {}
+
+
+# Leadership.
+
+
+async def test_a_commit_under_an_epoch_that_is_over_writes_nothing(kept: Kept, story: Story) -> None:
+    await kept.keep(a_little_of_everything(story))
+    before = [await kept.store.tail(), await kept.store.appointments(100, GRACE)]
+    await kept.lead()
+    story.registered("f-2")
+    batch = await kept.draft(story)
+    with pytest.raises(LeadershipLost):
+        await kept.store.commit(batch, kept.epoch)
+    await the_same_is_there(kept, before)
+    await kept.store.commit(batch, kept.epoch + 1)
+    assert (await kept.store.tail()).last_seq == batch.last_seq
+
+
+async def test_a_commit_under_an_epoch_that_has_not_come_writes_nothing(kept: Kept, story: Story) -> None:
+    story.registered("f-1")
+    batch = await kept.draft(story)
+    with pytest.raises(LeadershipLost):
+        await kept.store.commit(batch, kept.epoch + 1)
+    assert (await kept.store.tail()).batch_no == 0
+
+
+# Natural keys.
+
+Again = Callable[[Batch, Batch], None]
+
+
+def a_decision_again(kind: str) -> Again:
+    def add(first: Batch, batch: Batch) -> None:
+        row = next(row for row in first.decisions if row[2] == kind)
+        batch.last_seq += 1
+        batch.decisions.append((batch.last_seq, batch.batch_no, *row[2:]))
+
+    return add
+
+
+def a_version_again(first: Batch, batch: Batch) -> None:
+    freelancer_id, version, _, ordinal, *rest = first.changes[0]
+    batch.changes.append((freelancer_id, version, batch.last_seq, ordinal + 7, *rest))
+
+
+AGAIN: dict[str, Again] = {
+    "a grant": lambda first, batch: batch.grants.append(first.grants[0]),
+    "a grant by another decision": lambda first, batch: batch.grants.append((*first.grants[0][:-1], batch.last_seq)),
+    "a spend": lambda first, batch: batch.new_spends.append(first.new_spends[0]),
+    "a settlement": a_decision_again("settlement"),
+    "a decision about a record": a_decision_again("first"),
+    "an instant of the clock": a_decision_again("clock"),
+    "a change's version": a_version_again,
+    "an event id": lambda first, batch: batch.seen_events.append((first.seen_events[0][0], batch.last_seq)),
+    "a batch": lambda first, batch: setattr(batch, "batch_no", first.batch_no),
+    "a place in ledger order": lambda first, batch: batch.decisions.append(first.decisions[0]),
+    "an outbox row": lambda first, batch: setattr(batch, "outbox_seq", first.outbox_seq),
+}
+
+
+@pytest.mark.parametrize("what", AGAIN)
+async def test_the_same_again_is_refused_even_if_the_code_lets_it_through(kept: Kept, story: Story, what: str) -> None:
+    first = await kept.keep(a_little_of_everything(story))
+    before = [await kept.store.tail(), await kept.store.appointments(100, GRACE)]
+    story.registered("f-2")
+    batch = await kept.draft(story)
+    innocent = replace(
+        batch,
+        decisions=[*batch.decisions],
+        changes=[*batch.changes],
+        seen_events=[*batch.seen_events],
+        grants=[*batch.grants],
+        new_spends=[*batch.new_spends],
+    )
+    AGAIN[what](first, batch)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await kept.commit(batch)
+    await the_same_is_there(kept, before)
+    await kept.commit(innocent)
+    assert (await kept.store.tail()).last_seq == innocent.last_seq
+
+
+# The past.
+
+HISTORY = ("decisions", "changes", "movements")
+REWRITES = ("UPDATE {} SET {} = {}", "DELETE FROM {}", "DELETE FROM {} WHERE false", "TRUNCATE {}")
+COLUMNS = {"decisions": "reason", "changes": "explanation", "movements": "lot_id"}
+
+
+@pytest.fixture
+async def written(ledger_url: str, story: Story) -> str:
+    """The URL of a ledger with something in it."""
+    store = PostgresStore(ledger_url, "a test")
+    connection = await asyncpg.connect(ledger_url)
+    epoch = await connection.fetchval("SELECT epoch FROM leader")
+    await connection.close()
+    await Kept(store, kept_by_nobody, epoch).keep(a_little_of_everything(story))
+    await store.close()
+    return ledger_url
+
+
+async def kept_by_nobody() -> int:
+    raise AssertionError
+
+
+@pytest.mark.parametrize("table", HISTORY)
+@pytest.mark.parametrize("rewrite", REWRITES)
+async def test_the_past_cannot_be_rewritten_not_even_by_its_owner(written: str, table: str, rewrite: str) -> None:
+    connection = await asyncpg.connect(written)
+    before = await connection.fetch(f"TABLE {table}")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="the ledger is append-only"):
+        await connection.execute(rewrite.format(table, COLUMNS[table], COLUMNS[table]))
+    assert before
+    assert await connection.fetch(f"TABLE {table}") == before
+    await connection.close()
+
+
+ROLE = "worker_of_the_contract_suite"
+
+
+async def test_the_workers_role_writes_batches_and_rewrites_nothing(ledger_url: str, story: Story) -> None:
+    owner = await asyncpg.connect(ledger_url)
+    await owner.execute(f"CREATE ROLE {ROLE} LOGIN")
+    parts = urlsplit(ledger_url)
+    as_worker = parts._replace(netloc=f"{ROLE}@{parts.hostname}:{parts.port}").geturl()
+    try:
+        await migrate(ledger_url, worker_url=as_worker)
+        store = PostgresStore(as_worker, "a test")
+        kept = Kept(store, kept_by_nobody, await owner.fetchval("SELECT epoch FROM leader"))
+        await kept.keep(a_little_of_everything(story))
+        story.registered("f-2")
+        batch = await kept.draft(story)
+        batch.drop_outbox_through = 1
+        await kept.commit(batch)
+        assert await store.outbox_rows(0, 10**9) != []
+        await store.close()
+        worker = await asyncpg.connect(as_worker)
+        for table in HISTORY:
+            for rewrite in REWRITES:
+                with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
+                    await worker.execute(rewrite.format(table, COLUMNS[table], COLUMNS[table]))
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="must be owner"):
+                await worker.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await worker.execute("SET session_replication_role = replica")
+        await worker.close()
+    finally:
+        await wipe(ledger_url)
+        await owner.execute(f"DROP OWNED BY {ROLE}")
+        await owner.execute(f"DROP ROLE {ROLE}")
+        await owner.close()
