@@ -301,7 +301,7 @@ class Service:
         Raises:
             OperatorNeeded: going on would risk the ledger; the text says what to do.
         """
-        gc.set_threshold(50_000, 20, 50)
+        gc.set_threshold(500_000, 20, 50)
         try:
             while not self._stopping.is_set():
                 epoch = await self._unless_stopped(self.leadership.acquire())

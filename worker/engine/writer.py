@@ -40,7 +40,7 @@ from worker.probes import Probe, no_probe
 from worker.stream.fingerprints import record_hash
 from worker.stream.records import InputRecord, Position, TopicPartition
 
-_SLICE_SECONDS: Final = 0.005
+_SLICE_SECONDS: Final = 0.001
 _AHEAD: Final = 500
 
 _log = structlog.get_logger(__name__)
