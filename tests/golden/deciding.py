@@ -1,0 +1,171 @@
+"""Deciding the corpus with the real writer, and writing decisions down so that people can read what differs."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from tests.reference.ledger import read_ledger
+from tests.support.deciding import WALL_CLOCK, deciding
+from tests.support.policies import later_version, policies, policy_text
+from worker.domain.decisions import Subject
+from worker.domain.explanations import explain
+from worker.domain.policy import PolicyBook
+from worker.stream.reading import RecordReader
+from worker.stream.records import InputRecord, TopicPartition
+from worker.stream.wall_clock import SimulatedClock
+
+FOLDER = Path(__file__).parent
+CORPUS, DECISIONS = FOLDER / "corpus.jsonl", FOLDER / "decisions.jsonl"
+POLICIES = (
+    policy_text()
+    + later_version("2028-01-01", overdraft="decline", registration=50)
+    + later_version("2029-06-01", refund_to_ending_lot="expire", late_hire="claw-back")
+)
+Line = dict[str, Any]
+
+
+def read_lines(path: Path) -> list[Line]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def the_policies() -> PolicyBook:
+    return policies(POLICIES)
+
+
+async def decide_corpus(database_url: str, *, batch_size: int = 1_000, restart_every: int = 10**9) -> list[Line]:
+    """Decide the corpus in an empty ledger; gives its decisions as they are written down."""
+    reader = _Reader()
+    read: list[InputRecord] = []
+    async with deciding(database_url, the_policies(), batch_size=batch_size) as decides:
+        for number, entry in enumerate(read_lines(CORPUS), 1):
+            if "until" not in entry:
+                read.append(reader.read(entry))
+            if "until" in entry or number % restart_every == 0:
+                await decides.decide(read)
+                read = []
+            if "until" in entry:
+                reader.now = max(reader.now, datetime.fromisoformat(entry["until"]))
+                await decides.until(reader.now)
+            if number % restart_every == 0:
+                await decides.commit()
+                await decides.restart()
+        await decides.decide(read)
+        await decides.commit()
+    ledger = await read_ledger(database_url)
+    triggers = {row["seq"]: _trigger(row) for row in ledger.decisions}
+    return [_written(row, reader.stories, triggers) for row in ledger.decisions]
+
+
+def differences(recorded: Sequence[Line], decided: Sequence[Line]) -> list[str]:
+    """What a reviewer has to look at, decision by decision, in words."""
+    before, after = _by_trigger(recorded), _by_trigger(decided)
+    found = []
+    for key in sorted(before.keys() | after.keys(), key=lambda key: _place(key, before, after)):
+        old, new = before.get(key), after.get(key)
+        told = f"{(new or old or {})['story']}: {key[0]}"
+        if old is None:
+            found.append(f"{told}\n    is new: {_short(new)}")
+        elif new is None:
+            found.append(f"{told}\n    is gone: {_short(old)}")
+        elif old != new:
+            names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+            found.append(
+                "\n".join([told, *(f"    {name}: {old.get(name)}\n      now: {new.get(name)}" for name in names)])
+            )
+    if not found and [*before] != [*after]:
+        first = next(new for old, new in zip(before, after, strict=True) if old != new)
+        found.append(f"the same decisions in another order, from here on: {first[0]}")
+    return found
+
+
+class _Reader:
+    """Reads the corpus as the intake reads topics: all of a topic in one partition, business time never going back."""
+
+    def __init__(self) -> None:
+        self.now = datetime.min.replace(tzinfo=UTC)
+        self.stories: dict[tuple[str, int], str] = {}
+        self._reader = RecordReader(SimulatedClock(WALL_CLOCK, 0), timedelta(minutes=5))
+        self._offsets: Counter[str] = Counter()
+        self._running_max: dict[str, datetime] = {}
+
+    def read(self, entry: Line) -> InputRecord:
+        topic, offset = entry["topic"], self._offsets[entry["topic"]]
+        self._offsets[topic] += 1
+        self.stories[topic, offset] = entry["story"]
+        text = entry["raw"] if "raw" in entry else json.dumps(entry["value"])
+        value = None if text is None else text.encode()
+        record = SimpleNamespace(offset=offset, timestamp=0, key=None, value=value, headers=())
+        (read,) = self._reader.read(TopicPartition(topic, 0), 0, [record])
+        if read.event is not None:
+            self.now = max(self.now, read.event.occurred_at)
+            self._running_max[topic] = max(self._running_max.get(topic, self.now), read.event.occurred_at)
+        read.running_max = self._running_max.get(topic)
+        read.business_time = self.now if self.now.year > 1 else None
+        return read
+
+
+def _written(row: Line, stories: dict[tuple[str, int], str], triggers: dict[int, str]) -> Line:
+    """A decision without what differs from run to run: seq, batch, when it was recorded."""
+    facts = {name: fact for name, fact in json.loads(row["facts"]).items() if name != "first_seq"}
+    subject = Subject(row["freelancer_id"], row["job_id"], row["proposal_id"])
+    return {
+        "story": stories.get((row["topic"], row["offset"]), "the clock"),
+        "trigger": triggers[row["seq"]],
+        **({"follows": triggers[row["follows"]]} if row["follows"] else {}),
+        "occurred_at": _instant(row["occurred_at"]),
+        "business_time": _instant(row["business_time"]),
+        "late_by_seconds": row["late_by_seconds"],
+        **{name: part for name, part in subject._asdict().items() if part is not None},
+        "outcome": row["outcome"],
+        "reason": row["reason"],
+        "rule": row["rule"],
+        "policy_version": row["policy_version"],
+        "facts": facts,
+        "explanation": explain(row["reason"], row["outcome"], subject, facts),
+        "changes": [_change(change) for change in row["changes"]],
+    }
+
+
+def _change(change: Line) -> Line:
+    names = ("freelancer_id", "version", "rule", "reason", "policy_version", "delta", "debt_delta", "balance_after")
+    moved = [[lot_id, "/".join(line) if line else None, delta] for lot_id, line, delta in change["movements"]]
+    return {
+        **{name: change[name] for name in names},
+        "occurred_at": _instant(change["occurred_at"]),
+        "movements": moved,
+        "explanation": change["explanation"],
+    }
+
+
+def _trigger(row: Line) -> str:
+    place = f"{row['topic']} {row['offset']}, {row['event_id']}" if row["topic"] else row["event_id"]
+    about = f", proposal {row['proposal_id']}" if row["kind"] == "settlement" else ""
+    return f"{row['kind']} of {place}{about}"
+
+
+def _instant(at: datetime | None) -> str | None:
+    return at and at.isoformat().replace("+00:00", "Z")
+
+
+def _by_trigger(lines: Sequence[Line]) -> dict[tuple[str, int], Line]:
+    seen: Counter[str] = Counter()
+    found = {}
+    for line in lines:
+        found[line["trigger"], seen[line["trigger"]]] = line
+        seen[line["trigger"]] += 1
+    return found
+
+
+def _place(key: tuple[str, int], before: dict[Any, Line], after: dict[Any, Line]) -> tuple[str, str]:
+    line = after.get(key) or before[key]
+    return (line["business_time"] or "", key[0])
+
+
+def _short(line: Line | None) -> str:
+    assert line is not None
+    changes = ", ".join(f"{change['freelancer_id']} {change['delta']:+}" for change in line["changes"])
+    return f"{line['outcome']}/{line['reason']} {changes}".rstrip()
