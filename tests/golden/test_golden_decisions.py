@@ -1,6 +1,5 @@
 """A change of any decision about the corpus is a difference that somebody must look at."""
 
-import asyncpg
 import pytest
 
 from tests.golden.deciding import DECISIONS, POLICIES, Line, decide_corpus, differences, read_lines
