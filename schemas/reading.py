@@ -15,7 +15,7 @@ from schemas.fields import ID_PATTERN, INSTANT_PATTERN, LONG_ID_PATTERN, TEXT_PA
 LARGEST_VALUE_BYTES: Final = 256 * 1024
 
 
-class InvalidEvent(ValueError):  # noqa: N818 - the contract's own word for it: `invalid-event`
+class InvalidEvent(ValueError):
     """A record that can never be decided.
 
     `field` names the field at fault, None where it is the whole message; `detail` says in words what is wrong, field
