@@ -14,7 +14,6 @@ from schemas.headers import (
     CLOUD_EVENTS_HEADERS,
     DEAD_LETTER_HEADERS,
     DEAD_LETTER_TOPIC,
-    TRACING_HEADERS,
     TRUNCATION_HEADERS,
 )
 
@@ -46,7 +45,7 @@ def asyncapi_document(*, title: str, version: str, prefix: str = "") -> JsonObje
                 **{
                     model.__name__: {
                         **_message(topic, model),
-                        "headers": _headers(CLOUD_EVENTS_HEADERS, TRACING_HEADERS),
+                        "headers": _headers(CLOUD_EVENTS_HEADERS, {}),
                     }
                     for topic, model in OUTPUT_TOPICS.items()
                 },

@@ -14,10 +14,8 @@ CLOUD_EVENTS_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
         "ce_type": "What kind of message it is.",
         "ce_source": "Which worker's ledger it comes from.",
         "ce_time": "The message's occurred_at, RFC 3339 in UTC.",
+        "content-type": "`application/json`.",
     }
-)
-TRACING_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
-    {"traceparent": "W3C trace context, when tracing is on."},
 )
 
 DEAD_LETTER_HEADERS: Final[Mapping[str, str]] = MappingProxyType(

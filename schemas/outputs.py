@@ -14,6 +14,7 @@ from schemas.fields import (
     ChargeSource,
     EventId,
     FreelancerId,
+    Id,
     Instant,
     JobId,
     Plan,
@@ -65,6 +66,11 @@ class Subject(Message):
 
     job_id: Annotated[JobId | None, Field(exclude_if=_is_none, description="The job post, where there is one.")] = None
     proposal_id: Annotated[ProposalId | None, Field(exclude_if=_is_none, description="The proposal, likewise.")] = None
+    badge: Annotated[Id | None, Field(exclude_if=_is_none, description="The badge that was earned.")] = None
+    certification_id: Annotated[Id | None, Field(exclude_if=_is_none, description="The certification.")] = None
+    purchase_id: Annotated[Id | None, Field(exclude_if=_is_none, description="The purchase.")] = None
+    adjustment_id: Annotated[Id | None, Field(exclude_if=_is_none, description="The adjustment.")] = None
+    lot_id: Annotated[LotId | None, Field(exclude_if=_is_none, description="The lot that expired.")] = None
 
 
 class LotChange(Message):

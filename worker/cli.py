@@ -192,6 +192,9 @@ def explain(
     Example: connects explain --proposal p-1
     """
     if about is not None:
+        _one_of(
+            {"--about": about, "EVENT_ID": event_id, "--job": job, "--proposal": proposal, "--freelancer": freelancer}
+        )
         _standing_answer(about, as_json=as_json)
         return
     from worker.operations import explain as explaining  # noqa: PLC0415

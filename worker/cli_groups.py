@@ -173,10 +173,10 @@ def set_position(
 
     Example: connects positions set --recreated --topic job-closed --partition 0 --why "restored the cluster"
     """
-    from schemas.catalogue import INPUT_TOPICS  # noqa: PLC0415
+    from worker.domain.decide import RULES  # noqa: PLC0415
 
-    if topic not in INPUT_TOPICS:
-        raise typer.BadParameter(f"--topic is one of {', '.join(INPUT_TOPICS)}, not {topic!r}")
+    if topic not in RULES:
+        raise typer.BadParameter(f"--topic is one of {', '.join(RULES)}, not {topic!r}")
     if (offset is None) != recreated:
         raise typer.BadParameter("give either --offset or --recreated")
     where: dict[str, object] = {"topic": topic, "partition": partition}

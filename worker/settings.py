@@ -163,7 +163,10 @@ class Settings(BaseSettings):
         """Every setting by its name in the environment, secrets masked; `OTEL_*` as far as they are set."""
         shown = {str(field.alias): _shown(name, getattr(self, name)) for name, field in type(self).model_fields.items()}
         tracing = {name: value for name, value in sorted(os.environ.items()) if name.startswith("OTEL_")}
-        return shown | {name: MASK if "HEADERS" in name or "KEY" in name else value for name, value in tracing.items()}
+        return shown | {
+            name: MASK if "HEADERS" in name or "KEY" in name else without_password(value)
+            for name, value in tracing.items()
+        }
 
 
 def unknown_settings() -> list[str]:

@@ -344,7 +344,7 @@ async def test_a_ledger_that_the_marker_contradicts_is_refused_with_all_figures(
     with pytest.raises(OperatorNeeded, match=why) as refused:
         async with running():
             pass
-    assert "connects relay adopt" in str(refused.value)
+    assert "connects relay show" in str(refused.value)
     assert "seq 3" in str(refused.value)
     assert await published(kafka, topics) == each_once(3)
 

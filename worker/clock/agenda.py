@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from worker.ledger.store import LATEST, Appointment
+from worker.ledger.store import Appointment
 
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -62,8 +62,3 @@ class Agenda:
     def done(self) -> None:
         """Strike the first appointment out."""
         heapq.heappop(self._heap)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all there is to do, ever, is here."""
-        return self.horizon == LATEST

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from worker.domain.decide import RULES
 from worker.domain.decisions import Decision, Fact, Outcome, Subject
 from worker.domain.model import Cause
 from worker.ledger.store import ParkedKey
@@ -79,6 +80,8 @@ class CommandRunner:
 
 async def _set_position(writer: CommandableWriter, command: Command) -> Answer:
     source = TopicPartition(str(command.arguments["topic"]), int(command.arguments["partition"]))
+    if source.topic not in RULES:
+        return Answer("declined", "wrong-arguments", {"detail": f"the worker reads no topic {source.topic}"})
     known = writer.positions.get(source)
     incarnation = 0 if known is None else known.incarnation
     told: dict[str, Fact] = {"topic": source.topic, "partition": source.partition}

@@ -520,7 +520,8 @@ class Writer:
 
     async def _cut(self, *, even_empty: bool = False) -> None:
         """Close the draft and commit it behind our back, once the batch before is acknowledged."""
-        if not (len(self._draft) or self._moved or even_empty):
+        # Clock work may leave no decision: a closure without spends. It is done all the same, or it would come again.
+        if not (len(self._draft) or self._moved or self._draft.batch.due_done or even_empty):
             return
         draft, records = self._draft, self._records
         spent = time.monotonic() - self._begun_at

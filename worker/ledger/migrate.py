@@ -27,6 +27,24 @@ HEAD: Final = max(file.name for file in (FOLDER / "versions").glob("[0-9]*.sql")
 APPEND_ONLY: Final = ("changes", "decisions", "movements")
 """History: the worker's role may read and add, nothing else."""
 
+STATE: Final = (
+    *(
+        "awaiting",
+        "batches",
+        "closures",
+        "commands",
+        "dead_letters",
+        "due",
+        "grants",
+        "hires",
+        "leader",
+        "lots",
+        "outbox",
+    ),
+    *("parked", "parked_triggers", "policies", "positions", "relay_state", "seen_events", "spends", "wallets"),
+)
+"""All other tables of the ledger: the worker's role may change them. Other tables are not ours to grant."""
+
 TURN: Final = 4_036_219_087
 """Any fixed number: two `connects migrate` at once take turns. The lock is a transaction's own: poolers do no harm."""
 
@@ -105,8 +123,7 @@ async def _grant(connection: asyncpg.Connection, role: str | None) -> None:
             f"the schema is up to date, but the worker's role {role!r} (of DATABASE_URL) does not exist on this "
             "server. Create it (CREATE ROLE ... LOGIN), then run `connects migrate` again."
         )
-    tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
-    state = ", ".join(sorted({row["tablename"] for row in tables} - {*APPEND_ONLY, "alembic_version"}))
+    state = ", ".join(STATE)
     history = ", ".join(APPEND_ONLY)
     schema = await connection.fetchval("SELECT quote_ident(current_schema())")
     grantee = await connection.fetchval("SELECT quote_ident($1)", role)

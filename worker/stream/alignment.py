@@ -100,10 +100,6 @@ class Alignment:
             lane.running_max = lane.taken_max
             self._discard(lane)
 
-    def is_open(self, source: TopicPartition) -> bool:
-        """Whether the partition is known here."""
-        return source in self._lanes
-
     def add(self, record: InputRecord) -> None:
         """Buffer a record, later than all of its partition before; sets its `running_max`."""
         self.extend(record.source, (record,))

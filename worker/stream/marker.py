@@ -192,5 +192,6 @@ def refuse(why: str, figures: Figures) -> OperatorNeeded:
     """The error that stops relay and intake, with all figures and the way out."""
     return OperatorNeeded(
         f"the relay must not go on: {why} ({figures}). Was the database restored, or is this another cluster? "
-        "Look with `connects relay show`; mend it with `connects relay adopt`."
+        "Look with `connects relay show`. Mend it by restoring the newest database, or by pointing DATABASE_URL and "
+        "KAFKA_BOOTSTRAP_SERVERS at the ledger and the cluster that belong together."
     )

@@ -98,7 +98,7 @@ SELECT batch_no, last_seq, business_time, recorded_at FROM batches ORDER BY batc
 
 -- name: waiting_work
 -- What is waiting, counted; $1 is business time, $2 business time less the grace. Only who owes can be overdrawn.
-SELECT (SELECT count(*) FROM due WHERE kind = 'settlement') AS settlements_pending,
+SELECT (SELECT count(*) FROM due WHERE kind IN ('settlement', 'late-settlement')) AS settlements_pending,
        (SELECT count(*) FROM due WHERE kind NOT IN ('settlement', 'late-settlement') AND due_at <= $1) AS other_due,
        (SELECT count(*) FROM lots WHERE open AND expires_at <= $2) AS expiries_due,
        (SELECT count(*) FROM parked) AS parked,
