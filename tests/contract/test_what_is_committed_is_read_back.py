@@ -9,7 +9,7 @@ import pytest
 from tests.contract.conftest import Kept
 from tests.support.story import GRACE, Story, day
 from worker.domain.books import Awaited, Books
-from worker.domain.model import Cause, FreelancerId, Grant, Job, JobId, ProposalId, Spend, Wallet
+from worker.domain.model import Cause, FreelancerId, Grant, Job, JobId, LotId, ProposalId, Spend, Wallet
 from worker.engine.memory import seen_key
 from worker.ledger.store import EXPIRY, LATE_SETTLEMENT, LATEST, SETTLEMENT, Appointment, FirstDecision, ParkedKey, Tail
 from worker.stream.records import Position, TopicPartition
@@ -209,6 +209,16 @@ async def test_drained_lots_are_read_while_they_have_not_expired(kept: Kept, sto
     drained = [list((await wallet_of(kept, "f-1", after)).drained) for after in (None, day(364), day(365), day(366))]
     assert drained == [["f-1:1", "f-1:2"], ["f-1:1", "f-1:2"], ["f-1:2"], []]
     assert [lot.remaining for lot in (await wallet_of(kept, "f-1", day(9_999))).lots] == [5]
+
+
+async def test_lots_are_found_by_their_ids_drained_and_ended_or_not(kept: Kept, story: Story) -> None:
+    story.bought("f-1", 10, at=day(0))
+    story.bought("f-2", 20, at=day(1))
+    story.proposed("p-1", by="f-1", on="j-1", connects=10)
+    await kept.keep(story)
+    found = {lot.lot_id: lot for lot in await kept.store.lots([LotId("f-1:1"), LotId("f-2:1"), LotId("f-9:1")])}
+    assert plain(found) == plain({"f-1:1": story.wallet("f-1").drained["f-1:1"], "f-2:1": story.wallet("f-2").lots[0]})
+    assert await kept.store.lots([]) == []
 
 
 async def test_lots_are_read_in_burn_order(kept: Kept, story: Story) -> None:

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 from worker.domain.books import Books, Touched
-from worker.domain.model import FreelancerId, JobId, ProposalId, Spend
+from worker.domain.model import BurnOrder, FreelancerId, JobId, ProposalId, Spend, Wallet
 from worker.domain.policy import PolicyBook
 from worker.domain.rules import grants
 from worker.ledger.store import EXPIRY, LATE_SETTLEMENT, Appointment, FirstDecision, Store
@@ -93,9 +93,10 @@ class Memory:
             wanted.proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids[:_AHEAD]))
         for job_id in wanted.hired if self._claws_back else ():
             wanted.proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids))
-        for spend in await self.load_spends(wanted.proposals):
-            wanted.freelancers[spend.freelancer_id] = None
+        spends = await self.load_spends(wanted.proposals)
+        wanted.freelancers.update((spend.freelancer_id, None) for spend in spends)
         await self.load_wallets(wanted.freelancers, business_time)
+        await self._load_lots_drawn(spends, business_time)
         missing = _missing(self.books.grants, wanted.grants)
         if missing:
             self.books.grants.update({(g.rule, g.natural_key): g for g in await self._store.grants(missing)})
@@ -128,6 +129,12 @@ class Memory:
                 self.books.awaiting.setdefault(told.proposal_id, []).append(told)
         return [self.books.spends[proposal_id] for proposal_id in wanted if proposal_id in self.books.spends]
 
+    async def load_whole_spends(self, ids: Iterable[ProposalId], business_time: datetime | None) -> None:
+        """Have these spends in memory, with their wallets and the lots that they drew."""
+        spends = await self.load_spends(ids)
+        await self.load_wallets([spend.freelancer_id for spend in spends], business_time)
+        await self._load_lots_drawn(spends, business_time)
+
     async def load_wallets(self, ids: Iterable[FreelancerId], business_time: datetime | None) -> None:
         """Have these wallets in memory, or know that they do not exist yet."""
         books = self.books
@@ -156,6 +163,24 @@ class Memory:
         if len(self.seen) > MOST_SEEN:
             self.seen = {key: first for key, first in self.seen.items() if first[0] > committed_through}
 
+    async def _load_lots_drawn(self, spends: Iterable[Spend], business_time: datetime | None) -> None:
+        """Have the lots that these spends drew in their wallets.
+
+        A wallet is loaded without the drained lots that have ended by now. A settlement that was due before they ended,
+        but comes after a long stop or from behind a parked wallet, returns Connects to them all the same.
+        """
+        if business_time is None:
+            return
+        drawn = {
+            draw.lot.lot_id
+            for spend in spends
+            for line in spend.lines
+            for draw in line.draws
+            if draw.lot.expires_at <= business_time and not _holds(self.books.wallets[spend.freelancer_id], draw.lot)
+        }
+        for lot in await self._store.lots(list(drawn)) if drawn else ():
+            self.books.wallets[lot.freelancer_id].drained[lot.lot_id] = lot
+
     async def _load_seen(self, records: Sequence[InputRecord]) -> None:
         keys = []
         for record in records:
@@ -183,6 +208,10 @@ _NATURAL_KEYS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 
 _NEEDS_JOB: Final = frozenset({"job-closed", "hire-made", "proposal-submitted"})
 _NEEDS_PROPOSAL: Final = frozenset({"proposal-submitted", "proposal-withdrawn", "boost-outbid"})
+
+
+def _holds(wallet: Wallet, lot: BurnOrder) -> bool:
+    return lot.lot_id in wallet.drained or any(held.order == lot for held in wallet.lots)
 
 
 def _missing(held: Mapping[Key, object], wanted: Iterable[Key]) -> list[Key]:

@@ -37,8 +37,7 @@ class Release:
         await self._memory.prepare(records, [], self._business_time)
         await self._memory.load_jobs({JobId(row["closure_job"]) for row in waiting if row["closure_job"]})
         settled = [ProposalId(row["proposal_id"]) for row in waiting if row["kind"] == "settlement"]
-        spends = await self._memory.load_spends(settled)
-        await self._memory.load_wallets({spend.freelancer_id for spend in spends}, self._business_time)
+        await self._memory.load_whole_spends(settled, self._business_time)
 
     async def decide(self, row: asyncpg.Record, key: ParkedKey, seq: int) -> list[Decision]:
         """Decide one waiting trigger; nothing, if time has made it void (a lot that was emptied before it expired)."""

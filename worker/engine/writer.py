@@ -376,7 +376,7 @@ class Writer:
         job = self._books.jobs[job_id]
         closure = next(known for known in job.closures if known.decision_seq == appointment.seq)
         if appointment.rank == LATE_SETTLEMENT:
-            await self._load_spends([ProposalId(appointment.key)])
+            await self._memory.load_whole_spends([ProposalId(appointment.key)], self.business_time)
             self._settle(closure, self._books.spends[ProposalId(appointment.key)], appointment.due_at)
             self._books.touched.jobs[job.job_id] = job
             self._draft.batch.due_done.append(("late-settlement", f"{appointment.seq}/{appointment.key}"))
@@ -386,7 +386,7 @@ class Writer:
     async def _settle_some(self, job: Job, closure: Closure, appointment: Appointment) -> bool:
         place = self._cursors.get(closure.decision_seq, 0)
         some = job.proposal_ids[place : place + _AHEAD]
-        await self._load_spends(some)
+        await self._memory.load_whole_spends(some, self.business_time)
         for proposal_id in some:
             spend = self._books.spends[proposal_id]
             if spend.decision_seq > closure.settled_through:
@@ -444,10 +444,6 @@ class Writer:
             self._buggy[identity] = _told(error)
             raise Bug(f"expiry of lot {lot.lot_id}: {_told(error)}") from error
         self._book([decision])
-
-    async def _load_spends(self, ids: Sequence[ProposalId]) -> None:
-        spends = await self._memory.load_spends(ids)
-        await self._memory.load_wallets([spend.freelancer_id for spend in spends], self.business_time)
 
     # Parking.
 

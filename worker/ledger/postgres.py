@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from worker.domain.books import Awaited, Books
-from worker.domain.model import FreelancerId, Grant, InterviewGrant, Job, JobId, ProposalId, Spend, Wallet
+from worker.domain.model import FreelancerId, Grant, InterviewGrant, Job, JobId, Lot, LotId, ProposalId, Spend, Wallet
 from worker.errors import Transient
 from worker.ledger.leadership import guard, writer_connection_settings
 from worker.ledger.rows import as_uuid, columns, read_awaited, read_closure, read_lot, read_spend
@@ -149,6 +149,10 @@ class PostgresStore:
         for row in await self._rows("interviews", _listed(ids)):
             wallets[row["freelancer_id"]].interviews.append(InterviewGrant(row["occurred_at"], row["connects"]))
         return wallets
+
+    async def lots(self, ids: Sequence[LotId]) -> list[Lot]:
+        """The lots of these ids that exist."""
+        return [read_lot(row) for row in await self._rows("lots_by_id", _listed(ids))]
 
     async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:
         """Every job asked for; one never heard of is empty."""

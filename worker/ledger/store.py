@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from worker.domain.books import Awaited, Books
-from worker.domain.model import FreelancerId, Grant, Job, JobId, ProposalId, Spend, Wallet
+from worker.domain.model import FreelancerId, Grant, Job, JobId, Lot, LotId, ProposalId, Spend, Wallet
 from worker.stream.records import Position, TopicPartition
 
 Row = tuple[object, ...]
@@ -132,6 +132,10 @@ class Store(Protocol):
         self, ids: Sequence[FreelancerId], after: datetime | None, books: Books
     ) -> dict[FreelancerId, Wallet]:
         """Wallets that exist, with lots open or expiring after then, owing spends (those of `books`), interviews."""
+        ...
+
+    async def lots(self, ids: Sequence[LotId]) -> list[Lot]:
+        """The lots of these ids that exist."""
         ...
 
     async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:

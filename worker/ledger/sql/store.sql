@@ -39,6 +39,10 @@ SELECT lot_id, freelancer_id, source, issued_at, expires_at, original, remaining
 FROM lots WHERE freelancer_id = ANY(string_to_array($1, ',')) AND (open OR expires_at > $2)
 ORDER BY expires_at, issued_at, lot_id COLLATE "C"
 
+-- name: lots_by_id
+SELECT lot_id, freelancer_id, source, issued_at, expires_at, original, remaining, linked_to
+FROM lots WHERE lot_id = ANY(string_to_array($1, ','))
+
 -- name: owing_spends
 SELECT proposal_id, freelancer_id, job_id, decision_seq, occurred_at, origin, base, boost, base_debt, boost_debt,
        base_returned, boost_returned, boost_outbid, refunded_closing_at, draws, withdrawn_at
