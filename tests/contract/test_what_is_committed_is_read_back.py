@@ -295,13 +295,13 @@ async def test_an_outbid_that_waits_names_its_record(kept: Kept, story: Story) -
 def closed_jobs(story: Story, *seconds: int) -> list[Appointment]:
     """Jobs that close so many seconds into day 1, less than a grace apart, and their settlements."""
     return [
-        Appointment(day(1, second) + GRACE, SETTLEMENT, story.closed(job, at=day(1, second)).seq, "", job)
+        Appointment(day(1, second) + GRACE, SETTLEMENT, (), story.closed(job, at=day(1, second)).seq, "", job)
         for second, job in ((second, f"j-{second}-{number}") for number, second in enumerate(seconds))
     ]
 
 
 def an_expiry(number: int, lot_id: str) -> Appointment:
-    return Appointment(day(number) + GRACE, EXPIRY, 0, lot_id, "f-1")
+    return Appointment(day(number) + GRACE, EXPIRY, (), 0, lot_id, "f-1")
 
 
 async def test_all_the_clocks_work_is_told_when_there_is_little(kept: Kept, story: Story) -> None:
@@ -311,7 +311,7 @@ async def test_all_the_clocks_work_is_told_when_there_is_little(kept: Kept, stor
     await kept.keep(story)
     appointments, horizon = await kept.store.appointments(100, GRACE)
     assert sorted(appointments) == [
-        Appointment(day(2) + GRACE, SETTLEMENT, closed.seq, "", "j-1"),
+        Appointment(day(2) + GRACE, SETTLEMENT, (), closed.seq, "", "j-1"),
         an_expiry(366, "f-1:1"),
         an_expiry(367, "f-1:2"),
     ]
@@ -324,7 +324,7 @@ async def test_settlements_come_before_expiries_of_the_same_instant(kept: Kept, 
     await kept.keep(story)
     appointments, _ = await kept.store.appointments(100, GRACE)
     assert sorted(appointments) == [
-        Appointment(day(365) + GRACE, SETTLEMENT, closed.seq, "", "j-1"),
+        Appointment(day(365) + GRACE, SETTLEMENT, (), closed.seq, "", "j-1"),
         an_expiry(365, "f-1:1"),
     ]
 
@@ -350,7 +350,9 @@ async def test_a_late_settlement_is_told_for_its_proposal(kept: Kept, story: Sto
     story.proposed("p-1", by="f-1", on="j-1", connects=1, at=day(1))
     await kept.keep(story)
     appointments, _ = await kept.store.appointments(100, GRACE)
-    assert appointments == [Appointment(day(5) + GRACE, LATE_SETTLEMENT, closed.seq, "p-1", "j-1")]
+    assert appointments == [
+        Appointment(day(5) + GRACE, LATE_SETTLEMENT, (day(2), "closed-by-client"), closed.seq, "p-1", "j-1")
+    ]
 
 
 async def test_of_much_work_the_next_is_told_and_up_to_when_that_is_all(kept: Kept, story: Story) -> None:

@@ -20,6 +20,7 @@ from worker.domain.decide import decide_event, decide_expiry, decide_settlement,
 from worker.domain.decisions import Decision, Subject
 from worker.domain.model import Closure, FreelancerId, Job, JobId, Lot, ProposalId, Spend
 from worker.domain.policy import Policy, PolicyBook
+from worker.domain.rules.refunds import closing_order
 from worker.domain.triggers import ExpiryDue, Received, SettlementDue
 from worker.engine import answers
 from worker.engine.commands import Answer, Command, command_decision
@@ -328,16 +329,18 @@ class Writer:
                 for lot_id, expires_at, _, delta in change.movements:
                     if delta > 0 and lot_id is not None and expires_at is not None:
                         due_at = expires_at + self._grace
-                        self._agenda.add(Appointment(due_at, EXPIRY, 0, lot_id, change.freelancer_id))
+                        self._agenda.add(Appointment(due_at, EXPIRY, (), 0, lot_id, change.freelancer_id))
         touched = self._books.touched
         for due in touched.due_added[self._due_noted :]:
-            self._agenda.add(self._appointment(due, decisions[0].subject))
+            self._agenda.add(self._appointment(due, JobId(decisions[0].subject.job_id or "")))
         self._due_noted = len(touched.due_added)
 
-    def _appointment(self, due: Due, subject: Subject) -> Appointment:
+    def _appointment(self, due: Due, job_id: JobId) -> Appointment:
         seq, _, proposal_id = due.key.partition("/")
-        rank = LATE_SETTLEMENT if proposal_id else SETTLEMENT
-        return Appointment(due.due_at, rank, int(seq), proposal_id, subject.job_id or "")
+        if not proposal_id:
+            return Appointment(due.due_at, SETTLEMENT, (), int(seq), "", job_id)
+        closing = closing_order(_closure(self._books.jobs[job_id], int(seq)))
+        return Appointment(due.due_at, LATE_SETTLEMENT, closing, int(seq), proposal_id, job_id)
 
     # Clock work.
 
@@ -374,7 +377,7 @@ class Writer:
         job_id = JobId(appointment.subject)
         await self._memory.load_jobs([job_id])
         job = self._books.jobs[job_id]
-        closure = next(known for known in job.closures if known.decision_seq == appointment.seq)
+        closure = _closure(job, appointment.seq)
         if appointment.rank == LATE_SETTLEMENT:
             await self._memory.load_whole_spends([ProposalId(appointment.key)], self.business_time)
             self._settle(closure, self._books.spends[ProposalId(appointment.key)], appointment.due_at)
@@ -565,6 +568,10 @@ _JOB_TOPICS: Final = frozenset({"job-closed", "hire-made"})
 
 def _identity(record: InputRecord) -> tuple[TopicPartition, int, int]:
     return record.source, record.incarnation, record.offset
+
+
+def _closure(job: Job, seq: int) -> Closure:
+    return next(known for known in job.closures if known.decision_seq == seq)
 
 
 def _lot(lots: Sequence[Lot], lot_id: str) -> Lot | None:

@@ -196,7 +196,7 @@ class PostgresStore:
             expiries += await self._rows("due_expiries_at", last)
         found = {_settlement(row) for row in settlements}
         for row in expiries:
-            found.add(Appointment(row["expires_at"] + grace, EXPIRY, 0, row["lot_id"], row["freelancer_id"]))
+            found.add(Appointment(row["expires_at"] + grace, EXPIRY, (), 0, row["lot_id"], row["freelancer_id"]))
         return [appointment for appointment in found if appointment.due_at <= horizon], horizon
 
     async def parked(self) -> dict[ParkedKey, set[str]]:
@@ -349,8 +349,10 @@ class PostgresStore:
 
 def _settlement(row: asyncpg.Record) -> Appointment:
     seq, _, proposal_id = row["key"].partition("/")
-    rank = LATE_SETTLEMENT if proposal_id else SETTLEMENT
-    return Appointment(row["due_at"], rank, int(seq), proposal_id, row["job_id"])
+    if not proposal_id:
+        return Appointment(row["due_at"], SETTLEMENT, (), int(seq), "", row["job_id"])
+    closing = (row["closed_at"], row["closure"])
+    return Appointment(row["due_at"], LATE_SETTLEMENT, closing, int(seq), proposal_id, row["job_id"])
 
 
 def _rest(position: Position) -> Row:

@@ -41,12 +41,14 @@ class FirstDecision(NamedTuple):
 class Appointment(NamedTuple):
     """One piece of clock work, in the order it is done: by due instant, settlements before expiries, then key.
 
-    For a settlement `seq` is the job-closed decision's and `subject` its job; of a late one `key` is the proposal. For
-    an expiry `key` is the lot and `subject` its freelancer.
+    For a settlement `seq` is the job-closed decision's and `subject` its job; of a late one `key` is the proposal and
+    `closing` the closing time and kind, so that one proposal's late settlements come in closing order. For an expiry
+    `key` is the lot and `subject` its freelancer.
     """
 
     due_at: datetime
     rank: int
+    closing: tuple[()] | tuple[datetime, str]
     seq: int
     key: str
     subject: str

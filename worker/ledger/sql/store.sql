@@ -80,12 +80,14 @@ WHERE (rule, natural_key) IN (SELECT * FROM unnest(string_to_array($1, ','), str
 
 -- name: due_settlements
 -- The next settlements, by index; $1 of them.
-SELECT d.due_at, d.kind, d.key, c.job_id FROM due d JOIN closures c ON c.decision_seq = split_part(d.key, '/', 1)::bigint
+SELECT d.due_at, d.kind, d.key, c.job_id, c.closed_at, c.closure
+FROM due d JOIN closures c ON c.decision_seq = split_part(d.key, '/', 1)::bigint
 WHERE d.kind IN ('settlement', 'late-settlement') ORDER BY d.due_at, d.kind, d.key LIMIT $1
 
 -- name: due_settlements_at
 -- All settlements of one due instant.
-SELECT d.due_at, d.kind, d.key, c.job_id FROM due d JOIN closures c ON c.decision_seq = split_part(d.key, '/', 1)::bigint
+SELECT d.due_at, d.kind, d.key, c.job_id, c.closed_at, c.closure
+FROM due d JOIN closures c ON c.decision_seq = split_part(d.key, '/', 1)::bigint
 WHERE d.kind IN ('settlement', 'late-settlement') AND d.due_at = $1
 
 -- name: due_expiries
