@@ -1,0 +1,109 @@
+"""Random histories through the real writer into a real PostgreSQL: cut anywhere, restarted anywhere, with a memory that
+forgets at once or not at all. The ledger that comes out must be the reference model's, row by row."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.property.played import in_order
+from tests.property.variety import POLICIES, SEEDS, any_histories, looking
+from tests.reference.ledger import check_ledger
+from tests.support.deciding import GRACE, Deciding, FewAppointments, as_read, deciding, wipe
+from tests.support.histories import History, Record, listed
+from tests.support.policies import as_document, policies
+from worker.engine import memory
+from worker.ledger.migrate import migrate
+from worker.ledger.postgres import PostgresStore
+from worker.local.stack import LocalStack
+from worker.stream.records import InputRecord
+
+LIMIT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Running:
+    """How the writer is run: at which records it stops (and whether it restarts there), how large its batches are, how
+    much clock work it is told at once, and how long it lets the clock run at the end, after a restart."""
+
+    cuts: tuple[tuple[int, bool], ...] = ()
+    batch_size: int = 1_000
+    few_appointments: bool = False
+    days_more: int = 0
+
+
+running = st.builds(
+    Running,
+    cuts=st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=6).map(tuple),
+    batch_size=st.sampled_from((1, 2, 3, 1_000)),
+    few_appointments=st.booleans(),
+    days_more=st.sampled_from((0, 0, 1, 40, 800)),
+)
+
+
+@pytest.fixture(scope="module")
+def ledger_url(stack: LocalStack) -> str:
+    """One database for all examples, wiped before each."""
+    url = stack.create_database("random_histories")
+    asyncio.run(migrate(url))
+    return url
+
+
+@pytest.fixture(params=["remembers", "forgets"])
+def memory_that(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A memory that is large enough for everything, or for nothing that need not be there."""
+    if request.param == "forgets":
+        for name in ("MOST_WALLETS", "MOST_JOBS", "MOST_SPENDS", "MOST_GRANTS", "MOST_SEEN"):
+            monkeypatch.setattr(memory, name, 0)
+    return request.param
+
+
+@looking(examples=40)
+@given(records=any_histories(), policy=st.sampled_from(sorted(POLICIES)), how=running)
+def test_the_writer_decides_as_the_model_does(
+    ledger_url: str, memory_that: str, records: list[Record], policy: str, how: Running
+) -> None:
+    asyncio.run(decide_and_compare(ledger_url, records, policy, how, memory_that))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_writer_decides_a_marketplaces_month_as_the_model_does(ledger_url: str, seed: int) -> None:
+    history = History(seed, events=3_000, jobs=150, late=0.03, poison=0.03)
+    how = Running(cuts=((500, False), (501, True), (1_700, True)), batch_size=400, days_more=400)
+    asyncio.run(decide_and_compare(ledger_url, list(history), "as it is", how, f"CONNECTS_TEST_SEED={seed}"))
+
+
+async def decide_and_compare(url: str, records: list[Record], policy: str, how: Running, told: str) -> None:
+    text = POLICIES[policy]
+    rows = in_order(records, text)
+    end = max((row["business_time"] for row in rows if row["business_time"]), default=None)
+    await wipe(url)
+    store = FewAppointments if how.few_appointments else PostgresStore
+    async with (
+        asyncio.timeout(LIMIT_SECONDS),
+        deciding(url, policies(text), batch_size=how.batch_size, store=store) as decides,
+    ):
+        await decide(decides, as_read(rows), how, end)
+        assert decides.writer.parked == {}, told
+    report = await check_ledger(url, as_document(text), movements_in_order=False)
+    assert report.ok, f"{told}\n{report}\npolicy {policy!r}, {how}, {len(records)} records\n{listed(records)}"
+
+
+async def decide(decides: Deciding, records: list[InputRecord], how: Running, end: datetime | None) -> None:
+    cuts = {0: False, **{place % (len(records) + 1): restart for place, restart in how.cuts}, len(records): False}
+    for start, stop in pairwise(sorted(cuts)):
+        await decides.decide(records[start:stop])
+        if cuts[stop]:
+            await decides.commit()
+            await decides.restart()
+    if end is not None and how.days_more:
+        await decides.commit()
+        await decides.restart()
+    if end is not None:
+        await decides.until(end + timedelta(days=how.days_more) + GRACE)
+    await decides.commit()
