@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from worker.ledger.store import Appointment
@@ -35,9 +35,7 @@ class Agenda:
             return
         heapq.heappush(self._heap, appointment)
         if len(self._heap) > 2 * self._capacity:
-            self._heap.sort()
-            self.horizon = self._heap[self._capacity].due_at
-            self._heap = [kept for kept in self._heap if kept.due_at <= self.horizon]
+            self._leave_the_rest_to_the_ledger()
 
     def knows(self, instant: datetime) -> bool:
         """Whether everything due up to then is here."""
@@ -59,6 +57,20 @@ class Agenda:
             return []
         return [appointment for appointment in self._heap if appointment.due_at <= instant]
 
-    def done(self) -> None:
-        """Strike the first appointment out."""
-        heapq.heappop(self._heap)
+    def done(self, appointment: Appointment) -> None:
+        """Strike an appointment out; what it brought may be due before it and stays."""
+        if self._heap[0] == appointment:
+            heapq.heappop(self._heap)
+        else:
+            self._heap.remove(appointment)
+            heapq.heapify(self._heap)
+
+    def _leave_the_rest_to_the_ledger(self) -> None:
+        """Keep the nearer half, and of one instant all or nothing: the horizon lies before an instant that is cut."""
+        self._heap.sort()
+        beyond = self._heap[self._capacity].due_at
+        if beyond > self._heap[0].due_at:
+            self._heap = [kept for kept in self._heap if kept.due_at < beyond]
+            self.horizon = beyond - timedelta(microseconds=1)
+        else:  # all of one instant: there is no nearer half
+            self._capacity *= 2

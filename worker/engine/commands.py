@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from schemas.fields import LARGEST_BIGINT
 from worker.domain.decide import RULES
 from worker.domain.decisions import Decision, Fact, Outcome, Subject
 from worker.domain.model import Cause
@@ -78,8 +79,13 @@ class CommandRunner:
         return answer
 
 
+_LARGEST_INT: Final = 2**31 - 1
+
+
 async def _set_position(writer: CommandableWriter, command: Command) -> Answer:
     source = TopicPartition(str(command.arguments["topic"]), int(command.arguments["partition"]))
+    if not 0 <= source.partition <= _LARGEST_INT:
+        return Answer("declined", "wrong-arguments", {"detail": f"a partition is 0 to {_LARGEST_INT}"})
     if source.topic not in RULES:
         return Answer("declined", "wrong-arguments", {"detail": f"the worker reads no topic {source.topic}"})
     known = writer.positions.get(source)
@@ -91,8 +97,8 @@ async def _set_position(writer: CommandableWriter, command: Command) -> Answer:
         told |= {"incarnation": moved.incarnation, "offset": 0}
     else:
         offset = int(command.arguments["offset"])
-        if offset < 0:
-            return Answer("declined", "wrong-arguments", {"detail": "an offset is 0 or more"})
+        if not 0 <= offset <= LARGEST_BIGINT:
+            return Answer("declined", "wrong-arguments", {"detail": f"an offset is 0 to {LARGEST_BIGINT}"})
         moved = Position(source, incarnation, offset, None, None, None, known.running_max if known else None)
         told |= {"incarnation": incarnation, "offset": offset, "before": known.next_offset if known else None}
     writer.set_position(moved)

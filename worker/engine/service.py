@@ -111,6 +111,7 @@ class Term:
         await check_policies(self.store, self.writer, self._config.policies)
         await self.writer.advance({})
         await self.writer.settle_down()
+        await self._compare_clocks()
         await self.intake.start(self.writer.positions)
         self.opened = True
 
@@ -209,6 +210,7 @@ class Term:
             return
         difference = abs(self._config.clock.now() - await self.store.database_time())
         self.clock_disagrees = difference if difference > _MOST_CLOCK_DIFFERENCE else None
+        self.writer.clock_is_stopped = self.clock_disagrees is not None
         if self.clock_disagrees is not None:
             _log.error(
                 "clock work is stopped: the clock differs from the database's", seconds=difference.total_seconds()
@@ -219,10 +221,18 @@ class Term:
         async with asyncio.timeout(_DRAIN_SECONDS):
             await self.writer.flush()
             await self.writer.settle_down()
-            await self.relay.drain()
+            await self._publish_what_is_left()
             self._drop_published()
             await self.writer.advance(self.intake.advanced())
             await self.writer.settle_down()
+
+    async def _publish_what_is_left(self) -> None:
+        """Give the relay a while; what it cannot publish now stands in the outbox for whoever comes next."""
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS / 2):
+                await self.relay.drain()
+        except TimeoutError:
+            _log.warning("stopping with messages unpublished: they wait in the outbox", rows=self.relay.pending_rows)
 
     def _drop_published(self) -> None:
         if self.relay.published > self._dropped_through:
@@ -248,6 +258,12 @@ async def check_policies(store: PostgresStore, writer: Writer, policies: PolicyB
     """
     stored = await store.stored_policies()
     business_time = writer.business_time
+    missing = sorted(set(stored) - {policy.version for policy in policies.versions})
+    if missing:
+        raise OperatorNeeded(
+            f"the ledger has decided under policy version {', '.join(missing)}, which the policy file does not have; "
+            f"put it back (CONNECTS_POLICY) and make changes as a new [[version]] beside it"
+        )
     for policy in policies.versions:
         known = stored.get(policy.version)
         if known is None and stored and business_time is not None and policy.effective_from <= business_time:

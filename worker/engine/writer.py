@@ -82,6 +82,8 @@ class Writer:
         self.positions: dict[TopicPartition, Position] = {}
         self.business_time: datetime | None = None
         self.parked: dict[ParkedKey, set[str]] = {}
+        self.clock_is_stopped = False
+        """While this host's clock cannot be trusted business time stands still, and nothing is due."""
         self._done = 0
         self._drop_through = self._due_noted = self._records = 0
         self._begun_at = self._load_seconds = 0.0
@@ -194,6 +196,8 @@ class Writer:
                 await self._start_over(bug)
 
     async def _release_some(self, key: ParkedKey) -> tuple[int, int, str | None]:
+        await self._cut()
+        await self.settle_down()  # what was parked just now stands in the ledger then
         self._freshen_draft()
         waiting = await self._store.parked_triggers(key)
         release = Release(self._memory, self._policies, self.business_time)
@@ -358,7 +362,7 @@ class Writer:
                 continue
             finished = await self._keep(appointment)
             if finished:
-                self._agenda.done()
+                self._agenda.done(appointment)
             if until is not None and time.monotonic() > until:
                 return self._agenda.is_clear(instant)
             if len(self._draft) >= self._batch_size:
@@ -387,6 +391,8 @@ class Writer:
         return await self._settle_some(job, closure, appointment)
 
     async def _settle_some(self, job: Job, closure: Closure, appointment: Appointment) -> bool:
+        if closure.settled:
+            return True  # by this batch, which the ledger does not know yet
         place = self._cursors.get(closure.decision_seq, 0)
         some = job.proposal_ids[place : place + _AHEAD]
         await self._memory.load_whole_spends(some, self.business_time)
@@ -559,7 +565,9 @@ class Writer:
         self._agenda.refill((a for a in appointments if a.rank != EXPIRY or a.key not in waiting), horizon)
 
     def _pass(self, instant: datetime | None) -> None:
-        if instant is not None and (self.business_time is None or instant > self.business_time):
+        if self.clock_is_stopped or instant is None:
+            return
+        if self.business_time is None or instant > self.business_time:
             self.business_time = instant
 
 
