@@ -39,4 +39,4 @@ def test_rules_decide_what_arrives_years_late_as_the_model_does(records: list[Re
 def test_rules_decide_a_marketplaces_month_as_the_model_does(policy: str) -> None:
     for seed in SEEDS:
         history = History(seed, events=600, jobs=40, late=0.05, poison=0.05)
-        agree(list(history), policy, 400, replay=f"CONNECTS_TEST_SEED={seed}")
+        agree(list(history), policy, 400, replay=f"TEST_SEED={seed}")

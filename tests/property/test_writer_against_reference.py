@@ -75,7 +75,7 @@ def test_the_writer_decides_as_the_model_does(
 def test_the_writer_decides_a_marketplaces_month_as_the_model_does(ledger_url: str, seed: int) -> None:
     history = History(seed, events=3_000, jobs=150, late=0.03, poison=0.03)
     how = Running(cuts=((500, False), (501, True), (1_700, True)), batch_size=400, days_more=400)
-    asyncio.run(decide_and_compare(ledger_url, list(history), "as it is", how, f"CONNECTS_TEST_SEED={seed}"))
+    asyncio.run(decide_and_compare(ledger_url, list(history), "as it is", how, f"TEST_SEED={seed}"))
 
 
 async def decide_and_compare(url: str, records: list[Record], policy: str, how: Running, told: str) -> None:

@@ -20,14 +20,14 @@ POLICIES = {
 }
 """The real policy, each of its switches the other way, amounts of 0, and one that changes amid the histories."""
 
-SEEDS = [int(os.environ["CONNECTS_TEST_SEED"])] if "CONNECTS_TEST_SEED" in os.environ else [1, random.getrandbits(32)]
+SEEDS = [int(os.environ["TEST_SEED"])] if "TEST_SEED" in os.environ else [1, random.getrandbits(32)]
 """One for good and one of today."""
 
 
 def looking(examples: int) -> settings:
     """Settings for that many examples, unless somebody asked for more patience."""
     return settings(
-        max_examples=int(os.environ.get("CONNECTS_TEST_EXAMPLES", examples)),
+        max_examples=int(os.environ.get("TEST_EXAMPLES", examples)),
         deadline=None,
         print_blob=True,
         phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],

@@ -1,10 +1,10 @@
 """Refunds: one decision for each spend on a closed job, first match wins (domain.md, Refunds)."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.policies import policies
+from tests.support.policies import later_version, policies, policy_text
 from tests.support.story import GRACE, Story, answer, answers, day, explained, only_change
 
 A_MICROSECOND = timedelta(microseconds=1)
@@ -166,6 +166,18 @@ def test_a_closure_is_settled_one_grace_after_its_closing_time(spent: Story) -> 
     (settlement,) = spent.until(day(2) + GRACE)
     assert (settlement.kind, settlement.business_time) == ("settlement", day(2) + GRACE)
     assert settlement.cause == decision.cause
+
+
+def test_a_settlement_is_decided_under_the_policy_of_the_closing_time() -> None:
+    midsummer = datetime(2026, 7, 1, tzinfo=UTC)
+    story = Story(policies(policy_text() + later_version("2026-07-01", refund_to_ending_lot="expire")))
+    story.registered("f-1")
+    story.proposed("p-1", by="f-1", on="j-1", connects=12)
+    story.proposed("p-2", by="f-1", on="j-2", connects=12)
+    story.closed("j-1", at=midsummer - A_MICROSECOND)
+    story.closed("j-2", at=midsummer)
+    story.settled()
+    assert [decision.policy_version for decision in story.decisions[-2:]] == ["2026-01-01", "2026-07-01"]
 
 
 def test_a_closure_read_late_is_settled_one_grace_after_it_was_read(spent: Story) -> None:
@@ -425,6 +437,14 @@ def test_a_late_spend_is_settled_by_the_same_table(story: Story) -> None:
     assert story.settled() == ["declined/somebody-was-hired"]
 
 
+def test_a_late_spend_dated_at_the_closing_is_settled(story: Story) -> None:
+    story.closed("j-1", at=day(2))
+    story.settled()
+    story.until(day(3))
+    story.proposed("p-1", by="f-1", on="j-1", connects=12, at=day(2))
+    assert story.settled() == ["applied/closed-without-hire"]
+
+
 def test_a_late_spend_dated_after_the_closing_is_not_settled(story: Story) -> None:
     story.closed("j-1", at=day(2))
     story.settled()
@@ -499,6 +519,17 @@ def test_a_refund_pays_other_debts(story: Story) -> None:
     story.closed("j-2")
     story.settled()
     assert (story.balance("f-1"), story.remaining("f-1")) == (40, [40])
+
+
+def test_of_the_lots_a_refund_returns_to_the_one_that_burns_first_pays_other_debts(story: Story) -> None:
+    story.bought("f-1", 3, at=day(0))
+    story.bought("f-1", 100, at=day(200))
+    story.proposed("p-1", by="f-1", on="j-1", connects=103, at=day(201))
+    story.proposed("p-2", by="f-1", on="j-2", connects=2, at=day(202))
+    story.closed("j-1", at=day(360))
+    story.settled()
+    # The 3 would return to a lot that is about to end, and are in a new one that ends before the other.
+    assert story.lots("f-1") == [("refund", 1, day(390) + GRACE), ("purchase", 100, day(565))]
 
 
 def test_the_base_comes_back_when_only_the_boost_did_before(spent: Story) -> None:
