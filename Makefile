@@ -3,7 +3,9 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name) 2>/dev/null)))
+# The first that runs (a version manager's shim may not), is new enough and can make an environment.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$name -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$name && break; done)
 ARGS ?=
 
 .PHONY: help setup demo test lint bench constraints clean
@@ -14,7 +16,7 @@ help: ## Show this list
 setup: $(VENV)/.ready ## Make .venv with the `connects` command in it (a second time: nothing to do, no network)
 
 $(VENV)/.ready: pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "make setup: no python3 found; install Python 3.11 or newer" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "make setup: found no Python 3.11 or newer that has the venv module (Debian: python3-venv); make PYTHON=/path/to/python3 names another" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make setup: $(PYTHON) is older than 3.11; use make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make setup: $(PYTHON) has no venv module; install it (Debian: python3-venv)" >&2; exit 1; }
 	@echo "installing into $(VENV) (once) ..."

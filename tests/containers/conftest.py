@@ -20,7 +20,10 @@ def docker_answers() -> None:
     try:
         docker.from_env(timeout=10).ping()
     except Exception as error:  # noqa: BLE001 - whatever is in the way
-        pytest.skip(f"no Docker daemon answers: {error}")
+        missing = f"no Docker daemon answers: {error}"
+        if os.environ.get("CONNECTS_REQUIRE_DOCKER"):
+            pytest.fail(missing)
+        pytest.skip(missing)
 
 
 @pytest.fixture(scope="session")
