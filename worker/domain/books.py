@@ -1,11 +1,14 @@
 """The working set: what the rules look at and change, and a note of everything they changed."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal, NamedTuple
 
+from schemas.base import InputEvent
 from worker.domain.model import (
     Cause,
+    Charge,
+    ChargeId,
     Closure,
     FreelancerId,
     Grant,
@@ -14,6 +17,7 @@ from worker.domain.model import (
     JobId,
     Lot,
     LotId,
+    Membership,
     ProposalId,
     Spend,
     Wallet,
@@ -42,6 +46,19 @@ class Awaited(NamedTuple):
     cause: Cause
 
 
+class Held(NamedTuple):
+    """A membership event that cannot count yet: its cycle start is not booked, or its charge is not known.
+
+    `decision_seq` is the decision that recorded it; it gets a follow-up when it counts.
+    """
+
+    freelancer_id: FreelancerId
+    decision_seq: int
+    topic: str
+    event: InputEvent
+    cause: Cause
+
+
 @dataclass(slots=True)
 class Touched:
     """What was opened or changed since the last commit: exactly what the next one has to write."""
@@ -56,6 +73,12 @@ class Touched:
     awaiting_added: list[Awaited] = field(default_factory=list)
     awaiting_done: list[Awaited] = field(default_factory=list)
     due_added: list[Due] = field(default_factory=list)
+    memberships: dict[FreelancerId, Membership] = field(default_factory=dict)
+    charges: dict[ChargeId, Charge] = field(default_factory=dict)
+    held_added: list[Held] = field(default_factory=list)
+    held_done: list[Held] = field(default_factory=list)
+    cycles_added: list[tuple[date, FreelancerId]] = field(default_factory=list)
+    """The cycle starts that came onto the clock: the day, and whose."""
 
 
 @dataclass(slots=True)
@@ -65,8 +88,9 @@ class Books:
     Whoever calls a rule has loaded what the trigger names; what is absent here does not exist. `grace` is how long the
     clock waits beyond an instant before it acts on it.
 
-    With `strict`, wallets and jobs are opened only if they were looked for and not found (`absent_wallets`; a job that
-    was looked for is always there): opening one that the ledger has but nobody loaded would be a loss.
+    With `strict`, wallets, jobs and memberships are opened only if they were looked for and not found
+    (`absent_wallets`; a job or membership that was looked for is always there): opening one that the ledger has but
+    nobody loaded would be a loss.
     """
 
     grace: timedelta
@@ -77,6 +101,9 @@ class Books:
     spends: dict[ProposalId, Spend] = field(default_factory=dict)
     grants: dict[tuple[str, str], Grant] = field(default_factory=dict)
     awaiting: dict[ProposalId, list[Awaited]] = field(default_factory=dict)
+    memberships: dict[FreelancerId, Membership] = field(default_factory=dict)
+    charges: dict[ChargeId, Charge] = field(default_factory=dict)
+    held: dict[FreelancerId, list[Held]] = field(default_factory=dict)
     touched: Touched = field(default_factory=Touched)
 
     def wallet(self, freelancer_id: FreelancerId) -> Wallet:
@@ -97,6 +124,30 @@ class Books:
                 raise LookupError(f"job {job_id} was not loaded")
             job = self.jobs[job_id] = Job(job_id)
         return job
+
+    def membership(self, freelancer_id: FreelancerId) -> Membership:
+        """What is known of the freelancer's membership; one that was looked for is always there, begun or not."""
+        membership = self.memberships.get(freelancer_id)
+        if membership is None:
+            if self.strict:
+                raise LookupError(f"the membership of {freelancer_id} was not loaded")
+            membership = self.memberships[freelancer_id] = Membership(freelancer_id)
+        return membership
+
+    def keep_charge(self, charge: Charge) -> None:
+        """Note a charge that was requested, or answered."""
+        self.charges[charge.charge_id] = charge
+        self.touched.charges[charge.charge_id] = charge
+
+    def hold(self, held: Held) -> None:
+        """Keep a membership event until it can count."""
+        self.held.setdefault(held.freelancer_id, []).append(held)
+        self.touched.held_added.append(held)
+
+    def let_go(self, held: Held) -> None:
+        """Take a membership event that counts now out of those that are held."""
+        self.held[held.freelancer_id].remove(held)
+        self.touched.held_done.append(held)
 
     def keep_grant(self, grant: Grant) -> None:
         """Note a grant, so that its natural key is used up."""

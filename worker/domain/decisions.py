@@ -1,12 +1,12 @@
 """What the rules answer: decisions, changes and movements, and the reason codes of domain.md."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from worker.domain.model import Cause, FreelancerId, JobId, LineName, LotId, ProposalId
+from worker.domain.model import Cause, Charge, FreelancerId, JobId, LineName, LotId, Plan, ProposalId
 
 Outcome = Literal["applied", "duplicate", "declined", "withheld", "recorded", "parked", "rejected"]
 Kind = Literal["first", "follow-up", "settlement", "clock", "command"]
@@ -63,6 +63,18 @@ class Change(msgspec.Struct, eq=False):
         return self.balance_after - self.delta
 
 
+class MembershipTold(NamedTuple):
+    """What a membership-updated tells: the membership after its `version`-th change, and the reason for that."""
+
+    version: int
+    plan: Plan
+    cycle_start: date
+    next_renewal_on: date
+    scheduled_plan: Plan | None
+    suspended: bool
+    reason: str
+
+
 class Decision(msgspec.Struct, eq=False):
     """The one recorded answer to one trigger; `seq` is its place in ledger order.
 
@@ -85,6 +97,10 @@ class Decision(msgspec.Struct, eq=False):
     follows: int | None = None
     payload: bytes | None = None
     changes: list[Change] = msgspec.field(default_factory=list)
+    membership: MembershipTold | None = None
+    """What is to be told of the membership, if the decision changed what others see of it."""
+    charge: Charge | None = None
+    """The charge that it requests."""
 
 
 class Verdict(msgspec.Struct, eq=False):
@@ -95,3 +111,5 @@ class Verdict(msgspec.Struct, eq=False):
     rule: str
     facts: dict[str, Fact]
     changes: list[Change] = msgspec.field(default_factory=list)
+    membership: MembershipTold | None = None
+    charge: Charge | None = None

@@ -4,7 +4,7 @@ Connects are whole numbers. Instants are aware datetimes in UTC. The objects are
 for good is in the ledger's changes and movements.
 """
 
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Literal, NamedTuple, NewType
 
 import msgspec
@@ -13,9 +13,15 @@ FreelancerId = NewType("FreelancerId", str)
 JobId = NewType("JobId", str)
 ProposalId = NewType("ProposalId", str)
 LotId = NewType("LotId", str)
+ChargeId = NewType("ChargeId", str)
 
 LineName = Literal["base", "boost"]
 ClosureKind = Literal["closed-by-client", "expired", "removed-by-marketplace"]
+Plan = Literal["basic", "plus"]
+ChargeKind = Literal["upgrade", "renewal"]
+ChargeSource = Literal["earnings-balance", "payment-method"]
+ChargeStatus = Literal["asked", "paid", "failed", "lapsed"]
+Scope = Literal["account", "billing-method"]
 
 
 class BurnOrder(NamedTuple):
@@ -172,3 +178,69 @@ class Grant(msgspec.Struct, frozen=True):
     occurred_at: datetime
     connects: int
     decision_seq: int
+
+
+class Charge(msgspec.Struct, eq=False):
+    """One charge that was asked of the billing system; `amount_cents` after any promotion.
+
+    `cycle_start` is the first day of the cycle that it pays for (of an upgrade: the day of the choice, `chosen_at`);
+    `requested_at` when the request took effect. `choice_promo`: the code came with the choice and goes with it.
+    """
+
+    charge_id: ChargeId
+    freelancer_id: FreelancerId
+    kind: ChargeKind
+    cycle_start: date
+    chosen_at: datetime | None
+    attempt: int
+    amount_cents: int
+    currency: str
+    source: ChargeSource
+    promo_code: str | None
+    choice_promo: bool
+    requested_at: datetime
+    decision_seq: int
+    status: ChargeStatus = "asked"
+
+
+class Suspension(NamedTuple):
+    """A dated fact: from then on this scope is suspended, or no longer is."""
+
+    at: datetime
+    scope: Scope
+    suspended: bool
+
+
+class Promo(NamedTuple):
+    """A promo code that was accepted, on the terms of that day: one of the two discounts is 0."""
+
+    code: str
+    percent_off: int
+    cents_off: int
+    charges_left: int
+
+
+class Membership(msgspec.Struct, eq=False):
+    """One freelancer's plan and cycle [cycle_start, next_renewal), days in UTC; None: it has not begun.
+
+    `version` counts what was told of it. `downgrade_chosen_at` says that Basic was chosen and is still to come;
+    `upgrade` and `renewal` are the charges not answered yet. `suspensions` are dated facts, oldest first; `earnings`
+    the balance last told, with its date; `promos` every code ever accepted, in that order.
+    """
+
+    freelancer_id: FreelancerId
+    version: int = 0
+    plan: Plan = "basic"
+    cycle_start: date | None = None
+    next_renewal: date | None = None
+    downgrade_chosen_at: datetime | None = None
+    upgrade: ChargeId | None = None
+    renewal: ChargeId | None = None
+    suspensions: list[Suspension] = msgspec.field(default_factory=list)
+    earnings: tuple[datetime, int] | None = None
+    promos: list[Promo] = msgspec.field(default_factory=list)
+
+
+def midnight(day: date) -> datetime:
+    """00:00 UTC of a day: the instant at which a cycle starts."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from schemas.base import InputEvent
-from worker.domain.model import Cause, Closure, Lot, Spend
+from worker.domain.model import Cause, Closure, Lot, Membership, Spend
 
 
 class Received(msgspec.Struct, eq=False):
@@ -40,5 +40,13 @@ class ExpiryDue(msgspec.Struct, eq=False):
     """A lot whose time is over, with something remaining; `due_at` is its expiry and the grace."""
 
     lot: Lot
+    due_at: datetime
+    seq: int
+
+
+class CycleDue(msgspec.Struct, eq=False):
+    """A membership whose next cycle starts; `due_at` is 00:00 UTC of `next_renewal` and the grace."""
+
+    membership: Membership
     due_at: datetime
     seq: int
