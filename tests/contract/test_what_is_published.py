@@ -1,11 +1,14 @@
 """A batch leaves exactly what its changes say in the outbox, in the words of the contract."""
 
 import json
+from datetime import date
 from uuid import UUID, uuid5
 
-from schemas.outputs import WalletUpdated
+from schemas.outputs import MembershipChargeRequested, MembershipUpdated, WalletUpdated
 from tests.contract.conftest import RECORDED_AT, Kept
 from tests.support.story import Story, day
+from worker.domain.decisions import MembershipTold
+from worker.domain.model import Charge, ChargeId, FreelancerId
 from worker.ledger.postgres import PostgresStore
 from worker.stream.messages import Message, unpack
 
@@ -100,6 +103,61 @@ async def test_a_batch_that_changes_no_wallet_publishes_nothing(kept: Kept, stor
     batch = await kept.keep(story)
     assert (batch.outbox, batch.outbox_seq, batch.batch_uid) == (None, None, None)
     assert await published(kept) == []
+
+
+async def test_a_membership_and_its_charge_are_told_to_the_letter(kept: Kept, story: Story) -> None:
+    decision = story.registered("f-1", at=day(0))
+    decision.membership = MembershipTold(2, "plus", date(2026, 1, 5), date(2026, 2, 5), "basic", True, "suspended")
+    start = date(2026, 2, 5)
+    charge_id = ChargeId("f-1:2026-02-05:2")
+    asked = (charge_id, FreelancerId("f-1"), "renewal", start, None, 2, 1_500, "USD", "payment-method", "SPRING", False)
+    decision.charge = Charge(*asked, requested_at=day(0, 0.25), decision_seq=1)
+    await kept.keep(story)
+    _, membership, charge = await published(kept)
+    assert json.loads(membership.value) == {
+        "event_id": str(uuid5(NAMESPACE, "membership/f-1/2")),
+        "freelancer_id": "f-1",
+        "occurred_at": "2026-01-05T12:00:00Z",
+        "version": 2,
+        "plan": "plus",
+        "cycle_start": "2026-01-05",
+        "next_renewal_on": "2026-02-05",
+        "scheduled_plan": "basic",
+        "suspended": True,
+        "reason": "suspended",
+    }
+    assert (membership.topic, membership.key) == ("membership-updated", b"f-1")
+    assert (membership.ce_id, membership.ce_time) == (
+        str(uuid5(NAMESPACE, "membership/f-1/2")),
+        "2026-01-05T12:00:00Z",
+    )
+    assert json.loads(charge.value) == {
+        "event_id": str(uuid5(NAMESPACE, "charge/f-1:2026-02-05:2")),
+        "freelancer_id": "f-1",
+        "occurred_at": "2026-01-05T12:00:00.250000Z",
+        "charge_id": "f-1:2026-02-05:2",
+        "amount_cents": 1_500,
+        "currency": "USD",
+        "source": "payment-method",
+        "cycle_start": "2026-02-05",
+        "promo_code": "SPRING",
+    }
+    assert (charge.topic, charge.key) == ("membership-charge-requested", b"f-1")
+    MembershipUpdated.model_validate_json(membership.value)
+    MembershipChargeRequested.model_validate_json(charge.value)
+
+
+async def test_without_a_promotion_a_charge_names_none_and_no_change_of_plan_is_null(kept: Kept, story: Story) -> None:
+    decision = story.registered("f-1", at=day(0))
+    decision.membership = MembershipTold(1, "basic", date(2026, 1, 5), date(2026, 2, 5), None, False, "registered")
+    asked = (ChargeId("f-1:e-1:1"), FreelancerId("f-1"), "upgrade", date(2026, 1, 5), day(0), 1, 0, "USD")
+    decision.charge = Charge(*asked, "earnings-balance", None, False, requested_at=day(0), decision_seq=1)
+    await kept.keep(story)
+    _, membership, charge = await published(kept)
+    assert json.loads(membership.value)["scheduled_plan"] is None
+    assert "promo_code" not in json.loads(charge.value)
+    assert MembershipChargeRequested.model_validate_json(charge.value).promo_code is None
+    assert MembershipUpdated.model_validate_json(membership.value).scheduled_plan is None
 
 
 async def test_rows_that_the_marker_is_past_are_dropped(kept: Kept, story: Story) -> None:
