@@ -1,7 +1,7 @@
 """Memberships, charges and held events come back as they were; cycle starts are found in the clock's order."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 
 import msgspec
@@ -120,19 +120,80 @@ async def test_a_charge_id_may_be_as_long_as_the_contract_allows(kept: Kept, sto
     assert [one.charge_id for one in await kept.store.charges([charge.charge_id])] == [charge.charge_id]
 
 
+# All of a story, whether it came in one batch or in many.
+
+
+def eventful(story: Story) -> Iterator[object]:
+    """Plans chosen, paid and not paid, promotions, balances, suspensions, and what waits for a charge."""
+    yield story.registered("f-1", at=day(0))
+    yield story.has_earned("f-1", 5_000)
+    yield story.chose("plus", "f-1", at=day(3))
+    yield told_in_full(story, "membership-charge-settled", "f-1", charge_id="f-1:never:1", outcome="paid", source="x")
+    yield story.unpaid(story.charge("f-1").charge_id, "f-1")
+    yield story.paid(story.charge("f-1").charge_id, "f-1", at=day(4))
+    yield story.chose("basic", "f-1")
+    yield story.suspended("f-2", at=day(5))
+    yield story.suspended("f-2", "billing-method", at=day(6))
+    yield story.reinstated("f-2")
+    yield story.registered("f-2", at=day(7))
+    yield story.passes(days=40)
+    yield story.registered("f-3")
+    yield story.chose("plus", "f-3")
+    yield story.paid(story.charge("f-3").charge_id, "f-3")
+    yield story.passes(days=70)
+    yield story.chose("plus", "f-1")
+
+
+@pytest.mark.parametrize("in_many_batches", [False, True])
+async def test_what_a_story_made_of_memberships_is_read_back(
+    kept: Kept, story: Story, *, in_many_batches: bool
+) -> None:
+    for _ in eventful(story):
+        if in_many_batches:
+            await kept.keep(story)
+    await kept.keep(story)
+    books = story.books
+    assert plain(await kept.store.memberships(list(books.memberships))) == plain(books.memberships)
+    charges = await kept.store.charges(list(books.charges))
+    assert {charge.charge_id: plain(charge) for charge in charges} == {
+        charge_id: plain(charge) for charge_id, charge in books.charges.items()
+    }
+    assert {charge.status for charge in charges} >= {"asked", "paid", "failed", "lapsed"}
+    assert await kept.store.held(list(books.memberships)) == [held for all_ in books.held.values() for held in all_]
+    assert [len(held) for held in books.held.values()] == [1]
+    appointments, _ = await kept.store.appointments(100, GRACE)
+    assert {(one.subject, one.due_at) for one in appointments if one.rank == CYCLE} == {
+        (membership.freelancer_id, midnight(membership.next_renewal) + GRACE)
+        for membership in books.memberships.values()
+        if membership.next_renewal is not None
+    }
+
+
+def told_in_full(story: Story, topic: str, freelancer: str, **fields: object) -> Decision:
+    """An event with its payload, of which it can be read again."""
+    at = story.now + timedelta(minutes=1)
+    said = {"event_id": f"e-full-{len(story.decisions)}", "occurred_at": at.isoformat(), "freelancer_id": freelancer}
+    value = json.dumps({**said, **fields}).encode()
+    event = read_event(topic, value)
+    return story.read(topic, event, Cause(topic, event.event_id, 0, 0, 1_000 + len(story.decisions)), value)
+
+
 # What is held.
 
 
 def hold(story: Story, freelancer: str, event_id: str) -> Held:
     """An event that was recorded, and waits."""
-    value = json.dumps({"event_id": event_id, "occurred_at": day(5).isoformat(), "freelancer_id": freelancer}).encode()
-    event = read_event("freelancer-registered", value)
-    offset = len(story.decisions)
-    cause = Cause("freelancer-registered", event_id, 0, 0, offset)
-    decision = story.read("freelancer-registered", event, cause, value)
-    held = Held(FreelancerId(freelancer), decision.seq, "freelancer-registered", event, cause)
-    story.books.hold(held)
-    return held
+    decision = told_in_full(
+        story,
+        "membership-charge-settled",
+        freelancer,
+        event_id=event_id,
+        charge_id=f"{freelancer}:none:1",
+        outcome="paid",
+        source="card",
+    )
+    assert decision.reason == "unknown-charge"
+    return story.books.held[FreelancerId(freelancer)][-1]
 
 
 async def test_what_is_held_is_read_back_in_ledger_order(kept: Kept, story: Story) -> None:

@@ -435,7 +435,7 @@ async def test_a_position_set_back_tells_how_far_was_decided(kept: Kept, story: 
 
 
 async def test_a_stopped_wallet_is_read_back_with_what_waits_behind_it(kept: Kept, story: Story) -> None:
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     story.proposed("p-1", by="f-1", on="j-1", connects=2)
     story.closed("j-1")
     story.settled()

@@ -23,6 +23,11 @@ async def published(kept: Kept) -> list[Message]:
     return [message for row in rows for message in unpack(row.messages)]
 
 
+async def wallet_updates(kept: Kept) -> list[WalletUpdated]:
+    messages = await published(kept)
+    return [WalletUpdated.model_validate_json(one.value) for one in messages if one.topic == "wallet-updated"]
+
+
 async def test_the_contracts_example_is_published_to_the_letter(kept: Kept, story: Story) -> None:
     story.registered("f-1", at=day(0))
     story.proposed("p-1", by="f-1", on="j-1", connects=12, at=day(1))
@@ -71,7 +76,7 @@ async def test_every_change_is_published_once_in_order_and_keeps_the_contract(ke
     story.settled()
     story.passes(days=400)
     await kept.keep(story)
-    updates = [WalletUpdated.model_validate_json(message.value) for message in await published(kept)]
+    updates = await wallet_updates(kept)
     changes = [change for decision in story.decisions for change in decision.changes]
     assert [(one.freelancer_id, one.version, one.delta) for one in updates] == [
         (change.freelancer_id, change.version, change.delta) for change in changes
@@ -89,7 +94,7 @@ async def test_a_lot_that_went_to_debts_at_once_is_told_with_what_remains_of_it(
     story.proposed("p-2", by="f-1", on="j-1", connects=4)
     story.bought("f-1", 10)
     await kept.keep(story)
-    updates = [WalletUpdated.model_validate_json(message.value) for message in await published(kept)]
+    updates = await wallet_updates(kept)
     assert [(one.delta, one.debt_delta, [(lot.lot_id, lot.delta) for lot in one.lots]) for one in updates] == [
         (-10, 10, []),
         (10, -10, [("f-1:2", 0)]),
@@ -145,6 +150,30 @@ async def test_a_membership_and_its_charge_are_told_to_the_letter(kept: Kept, st
     assert (charge.topic, charge.key) == ("membership-charge-requested", b"f-1")
     MembershipUpdated.model_validate_json(membership.value)
     MembershipChargeRequested.model_validate_json(charge.value)
+
+
+async def test_all_that_a_membership_goes_through_is_told_once_and_in_order(kept: Kept, story: Story) -> None:
+    story.registered("f-1")
+    story.chose("plus", "f-1", at=day(10))
+    await kept.keep(story)
+    story.paid(story.charge("f-1").charge_id, "f-1")
+    story.passes(days=31)
+    story.unpaid(story.charge("f-1").charge_id, "f-1")
+    await kept.keep(story)
+    told, asked = [], []
+    for message in await published(kept):
+        if message.topic == "membership-updated":
+            told.append(MembershipUpdated.model_validate_json(message.value))
+        elif message.topic == "membership-charge-requested":
+            asked.append(MembershipChargeRequested.model_validate_json(message.value))
+    assert [(one.version, one.plan, one.reason) for one in told] == [
+        (1, "basic", "registered"),
+        (2, "plus", "upgraded"),
+        (3, "plus", "charge-requested"),
+        (4, "basic", "charge-failed"),
+    ]
+    assert [one.charge_id for one in asked] == list(story.books.charges)
+    assert len({one.event_id for one in (*told, *asked)}) == 6
 
 
 async def test_without_a_promotion_a_charge_names_none_and_no_change_of_plan_is_null(kept: Kept, story: Story) -> None:
