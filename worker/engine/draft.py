@@ -16,6 +16,7 @@ from worker.domain.model import Cause
 from worker.engine.membership_messages import NAMESPACE, membership_messages
 from worker.ledger.chain import next_head
 from worker.ledger.membership_rows import write_down_memberships
+from worker.ledger.mentions import mention
 from worker.ledger.rows import closure_row, lot_row, spend_row
 from worker.ledger.store import Batch, Tail
 from worker.stream.messages import Message, pack
@@ -127,6 +128,7 @@ class Draft:
                 decision.payload,
             )
         )
+        mention(decision, batch.mentions.append)
         if decision.late_by_seconds is not None:
             self.late += 1
         for ordinal, change in enumerate(decision.changes):

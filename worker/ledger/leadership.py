@@ -67,6 +67,12 @@ def writer_connection_settings(holder: str, server_version: int = 180_000) -> di
         "idle_in_transaction_session_timeout": "5s",
         "transaction_timeout": "30s",
         "client_connection_check_interval": "1s",
+        # Every statement names its rows by key. The planner knows no statistics of staged rows, and would now and then
+        # read a whole table to find a few thousand.
+        "enable_seqscan": "off",
+        "enable_hashjoin": "off",
+        "enable_mergejoin": "off",
+        "enable_bitmapscan": "off",
         "tcp_user_timeout": "5s",
         "tcp_keepalives_idle": "5",
         "tcp_keepalives_interval": "2",

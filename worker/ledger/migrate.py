@@ -24,7 +24,7 @@ FOLDER: Final = Path(__file__).parent / "migrations"
 HEAD: Final = max(file.name for file in (FOLDER / "versions").glob("[0-9]*.sql"))[:4]
 """The revision that this code needs."""
 
-APPEND_ONLY: Final = ("changes", "decisions", "movements")
+APPEND_ONLY: Final = ("changes", "decisions", "mentions", "movements")
 """History: the worker's role may read and add, nothing else."""
 
 STATE: Final = (

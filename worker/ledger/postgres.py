@@ -81,6 +81,7 @@ _COPIED: Final = {
         *("policy_version", "delta", "debt_delta", "balance_after", "explanation"),
     ],
     "movements": ["decision_seq", "ordinal", "line_no", "lot_id", "proposal_id", "spend_line", "delta"],
+    "mentions": ["key", "seq"],
     "seen_events": ["key", "seq"],
     "grants": ["rule", "natural_key", "freelancer_id", "occurred_at", "connects", "decision_seq"],
     "awaiting": ["proposal_id", "decision_seq"],

@@ -102,6 +102,7 @@ class Batch:
     drop_outbox_through: int = 0
     positions: list[Position] = field(default_factory=list)
     decisions: list[Row] = field(default_factory=list)
+    mentions: list[Row] = field(default_factory=list)
     changes: list[Row] = field(default_factory=list)
     movements: list[Row] = field(default_factory=list)
     seen_events: list[Row] = field(default_factory=list)

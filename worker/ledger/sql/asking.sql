@@ -20,18 +20,16 @@ SELECT seq FROM seen_events WHERE key = ANY($1::uuid[])
 
 -- name: seqs_of_repeats
 -- Decisions on an event id that was not used up by them: repeats, conflicts, invalid records; $2 narrows to a topic.
-SELECT seq FROM decisions
-WHERE event_id = $1 AND kind = 'first' AND outcome IN ('duplicate', 'rejected') AND ($2::text IS NULL OR topic = $2)
+SELECT m.seq FROM mentions m JOIN decisions d ON d.seq = m.seq
+WHERE m.key = 'e:' || $1::text AND ($2::text IS NULL OR d.topic = $2)
 
 -- name: seqs_of_clock_and_commands
 -- Decisions that no record caused: `expiry:<lot_id>`, `command:<id>` and the like.
-SELECT seq FROM decisions WHERE kind = 'clock' AND event_id = $1
-UNION ALL
-SELECT seq FROM decisions WHERE kind = 'command' AND event_id = $1
+SELECT seq FROM decisions WHERE kind IN ('clock', 'command') AND event_id = $1
 
 -- name: seqs_following
 -- Follow-ups of these decisions.
-SELECT seq FROM decisions WHERE follows = ANY($1::bigint[])
+SELECT seq FROM mentions WHERE key = ANY(SELECT 's:' || followed FROM unnest($1::bigint[]) AS followed)
 
 -- name: seqs_of_settlements
 -- The settlements that the job-closed records among these decisions caused.
@@ -41,13 +39,25 @@ JOIN decisions s ON s.kind = 'settlement' AND s.topic = c.topic AND s.incarnatio
 WHERE c.seq = ANY($1::bigint[]) AND c.topic = 'job-closed'
 
 -- name: seqs_of_job
-SELECT seq FROM decisions WHERE job_id = $1
+-- What was spent on a job, its closures and their settlements, and what else names it.
+SELECT decision_seq FROM spends WHERE job_id = $1
+UNION SELECT decision_seq FROM closures WHERE job_id = $1
+UNION SELECT s.seq FROM closures c JOIN decisions s ON s.kind = 'settlement' AND s.topic = c.topic
+      AND s.incarnation = c.incarnation AND s.partition = c.partition AND s."offset" = c."offset" WHERE c.job_id = $1
+UNION SELECT seq FROM mentions WHERE key = 'j:' || $1
 
 -- name: seqs_of_proposal
-SELECT seq FROM decisions WHERE proposal_id = $1
+-- Its spend, its settlements by each closure of its job, and what else names it.
+SELECT decision_seq FROM spends WHERE proposal_id = $1
+UNION SELECT s.seq FROM spends p JOIN closures c USING (job_id) JOIN decisions s ON s.kind = 'settlement'
+      AND s.topic = c.topic AND s.incarnation = c.incarnation AND s.partition = c.partition AND s."offset" = c."offset"
+      AND s.proposal_id = p.proposal_id WHERE p.proposal_id = $1
+UNION SELECT seq FROM mentions WHERE key = 'p:' || $1
 
 -- name: seqs_of_freelancer
-SELECT seq FROM decisions WHERE freelancer_id = $1
+-- What changed the wallet, and what else names the freelancer.
+SELECT decision_seq FROM changes WHERE freelancer_id = $1
+UNION SELECT seq FROM mentions WHERE key = 'f:' || $1
 
 -- name: decisions
 -- Decisions in full, in ledger order, without the payload.
@@ -71,8 +81,9 @@ ORDER BY m.decision_seq, m.ordinal, min(m.line_no)
 SELECT proposal_id FROM spends WHERE job_id = $1
 
 -- name: proposals_of_freelancer
--- By way of the decisions, which have an index: spends by freelancer would need one of their own.
-SELECT proposal_id FROM decisions WHERE freelancer_id = $1 AND rule = 'spend.proposal' AND outcome = 'applied'
+-- By way of the changes, which have an index: spends by freelancer would need one of their own.
+SELECT d.proposal_id FROM changes c JOIN decisions d ON d.seq = c.decision_seq
+WHERE c.freelancer_id = $1 AND c.rule = 'spend.proposal'
 
 -- name: open_spends
 -- Which of these proposals have Connects on them that no settled closure has decided yet.
@@ -111,8 +122,8 @@ SELECT (SELECT count(*) FROM due WHERE kind IN ('settlement', 'late-settlement')
 
 -- name: for_operators
 -- What operators should look at themselves, newest first.
-SELECT seq, recorded_at, outcome, reason, freelancer_id, job_id, proposal_id, facts FROM decisions
-WHERE reason IN ('hire-after-settlement', 'paid-after-lapse') ORDER BY seq DESC LIMIT $1
+SELECT d.seq, d.recorded_at, d.outcome, d.reason, d.freelancer_id, d.job_id, d.proposal_id, d.facts
+FROM mentions m JOIN decisions d ON d.seq = m.seq WHERE m.key = 'operators' ORDER BY m.seq DESC LIMIT $1
 
 -- name: unpublished
 -- Batches that are not published, and since when the oldest waits; $1 is the marker's seq (null: not known).

@@ -64,16 +64,15 @@ CREATE TABLE decisions (
 CREATE UNIQUE INDEX decisions_one_first ON decisions (topic, incarnation, partition, "offset") WHERE kind = 'first';
 CREATE UNIQUE INDEX decisions_one_settlement ON decisions (topic, incarnation, partition, "offset", proposal_id)
     WHERE kind = 'settlement';
-CREATE UNIQUE INDEX decisions_one_clock ON decisions (event_id) WHERE kind = 'clock';
-CREATE UNIQUE INDEX decisions_one_command ON decisions (event_id) WHERE kind = 'command';
-CREATE INDEX decisions_by_freelancer ON decisions (freelancer_id, seq) WHERE freelancer_id IS NOT NULL;
-CREATE INDEX decisions_by_job ON decisions (job_id, seq) WHERE job_id IS NOT NULL;
-CREATE INDEX decisions_by_proposal ON decisions (proposal_id, seq) WHERE proposal_id IS NOT NULL;
-CREATE INDEX decisions_following ON decisions (follows) WHERE follows IS NOT NULL;
--- Repeats and conflicts are not in seen_events; this small index finds them by event id.
-CREATE INDEX decisions_repeated_ids ON decisions (event_id) WHERE kind = 'first' AND outcome IN ('duplicate', 'rejected');
--- What operators should look at themselves: rare, and listed by `connects status`.
-CREATE INDEX decisions_for_operators ON decisions (seq) WHERE reason IN ('hire-after-settlement', 'paid-after-lapse');
+CREATE UNIQUE INDEX decisions_of_our_own ON decisions (event_id) WHERE kind IN ('clock', 'command');
+
+-- By whom and what decisions are found, where no other table leads to them: f:<freelancer>, j:<job>, p:<proposal>,
+-- e:<repeated event id>, s:<seq that is followed>, operators. For good. See worker/ledger/mentions.py.
+CREATE TABLE mentions (
+    key             text        COLLATE "C" NOT NULL,
+    seq             bigint      NOT NULL,
+    PRIMARY KEY (key, seq)
+);
 
 -- Which event ids of which topic were decided: 16 bytes of a hash of topic and id. Never pruned.
 CREATE TABLE seen_events (
@@ -283,3 +282,4 @@ END $$;
 CREATE TRIGGER decisions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON decisions EXECUTE FUNCTION refuse_rewriting_history();
 CREATE TRIGGER changes_append_only   BEFORE UPDATE OR DELETE OR TRUNCATE ON changes   EXECUTE FUNCTION refuse_rewriting_history();
 CREATE TRIGGER movements_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON movements EXECUTE FUNCTION refuse_rewriting_history();
+CREATE TRIGGER mentions_append_only  BEFORE UPDATE OR DELETE OR TRUNCATE ON mentions  EXECUTE FUNCTION refuse_rewriting_history();
