@@ -20,9 +20,9 @@ def renewed(story: Story, month: int, day: int = 10) -> int:
     return charge.amount_cents
 
 
-def chosen_with(code: str, at: datetime = on(4, 10)) -> tuple[Story, Decision]:
+def chosen_with(code: str) -> tuple[Story, Decision]:
     story = basic_member(with_promo_codes())
-    return story, story.chose("plus", "f-1", promo=code, at=at)
+    return story, story.chose("plus", "f-1", promo=code, at=on(4, 10))
 
 
 @pytest.mark.parametrize(("code", "cents"), [("HALF", 1000), ("THIRD", 1340), ("FIVE", 1500), ("GIFT", 0)])
