@@ -90,8 +90,8 @@ def test_all_six_topics_wait_under_the_rule_they_are_about(
     waiting = story.decisions[-1]
     assert (answer(waiting), waiting.rule) == ("recorded/awaits-cycle-start", rule)
     assert explained(waiting) == (
-        "Noted: this is dated on 1 May 2026, and the cycle start of 1 May 2026 is decided first. "
-        "This is, right after it."
+        "Noted: this is dated on 1 May 2026, not before the cycle start on 1 May 2026. "
+        "That is decided first, this right after."
     )
 
 

@@ -144,13 +144,13 @@ def test_a_plus_member_has_a_renewal_ahead() -> None:
             date(2026, 5, 10),
             "renewal",
             80,
-            f"Plus is renewed on 10 May 2026: $20.00 asked of the payment method. {words}",
+            f"Plus is renewed on 10 May 2026: $20.00 is asked of the payment method. {words}",
         )
     ]
     story.has_earned("f-1", 1500, at=on(4, 20))
     story.entered("FIVE", "f-1", at=on(4, 21))
     assert ahead(story)[0].explanation == (
-        f"Plus is renewed on 10 May 2026: $15.00 asked of the earnings balance. {words}"
+        f"Plus is renewed on 10 May 2026: $15.00 is asked of the earnings balance. {words}"
     )
     assert story.membership("f-1").promos[0].charges_left == 1
 

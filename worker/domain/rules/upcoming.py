@@ -80,7 +80,7 @@ def _downgrade(membership: Membership, on: date) -> Upcoming:
 def _renewal(membership: Membership, on: date, policy: Policy) -> Upcoming:
     _, amount_cents, source = what_is_asked(membership, policy)
     count = policy.monthly_plus_paid + policy.monthly_plus_free
-    asked = f"{money(amount_cents, policy.currency)} asked of the {source.replace('-', ' ')}"
+    asked = f"{money(amount_cents, policy.currency)} is asked of the {source.replace('-', ' ')}"
     words = f"Plus is renewed on {_day(on)}: {asked}. {connects(count)} come in when that is paid."
     return Upcoming(on, "renewal", count, words)
 
