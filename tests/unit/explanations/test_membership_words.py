@@ -1,7 +1,9 @@
 """Memberships in words: each reason code of domain.md, and the complaints that they answer."""
 
+import re
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -528,6 +530,14 @@ def test_with_any_fact_missing_there_is_still_a_sentence(
 
 def test_every_reason_code_of_memberships_has_words_and_a_test() -> None:
     assert set(MEMBERSHIP_WORDS) == {reason for reason, _ in REASONS}
+
+
+def test_reason_codes_of_membership_decisions_are_those_of_the_rules() -> None:
+    rules = (Path(__file__).parents[3] / "docs" / "domain.md").read_text().splitlines()
+    (line,) = (line for line in rules if line.startswith("- Reason codes of membership decisions:"))
+    codes = set(re.findall("`([a-z-]+)`", line.partition("Rule ids")[0]))
+    assert len(codes) > 10
+    assert codes <= set(MEMBERSHIP_WORDS)
 
 
 # The complaints (domain.md).
