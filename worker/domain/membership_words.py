@@ -91,15 +91,14 @@ def _paid_after_lapse(_outcome: str, _subject: Subject, facts: Facts) -> str:
 
 def _account_suspended(outcome: str, _subject: Subject, facts: Facts) -> str:
     since = day(facts.get("suspended_at"))
-    since = f"has been suspended since {since}" if since else "is suspended"
-    if outcome == "withheld":
-        began = day(facts.get("cycle_start"))
-        whose = f" for the cycle that began on {began}" if began else ""
-        return (
-            f"{connects(facts.get('connects'))} withheld{whose}: the account {since}. They are not made up later."
-            f"{_how_plus_ended(facts)}{_next_cycle(facts)}"
-        )
-    return f"Plus was not ordered: {_suspended_what(facts)} {since}. It can be chosen when that is lifted."
+    suspended = f"had been suspended since {since}" if since else "was suspended"
+    if outcome != "withheld":
+        return f"Plus was not ordered: {_suspended_what(facts)} {suspended}. It can be chosen when that is lifted."
+    began = day(facts.get("cycle_start"))
+    whose = f" for the cycle that began on {began}" if began else ""
+    words = f"{connects(facts.get('connects'))} withheld{whose}: the account {suspended}. They are not made up later."
+    ended = _how_plus_ended(facts) if facts.get("scope") != "account" else ""
+    return f"{words}{ended}{_next_cycle(facts)}"
 
 
 def _parts(facts: Facts) -> str:
@@ -225,7 +224,7 @@ def _next_cycle(facts: Facts) -> str:
 
 
 def _charge_requested(_outcome: str, _subject: Subject, facts: Facts) -> str:
-    asked = f"{_amount(facts)} asked of {_source(facts)}{_promotion(facts)}"
+    asked = f"{_amount(facts)} is asked of {_source(facts)}{_promotion(facts)}"
     if facts.get("charge") == "renewal":
         return (
             f"Plus is renewed{on_day(facts, 'cycle_start')}: {asked}. The {connects(facts.get('connects'))} of this "
@@ -240,9 +239,10 @@ def _charge_requested(_outcome: str, _subject: Subject, facts: Facts) -> str:
 
 
 def _charge_retried(_outcome: str, _subject: Subject, facts: Facts) -> str:
-    cycle = f" for the Plus cycle{_that_began(facts)}" if facts.get("charge") == "renewal" else " for Plus"
+    on = day(facts.get("failed_at"))
+    cycle = f"the Plus cycle{_that_began(facts)}" if facts.get("charge") == "renewal" else "the upgrade to Plus"
     return (
-        f"The earnings balance did not pay{cycle}{on_day(facts, 'failed_at')}: {_amount(facts)} asked of "
+        f"{f'On {on} the' if on else 'The'} earnings balance did not pay for {cycle}: {_amount(facts)} is asked of "
         f"{_source(facts)} now. If that fails too, it is not asked again."
     )
 
@@ -291,10 +291,9 @@ def _earnings_noted(_outcome: str, _subject: Subject, facts: Facts) -> str:
 
 
 def _awaits_cycle_start(_outcome: str, _subject: Subject, facts: Facts) -> str:
-    on = day(facts.get("next_renewal"))
     return (
-        f"Noted: this is dated{on_day(facts, 'at') or ' after a cycle start'}, and "
-        f"{f'the cycle start of {on}' if on else 'that cycle start'} is decided first. This is, right after it."
+        f"Noted: this is dated{on_day(facts, 'at') or ' later'}, not before the cycle start"
+        f"{on_day(facts, 'next_renewal')}. That is decided first, this right after."
     )
 
 
@@ -317,7 +316,7 @@ def _that_began(facts: Facts) -> str:
 
 
 def _amount(facts: Facts) -> str:
-    return money(facts.get("amount_cents"), facts.get("currency")) or "the price is"
+    return money(facts.get("amount_cents"), facts.get("currency")) or "the price"
 
 
 def _source(facts: Facts) -> str:
@@ -347,7 +346,7 @@ def _promo_code_unknown(_outcome: str, _subject: Subject, facts: Facts) -> str:
 
 def _promo_code_expired(_outcome: str, _subject: Subject, facts: Facts) -> str:
     first, end = day(facts.get("valid_from")), day(facts.get("valid_until"))
-    when = f": it counts from {first} on, and until {end}" if first and end else ""
+    when = f": it counts from {first} on, and before {end}" if first and end else ""
     return f"{_not_ordered(facts)}: the promotion code{named(facts, 'promo_code')} is not valid on that day{when}."
 
 
