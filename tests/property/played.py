@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas.reading import read_event
-from tests.reference.driver import Driver, Row
+from tests.reference.answers import Row
+from tests.reference.driver import Driver
 from tests.reference.ledger import Ledger
 from tests.support.histories import START, Record
 from tests.support.policies import as_document, policies
