@@ -459,6 +459,8 @@ class Memberships:
         if ACCOUNT in membership.suspended_by(before=at):
             return CycleDecision(name, at, Answer("withheld", "account-suspended", MONTHLY_RULE))
         changes = self._basic_month(membership, day)
+        if not changes:
+            return CycleDecision(name, at, Answer("declined", "nothing-to-do", MONTHLY_RULE))
         return CycleDecision(name, at, Answer("applied", "cycle-started", MONTHLY_RULE, changes))
 
 
