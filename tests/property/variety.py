@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from tests.support.histories import MEMBERSHIPS, Record, small_histories
+from tests.support.lives import small_lives
 from tests.support.policies import later_version, policy_text, with_promo_codes
 
 _POLICIES = {
@@ -48,8 +49,9 @@ def histories(*, in_order: bool = False, years: bool = False, **how: Any) -> st.
 
 
 def membership_histories(*, in_order: bool = False, years: bool = False) -> st.SearchStrategy[list[Record]]:
-    """The same about memberships, around cycle starts."""
-    return histories(in_order=in_order, years=years, months=True, topics=MEMBERSHIPS)
+    """About memberships: sensible lives, and the same nasty ones as above around cycle starts."""
+    nasty = histories(in_order=in_order, years=years, months=True, topics=MEMBERSHIPS)
+    return st.one_of(small_lives(in_order=in_order), small_lives(in_order=in_order), nasty)
 
 
 def _joined(part: st.SearchStrategy[list[Record]], *, in_order: bool) -> st.SearchStrategy[list[Record]]:

@@ -16,6 +16,7 @@ ACCOUNT, BILLING_METHOD = "account", "billing-method"
 EARNINGS, PAYMENT_METHOD = "earnings-balance", "payment-method"
 UPGRADE_RULE, RENEWAL_RULE, DOWNGRADE_RULE = "membership.upgrade", "membership.renewal", "membership.downgrade"
 MONTHLY_RULE = "grant.monthly"
+INSTANT = timedelta(microseconds=1)
 
 
 @dataclass
@@ -177,7 +178,7 @@ class Memberships:
     def _plus_chosen(self, membership: Membership, event: Event, row: Row) -> Answer:
         at, code = event["at"], event.get("promo_code")
         has_or_awaits_plus = membership.plan == PLUS or membership.upgrade is not None
-        if membership.suspended_by(before=at):
+        if membership.suspended_by(before=at + INSTANT):
             return Answer("declined", "account-suspended", UPGRADE_RULE)
         if has_or_awaits_plus and membership.downgrade_chosen_at is None:
             return Answer("declined", "already-on-plan", UPGRADE_RULE)

@@ -144,6 +144,24 @@ class Billing:
                 member.plan, member.leaves = "basic", False
 
 
+class UnansweredBilling(Billing):
+    """One that answers only when it is told to."""
+
+    def _ask(self, freelancer_id: str, charge_id: str, at: datetime) -> None:
+        del at
+        earned = self.members[freelancer_id].earned or 0
+        self.asked.append(Ask(freelancer_id, charge_id, earned >= PRICE_CENTS and charge_id.endswith(":1")))
+
+    def answers(self, freelancer_id: str, back: int, outcome: str, at: datetime) -> str:
+        """Answer the charge asked last of this freelancer, or one so many before it; gives its id."""
+        asked = [ask for ask in self.asked if ask.freelancer_id == freelancer_id]
+        if not asked:
+            return f"{freelancer_id}:e-0:1"
+        ask = asked[max(0, len(asked) - 1 - back)]
+        self._answers(ask, outcome, at)
+        return ask.charge_id
+
+
 def midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 

@@ -448,7 +448,7 @@ class Marketplace:
     # How it is told.
 
     def _tell(self, topic: str, at: datetime, *, again: bool = False, **fields: Any) -> None:  # noqa: ANN401
-        self.told.append((topic, {"event_id": self._new("e"), "occurred_at": _rfc3339(at), **fields}, at))
+        self.told.append((topic, {"event_id": self._new("e"), "occurred_at": rfc3339(at), **fields}, at))
         if again:
             self.repeatable.append((topic, fields))
 
@@ -506,7 +506,7 @@ def _delivered(
     """The records in the order in which they arrive: in order of time, except what comes late, twice, or spoiled."""
     arriving: list[tuple[datetime, int, Record]] = []
     for topic, fields, at in told:
-        record = _record(topic, fields, at)
+        record = record_of(topic, fields, at)
         arrival = at + late_by * chance.random() if late and chance.random() < late else at
         arriving.append((arrival, len(arriving), record))
         if duplicates and chance.random() < duplicates:
@@ -519,14 +519,14 @@ def _delivered(
     return [record for _, _, record in arriving]
 
 
-def _record(topic: str, fields: dict[str, Any], at: datetime) -> Record:
+def record_of(topic: str, fields: dict[str, Any], at: datetime) -> Record:
     key = fields["job_id"] if topic in {"job-closed", "hire-made"} else fields["freelancer_id"]
     return (topic, key.encode(), json.dumps(fields).encode(), at)
 
 
 def _spoiled(chance: random.Random, topic: str, fields: dict[str, Any], at: datetime) -> Record:
     """Something that is no event, or must not be taken for the event whose id it carries."""
-    _, key, value, _ = _record(topic, fields, at)
+    _, key, value, _ = record_of(topic, fields, at)
     name = chance.choice(sorted(fields.keys() - {"boost_connects", "promo_code"}))
     kind = chance.randrange(6)
     if kind == 0:
@@ -534,7 +534,7 @@ def _spoiled(chance: random.Random, topic: str, fields: dict[str, Any], at: date
     elif kind == 1:
         value = json.dumps({**fields, "a_field_more": chance.randrange(1000)}).encode()
     elif kind == 2:
-        future = _rfc3339(at.replace(year=at.year + 900))
+        future = rfc3339(at.replace(year=at.year + 900))
         value = json.dumps({**fields, "event_id": f"future-{fields['event_id']}", "occurred_at": future}).encode()
     elif kind == 3:
         value = json.dumps({other: item for other, item in fields.items() if other != name}).encode()
@@ -546,7 +546,7 @@ def _spoiled(chance: random.Random, topic: str, fields: dict[str, Any], at: date
     return (topic, key, value, at)
 
 
-def _rfc3339(at: datetime) -> str:
+def rfc3339(at: datetime) -> str:
     return f"{at.replace(tzinfo=None).isoformat()}Z"
 
 
@@ -683,7 +683,7 @@ def _dated(drawn: list[tuple[str, str, float, dict[str, Any]]], *, in_order: boo
             fields = {"charge_id": f"{fields['freelancer_id']}:{charge}:{fields.pop('attempt')}", **fields}
         if fields.get("promo_code", "") is None:
             del fields["promo_code"]
-        records.append(_record(topic, {"event_id": event_id, "occurred_at": _rfc3339(at), **fields}, at))
+        records.append(record_of(topic, {"event_id": event_id, "occurred_at": rfc3339(at), **fields}, at))
     return sorted(records, key=lambda record: record[3]) if in_order else records
 
 
