@@ -19,6 +19,7 @@ from typing import NamedTuple, TypedDict, Unpack
 
 from schemas.base import InputEvent
 from schemas.catalogue import INPUT_TOPICS
+from tests.support.membership_checks import MembershipChecks
 from tests.support.policies import policies as the_policies
 from worker.domain.books import Books, Due, Touched
 from worker.domain.decide import decide_cycle, decide_event, decide_expiry, decide_settlement
@@ -98,6 +99,7 @@ class Story:
         self._due_noted = 0
         self._told_settlements = 0
         self._checks = Checks(self.books, self.policies)
+        self._membership_checks = MembershipChecks(self.books, self.policies)
 
     # What happens.
 
@@ -305,6 +307,7 @@ class Story:
             assert decision.seq == self._next_seq, f"{decision.seq} stands at {self._next_seq} in ledger order"
             self.decisions.append(decision)
         self._checks.after(decisions)
+        self._membership_checks.after(decisions)
         for due in self.books.touched.due_added[self._due_noted :]:
             rank = 0 if due.kind == "settlement" else 1
             insort(self._due, (due.due_at, rank, len(self._due), due), key=lambda work: work[:2])

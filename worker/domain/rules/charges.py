@@ -9,7 +9,7 @@ from datetime import date, datetime
 from schemas.memberships import MembershipChargeSettled
 from worker.domain.books import Books, Held
 from worker.domain.decisions import Change, Fact, Verdict
-from worker.domain.model import Charge, ChargeId, ChargeKind, ChargeSource, FreelancerId, Membership, midnight
+from worker.domain.model import Charge, ChargeId, ChargeKind, ChargeSource, FreelancerId, Membership, Promo, midnight
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.rules import monthly, promos
 from worker.domain.rules.cycles import (
@@ -39,9 +39,9 @@ def request(
     choice_promo: bool = False,
 ) -> Charge:
     """Ask for the price, less the promotion, as attempt 1; `named` tells this charge from the freelancer's others."""
-    amount_cents, promo = policy.plus_price_cents, promos.use(membership)
+    promo, amount_cents, source = what_is_asked(membership, policy)
     if promo is not None:
-        amount_cents = promos.discounted(amount_cents, promo)
+        promos.use(membership, promo)
     charge = Charge(
         charge_id=ChargeId(f"{membership.freelancer_id}:{named}:1"),
         freelancer_id=membership.freelancer_id,
@@ -51,7 +51,7 @@ def request(
         attempt=1,
         amount_cents=amount_cents,
         currency=policy.currency,
-        source=_source(membership, amount_cents),
+        source=source,
         promo_code=None if promo is None else promo.code,
         choice_promo=choice_promo,
         requested_at=at,
@@ -59,6 +59,18 @@ def request(
     )
     _keep_requested(books, membership, charge)
     return charge
+
+
+def what_is_asked(membership: Membership, policy: Policy) -> tuple[Promo | None, int, ChargeSource]:
+    """What the next charge would be: the promotion it uses, its cents, and their source.
+
+    The whole amount comes from the earnings balance if what was last told of it is enough, else from the payment method
+    (S0).
+    """
+    promo = promos.next_to_use(membership)
+    amount_cents = promos.discounted(policy.plus_price_cents, promo)
+    covered = membership.earnings is not None and membership.earnings[1] >= amount_cents
+    return promo, amount_cents, "earnings-balance" if covered else "payment-method"
 
 
 def answer(books: Books, event: MembershipChargeSettled, trigger: Received, policies: PolicyBook) -> Verdict:
@@ -106,13 +118,6 @@ def told_of(charge: Charge) -> dict[str, Fact]:
     if charge.promo_code is not None:
         facts["promo_code"] = charge.promo_code
     return facts
-
-
-def _source(membership: Membership, amount_cents: int) -> ChargeSource:
-    """The whole amount from the earnings balance if what was last told of it is enough, else the payment method."""
-    if membership.earnings is not None and membership.earnings[1] >= amount_cents:
-        return "earnings-balance"
-    return "payment-method"
 
 
 def _keep_requested(books: Books, membership: Membership, charge: Charge) -> None:
@@ -184,7 +189,7 @@ def _upgraded(
     if day < basic_start:
         day = max(paid_at.date(), basic_start)
     days, length = (day - basic_start).days, (basic_end - basic_start).days
-    free = policy.monthly_plus_free * days // length
+    free = prorated(policy.monthly_plus_free, days, length)
     connects = policy.monthly_plus_paid + free
     until = next_cycle_start(day, policy)
     facts: dict[str, Fact] = {
@@ -197,11 +202,12 @@ def _upgraded(
         "length": length,
         "prorated_from": basic_start.isoformat(),
         "prorated_to": day.isoformat(),
+        "chosen_at": charge.chosen_at,
         "paid_at": paid_at,
         "next_renewal": until.isoformat(),
     }
     if day != charge.cycle_start:
-        facts["chosen_at"] = charge.chosen_at
+        facts["overtaken"] = True
     membership.plan, membership.upgrade = "plus", None
     enter_cycle(books, membership, day, until)
     changes = monthly.grant(
@@ -217,6 +223,11 @@ def _upgraded(
         facts,
     )
     return Verdict("applied", "upgraded", UPGRADE, facts, changes)
+
+
+def prorated(connects: int, days: int, length: int) -> int:
+    """The share of so many days in a cycle of that length, rounded down (HP)."""
+    return connects * days // length
 
 
 def _renewed(

@@ -55,7 +55,7 @@ def choose(books: Books, event: MembershipPlanChosen, trigger: Received, policie
     if event.plan == "plus":
         return _choose_plus(books, membership, event, policy, trigger.seq)
     if begins:
-        return Verdict("applied", "membership-began", BEGAN, _plan_facts(membership))
+        return Verdict("applied", "membership-began", BEGAN, _plan_facts(membership, event))
     return _choose_basic(books, membership, event)
 
 
@@ -63,7 +63,7 @@ def _choose_plus(
     books: Books, membership: Membership, event: MembershipPlanChosen, policy: Policy, seq: int
 ) -> Verdict:
     at, code = event.occurred_at, event.promo_code
-    facts = _plan_facts(membership)
+    facts = _plan_facts(membership, event)
     suspended = suspended_at(membership, at)
     if suspended:
         facts |= {"scope": min(suspended), "suspended_at": suspended_since(membership, min(suspended), at)}
@@ -88,19 +88,21 @@ def _choose_plus(
 
 
 def _choose_basic(books: Books, membership: Membership, event: MembershipPlanChosen) -> Verdict:
-    facts = _plan_facts(membership)
+    facts = _plan_facts(membership, event)
     has_plus = membership.plan == "plus" or membership.upgrade is not None
     if not has_plus or membership.downgrade_chosen_at is not None:
         return Verdict("declined", "already-on-plan", DOWNGRADE, facts)
     membership.downgrade_chosen_at = event.occurred_at
     books.keep_membership(membership)
-    return Verdict("applied", "downgrade-scheduled", DOWNGRADE, facts | {"downgrade_chosen_at": event.occurred_at})
+    return Verdict("applied", "downgrade-scheduled", DOWNGRADE, facts)
 
 
-def _plan_facts(membership: Membership) -> dict[str, Fact]:
-    """The plan as it stands, as facts."""
+def _plan_facts(membership: Membership, event: MembershipPlanChosen) -> dict[str, Fact]:
+    """What was chosen, and the plan as it stands, as facts."""
     start, until = running_cycle(membership)
     facts: dict[str, Fact] = {
+        "chosen": event.plan,
+        "chosen_at": event.occurred_at,
         "plan": membership.plan,
         "cycle_start": start.isoformat(),
         "next_renewal": until.isoformat(),

@@ -46,17 +46,15 @@ def accept(books: Books, membership: Membership, code: str, policy: Policy) -> N
     books.keep_membership(membership)
 
 
-def use(membership: Membership) -> Promo | None:
-    """Take one charge off the code that was accepted last and has any left; the terms, None if there is no such code.
+def next_to_use(membership: Membership) -> Promo | None:
+    """The code that the next charge uses: of those with charges left the one that was accepted last."""
+    return next((promo for promo in reversed(membership.promos) if promo.charges_left), None)
 
-    The caller keeps the membership.
-    """
-    for place in range(len(membership.promos) - 1, -1, -1):
-        promo = membership.promos[place]
-        if promo.charges_left:
-            membership.promos[place] = promo._replace(charges_left=promo.charges_left - 1)
-            return promo
-    return None
+
+def use(membership: Membership, promo: Promo) -> None:
+    """Take one charge off a code. The caller keeps the membership."""
+    place = membership.promos.index(promo)
+    membership.promos[place] = promo._replace(charges_left=promo.charges_left - 1)
 
 
 def give_back(membership: Membership, charge: Charge) -> None:
@@ -73,8 +71,10 @@ def give_back(membership: Membership, charge: Charge) -> None:
             return
 
 
-def discounted(price_cents: int, promo: Promo) -> int:
+def discounted(price_cents: int, promo: Promo | None) -> int:
     """What is left of a price, in cents: never below 0."""
+    if promo is None:
+        return price_cents
     off = price_cents * promo.percent_off // 100 if promo.percent_off else promo.cents_off
     return max(0, price_cents - off)
 
