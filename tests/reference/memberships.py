@@ -112,7 +112,7 @@ class Memberships:
             membership = self.membership_of(event["freelancer_id"])
             if membership.next_renewal and event["at"] >= midnight(membership.next_renewal):
                 membership.held.append((event["at"], row["seq"]))
-                return Answer("recorded", "awaits-cycle-start")
+                return Answer("recorded", "awaits-cycle-start", rule_of_waiting(topic, event))
             before = membership.seen_by_others()
             return self._telling(membership, before, self._topics[topic](membership, event, row))
 
@@ -462,6 +462,19 @@ class Memberships:
         if not changes:
             return CycleDecision(name, at, Answer("declined", "nothing-to-do", MONTHLY_RULE))
         return CycleDecision(name, at, Answer("applied", "cycle-started", MONTHLY_RULE, changes))
+
+
+def rule_of_waiting(topic: str, event: Event) -> str:
+    """The rule of what awaits a cycle start."""
+    if topic == "membership-plan-chosen":
+        return UPGRADE_RULE if event["plan"] == PLUS else DOWNGRADE_RULE
+    return {
+        "promo-code-entered": "membership.promo",
+        "membership-charge-settled": "membership.charge",
+        "earnings-balance-updated": "membership.earnings",
+        "account-suspended": "membership.suspension",
+        "account-reinstated": "membership.suspension",
+    }[topic]
 
 
 def midnight(day: date) -> datetime:
