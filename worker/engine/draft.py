@@ -64,15 +64,16 @@ class _WalletUpdated(msgspec.Struct):
     explanation: str
 
 
+_NAMED: Final = hashlib.sha1(_NAMESPACE, usedforsecurity=False)
+
+
 def change_id(freelancer_id: str, version: int) -> str:
     """The event id of a wallet-updated: the UUIDv5 of `<freelancer_id>/<version>`, for good."""
-    digest = bytearray(
-        hashlib.sha1(_NAMESPACE + f"{freelancer_id}/{version}".encode(), usedforsecurity=False).digest()[:16]
-    )
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    named = _NAMED.copy()
+    named.update(f"{freelancer_id}/{version}".encode())
+    text = named.hexdigest()
+    variant = "89ab"[int(text[16], 16) & 3]
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
 
 
 class Draft:

@@ -1,22 +1,23 @@
 """Loading what the next triggers ask about, and forgetting what nobody asked about for long."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from worker.domain.books import Books, Touched
-from worker.domain.model import BurnOrder, FreelancerId, JobId, ProposalId, Spend, Wallet
+from worker.domain.model import BurnOrder, FreelancerId, JobId, LotId, ProposalId, Spend, Wallet
 from worker.domain.policy import PolicyBook
 from worker.domain.rules import grants
 from worker.ledger.store import EXPIRY, LATE_SETTLEMENT, Appointment, FirstDecision, Store
 from worker.stream.records import InputRecord
 
 MOST_WALLETS: Final = 30_000
-MOST_JOBS: Final = 40_000
-MOST_SPENDS: Final = 40_000
+MOST_JOBS: Final = 20_000
+MOST_SPENDS: Final = 30_000
 MOST_GRANTS: Final = 20_000
-MOST_SEEN: Final = 20_000
+MOST_SEEN: Final = 8_000
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -148,18 +149,22 @@ class Memory:
 
         Not in the ledger is what `touched` and `in_flight` name; decisions up to `committed_through` are.
         """
-        books = self.books
-        drafts = (books.touched, in_flight)
+        books, touched = self.books, self.books.touched
         books.absent_wallets.clear()
-        _trim(books.wallets, MOST_WALLETS, [touched.wallets for touched in drafts])
-        _trim(books.jobs, MOST_JOBS, [touched.jobs for touched in drafts])
-        if len(books.spends) > MOST_SPENDS:  # a wallet in memory shares its owing spends with `spends`
-            owing = {spend.proposal_id: spend for wallet in books.wallets.values() for spend in wallet.owing}
-            _trim(books.spends, MOST_SPENDS, [owing, *(touched.spends for touched in drafts)])
-        added = {(grant.rule, grant.natural_key): grant for touched in drafts for grant in touched.grants}
-        _trim(books.grants, MOST_GRANTS, [added])
-        awaited = {told.proposal_id: told for touched in drafts for told in touched.awaiting_added}
-        _trim(books.awaiting, MOST_GRANTS, [awaited])
+        _trim(books.wallets, MOST_WALLETS, lambda key, _: key in touched.wallets or key in in_flight.wallets)
+        _trim(books.jobs, MOST_JOBS, lambda key, _: key in touched.jobs or key in in_flight.jobs)
+        # A wallet in memory shares its owing spends with `spends`.
+        _trim(
+            books.spends,
+            MOST_SPENDS,
+            lambda key, spend: spend.owes or key in touched.spends or key in in_flight.spends,
+        )
+        if len(books.grants) > MOST_GRANTS:
+            added = {(grant.rule, grant.natural_key) for draft in (touched, in_flight) for grant in draft.grants}
+            _trim(books.grants, MOST_GRANTS, lambda key, _: key in added)
+        if len(books.awaiting) > MOST_GRANTS:
+            awaited = {told.proposal_id for draft in (touched, in_flight) for told in draft.awaiting_added}
+            _trim(books.awaiting, MOST_GRANTS, lambda key, _: key in awaited)
         if len(self.seen) > MOST_SEEN:
             self.seen = {key: first for key, first in self.seen.items() if first[0] > committed_through}
 
@@ -171,13 +176,12 @@ class Memory:
         """
         if business_time is None:
             return
-        drawn = {
-            draw.lot.lot_id
-            for spend in spends
-            for line in spend.lines
-            for draw in line.draws
-            if draw.lot.expires_at <= business_time and not _holds(self.books.wallets[spend.freelancer_id], draw.lot)
-        }
+        drawn: dict[LotId, None] = {}
+        for spend in spends:
+            for line in (spend.base, spend.boost):
+                for order, _ in line.draws:
+                    if order.expires_at <= business_time and not _holds(self.books.wallets[spend.freelancer_id], order):
+                        drawn[order.lot_id] = None
         for lot in await self._store.lots(list(drawn)) if drawn else ():
             self.books.wallets[lot.freelancer_id].drained[lot.lot_id] = lot
 
@@ -218,13 +222,13 @@ def _missing(held: Mapping[Key, object], wanted: Iterable[Key]) -> list[Key]:
     return [key for key in wanted if key not in held]
 
 
-def _trim(held: dict[Key, Value], most: int, keep: Sequence[Mapping[Key, object]]) -> None:
-    """Forget what was loaded first, down to three fourths of `most`, once there are more, but none of `keep`."""
+def _trim(held: dict[Key, Value], most: int, is_needed: Callable[[Key, Value], bool]) -> None:
+    """Forget what was loaded first, down to three fourths of `most`, once there are more, but nothing needed."""
     if len(held) <= most:
         return
     surplus = len(held) - most * 3 // 4
-    oldest = [key for key in held if not any(key in kept for kept in keep)]
-    for key in oldest[:surplus]:
+    oldest = (key for key, value in held.items() if not is_needed(key, value))
+    for key in list(islice(oldest, surplus)):
         del held[key]
 
 

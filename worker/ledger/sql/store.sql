@@ -125,6 +125,14 @@ ON CONFLICT (topic, partition) DO UPDATE SET incarnation = excluded.incarnation,
     last_offset = excluded.last_offset, last_timestamp = excluded.last_timestamp, last_hash = excluded.last_hash,
     running_max = excluded.running_max
 
+-- name: columns
+-- The columns of every table in sight, in order, and their types.
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND pg_table_is_visible(c.oid)
+  AND c.relnamespace <> 'pg_catalog'::regnamespace
+ORDER BY c.relname, a.attnum
+
 -- name: staging
 -- Rows on their way into tables of current state: copied here, then merged. Of this session, and empty after each commit.
 CREATE TEMP TABLE staged_wallets (LIKE wallets) ON COMMIT DELETE ROWS;
@@ -165,9 +173,8 @@ WHERE awaiting.proposal_id = done.proposal_id AND awaiting.decision_seq = done.d
 DELETE FROM due USING unnest($1::text[], $2::text[]) AS done(kind, key) WHERE due.kind = done.kind AND due.key = done.key
 
 -- name: drop_outbox
-DELETE FROM outbox WHERE outbox_seq <= $1
-
--- name: note_dropped
+-- Drop outbox rows that are published, and note up to where.
+WITH dropped AS (DELETE FROM outbox WHERE outbox_seq <= $1)
 UPDATE relay_state SET dropped_through = $1 WHERE dropped_through < $1
 
 -- name: unpark
