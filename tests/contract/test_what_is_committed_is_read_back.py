@@ -11,7 +11,17 @@ from tests.support.story import GRACE, Story, day
 from worker.domain.books import Awaited, Books
 from worker.domain.model import Cause, FreelancerId, Grant, Job, JobId, LotId, ProposalId, Spend, Wallet
 from worker.engine.memory import seen_key
-from worker.ledger.store import EXPIRY, LATE_SETTLEMENT, LATEST, SETTLEMENT, Appointment, FirstDecision, ParkedKey, Tail
+from worker.ledger.store import (
+    EXPIRY,
+    LATE_SETTLEMENT,
+    LATEST,
+    SETTLEMENT,
+    Appointment,
+    FirstDecision,
+    ParkedKey,
+    Tail,
+    end_of,
+)
 from worker.stream.records import Position, TopicPartition
 
 F1, J1, P1 = FreelancerId("f-1"), JobId("j-1"), ProposalId("p-1")
@@ -359,7 +369,7 @@ async def test_of_much_work_the_next_is_told_and_up_to_when_that_is_all(kept: Ke
     settlements = closed_jobs(story, 1, 2, 3, 4, 5)
     await kept.keep(story)
     appointments, horizon = await kept.store.appointments(2, GRACE)
-    assert (sorted(appointments), horizon) == (settlements[:2], day(1, 2) + GRACE)
+    assert (sorted(appointments), horizon) == (settlements[:2], end_of(day(1, 2) + GRACE))
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
@@ -367,7 +377,7 @@ async def test_all_work_of_the_last_instant_told_is_told(kept: Kept, story: Stor
     settlements = closed_jobs(story, 1, 1, 1, 1, 2)
     await kept.keep(story)
     appointments, horizon = await kept.store.appointments(limit, GRACE)
-    assert (sorted(appointments), horizon) == (settlements[:4], day(1, 1) + GRACE)
+    assert (sorted(appointments), horizon) == (settlements[:4], end_of(day(1, 1) + GRACE))
 
 
 async def test_all_lots_that_expire_at_the_last_instant_told_are_told(kept: Kept, story: Story) -> None:
@@ -376,7 +386,7 @@ async def test_all_lots_that_expire_at_the_last_instant_told_are_told(kept: Kept
     await kept.keep(story)
     appointments, horizon = await kept.store.appointments(2, GRACE)
     assert sorted(appointments) == [an_expiry(366, f"f-1:{number}") for number in (1, 2, 3)]
-    assert horizon == day(366) + GRACE
+    assert horizon == end_of(day(366) + GRACE)
 
 
 @pytest.mark.parametrize("expires_first", [True, False])
@@ -389,7 +399,7 @@ async def test_nothing_beyond_the_horizon_is_told(kept: Kept, story: Story, expi
     appointments, horizon = await kept.store.appointments(1, GRACE)
     assert ([one.rank for one in appointments], horizon) == (
         [EXPIRY if expires_first else SETTLEMENT],
-        day(1, 1) + GRACE,
+        end_of(day(1, 1) + GRACE),
     )
 
 
@@ -425,7 +435,7 @@ async def test_a_position_set_back_tells_how_far_was_decided(kept: Kept, story: 
 
 
 async def test_a_stopped_wallet_is_read_back_with_what_waits_behind_it(kept: Kept, story: Story) -> None:
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     story.proposed("p-1", by="f-1", on="j-1", connects=2)
     story.closed("j-1")
     story.settled()
@@ -436,7 +446,7 @@ async def test_a_stopped_wallet_is_read_back_with_what_waits_behind_it(kept: Kep
     batch.parked_triggers += [(decision.seq, *key) for decision in story.decisions if decision.kind != "first"]
     batch.parked_triggers.append((2, *key))
     await kept.commit(batch)
-    assert await kept.store.parked() == {key: {"f-1:1"}}
+    assert await kept.store.parked() == {key: {"expiry:f-1:1"}}
     waiting = await kept.store.parked_triggers(key)
     assert [(row["seq"], row["kind"]) for row in waiting] == [(2, "first"), (4, "settlement"), (expiry.seq, "clock")]
     proposed, settled, expired = waiting

@@ -1,11 +1,14 @@
 """A batch leaves exactly what its changes say in the outbox, in the words of the contract."""
 
 import json
+from datetime import date
 from uuid import UUID, uuid5
 
-from schemas.outputs import WalletUpdated
+from schemas.outputs import MembershipChargeRequested, MembershipUpdated, WalletUpdated
 from tests.contract.conftest import RECORDED_AT, Kept
 from tests.support.story import Story, day
+from worker.domain.decisions import MembershipTold
+from worker.domain.model import Charge, ChargeId, FreelancerId
 from worker.ledger.postgres import PostgresStore
 from worker.stream.messages import Message, unpack
 
@@ -18,6 +21,11 @@ async def published(kept: Kept) -> list[Message]:
     rows = await kept.store.outbox_rows(0, 10**9)
     assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
     return [message for row in rows for message in unpack(row.messages)]
+
+
+async def wallet_updates(kept: Kept) -> list[WalletUpdated]:
+    messages = await published(kept)
+    return [WalletUpdated.model_validate_json(one.value) for one in messages if one.topic == "wallet-updated"]
 
 
 async def test_the_contracts_example_is_published_to_the_letter(kept: Kept, story: Story) -> None:
@@ -68,7 +76,7 @@ async def test_every_change_is_published_once_in_order_and_keeps_the_contract(ke
     story.settled()
     story.passes(days=400)
     await kept.keep(story)
-    updates = [WalletUpdated.model_validate_json(message.value) for message in await published(kept)]
+    updates = await wallet_updates(kept)
     changes = [change for decision in story.decisions for change in decision.changes]
     assert [(one.freelancer_id, one.version, one.delta) for one in updates] == [
         (change.freelancer_id, change.version, change.delta) for change in changes
@@ -86,7 +94,7 @@ async def test_a_lot_that_went_to_debts_at_once_is_told_with_what_remains_of_it(
     story.proposed("p-2", by="f-1", on="j-1", connects=4)
     story.bought("f-1", 10)
     await kept.keep(story)
-    updates = [WalletUpdated.model_validate_json(message.value) for message in await published(kept)]
+    updates = await wallet_updates(kept)
     assert [(one.delta, one.debt_delta, [(lot.lot_id, lot.delta) for lot in one.lots]) for one in updates] == [
         (-10, 10, []),
         (10, -10, [("f-1:2", 0)]),
@@ -100,6 +108,85 @@ async def test_a_batch_that_changes_no_wallet_publishes_nothing(kept: Kept, stor
     batch = await kept.keep(story)
     assert (batch.outbox, batch.outbox_seq, batch.batch_uid) == (None, None, None)
     assert await published(kept) == []
+
+
+async def test_a_membership_and_its_charge_are_told_to_the_letter(kept: Kept, story: Story) -> None:
+    decision = story.registered("f-1", at=day(0))
+    decision.membership = MembershipTold(2, "plus", date(2026, 1, 5), date(2026, 2, 5), "basic", True, "suspended")
+    start = date(2026, 2, 5)
+    charge_id = ChargeId("f-1:2026-02-05:2")
+    asked = (charge_id, FreelancerId("f-1"), "renewal", start, None, 2, 1_500, "USD", "payment-method", "SPRING", False)
+    decision.charge = Charge(*asked, requested_at=day(0, 0.25), decision_seq=1)
+    await kept.keep(story)
+    _, membership, charge = await published(kept)
+    assert json.loads(membership.value) == {
+        "event_id": str(uuid5(NAMESPACE, "membership/f-1/2")),
+        "freelancer_id": "f-1",
+        "occurred_at": "2026-01-05T12:00:00Z",
+        "version": 2,
+        "plan": "plus",
+        "cycle_start": "2026-01-05",
+        "next_renewal_on": "2026-02-05",
+        "scheduled_plan": "basic",
+        "suspended": True,
+        "reason": "suspended",
+    }
+    assert (membership.topic, membership.key) == ("membership-updated", b"f-1")
+    assert (membership.ce_id, membership.ce_time) == (
+        str(uuid5(NAMESPACE, "membership/f-1/2")),
+        "2026-01-05T12:00:00Z",
+    )
+    assert json.loads(charge.value) == {
+        "event_id": str(uuid5(NAMESPACE, "charge/f-1:2026-02-05:2")),
+        "freelancer_id": "f-1",
+        "occurred_at": "2026-01-05T12:00:00.250000Z",
+        "charge_id": "f-1:2026-02-05:2",
+        "amount_cents": 1_500,
+        "currency": "USD",
+        "source": "payment-method",
+        "cycle_start": "2026-02-05",
+        "promo_code": "SPRING",
+    }
+    assert (charge.topic, charge.key) == ("membership-charge-requested", b"f-1")
+    MembershipUpdated.model_validate_json(membership.value)
+    MembershipChargeRequested.model_validate_json(charge.value)
+
+
+async def test_all_that_a_membership_goes_through_is_told_once_and_in_order(kept: Kept, story: Story) -> None:
+    story.registered("f-1")
+    story.chose("plus", "f-1", at=day(10))
+    await kept.keep(story)
+    story.paid(story.charge("f-1").charge_id, "f-1")
+    story.passes(days=31)
+    story.unpaid(story.charge("f-1").charge_id, "f-1")
+    await kept.keep(story)
+    told, asked = [], []
+    for message in await published(kept):
+        if message.topic == "membership-updated":
+            told.append(MembershipUpdated.model_validate_json(message.value))
+        elif message.topic == "membership-charge-requested":
+            asked.append(MembershipChargeRequested.model_validate_json(message.value))
+    assert [(one.version, one.plan, one.reason) for one in told] == [
+        (1, "basic", "registered"),
+        (2, "plus", "upgraded"),
+        (3, "plus", "charge-requested"),
+        (4, "basic", "charge-failed"),
+    ]
+    assert [one.charge_id for one in asked] == list(story.books.charges)
+    assert len({one.event_id for one in (*told, *asked)}) == 6
+
+
+async def test_without_a_promotion_a_charge_names_none_and_no_change_of_plan_is_null(kept: Kept, story: Story) -> None:
+    decision = story.registered("f-1", at=day(0))
+    decision.membership = MembershipTold(1, "basic", date(2026, 1, 5), date(2026, 2, 5), None, False, "registered")
+    asked = (ChargeId("f-1:e-1:1"), FreelancerId("f-1"), "upgrade", date(2026, 1, 5), day(0), 1, 0, "USD")
+    decision.charge = Charge(*asked, "earnings-balance", None, False, requested_at=day(0), decision_seq=1)
+    await kept.keep(story)
+    _, membership, charge = await published(kept)
+    assert json.loads(membership.value)["scheduled_plan"] is None
+    assert "promo_code" not in json.loads(charge.value)
+    assert MembershipChargeRequested.model_validate_json(charge.value).promo_code is None
+    assert MembershipUpdated.model_validate_json(membership.value).scheduled_plan is None
 
 
 async def test_rows_that_the_marker_is_past_are_dropped(kept: Kept, story: Story) -> None:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas.reading import read_event
-from tests.reference.driver import Driver, Row
+from tests.reference.answers import Row
+from tests.reference.driver import Driver
 from tests.reference.ledger import Ledger
 from tests.support.histories import START, Record
 from tests.support.policies import as_document, policies
 from tests.support.story import GRACE, Story
 from worker.domain.decisions import Change, Decision
-from worker.domain.model import Cause, Lot, Spend
+from worker.domain.model import Cause, Charge, Lot, Membership, Spend
 
 
 def in_order(records: Sequence[Record], policy_text: str) -> list[Row]:
@@ -46,6 +47,8 @@ def as_ledger(story: Story) -> Ledger:
         [_lot(lot) for lot in books.touched.lots.values()],
         [_spend(spend) for spend in books.spends.values()],
         story.now,
+        [_membership(membership) for membership in books.memberships.values()],
+        [_charge(charge) for charge in books.charges.values()],
     )
 
 
@@ -70,6 +73,8 @@ def _decision(decision: Decision) -> Row:
         "business_time": decision.business_time,
         "payload": decision.payload,
         "changes": [_change(change) for change in decision.changes],
+        "membership": decision.membership and decision.membership._asdict(),
+        "charge": decision.charge and _charge(decision.charge),
     }
 
 
@@ -114,3 +119,16 @@ def _spend(spend: Spend) -> Row:
         "withdrawn_at": spend.withdrawn_at,
         "owing": spend.owes,
     }
+
+
+def _membership(membership: Membership) -> Row:
+    names = ("freelancer_id", "version", "plan", "cycle_start", "next_renewal", "downgrade_chosen_at")
+    return {
+        **{name: getattr(membership, name) for name in names},
+        "upgrade_charge": membership.upgrade,
+        "renewal_charge": membership.renewal,
+    }
+
+
+def _charge(charge: Charge) -> Row:
+    return {name: getattr(charge, name) for name in charge.__struct_fields__}

@@ -2,23 +2,31 @@
 
 import os
 import random
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from tests.support.histories import Record, small_histories
-from tests.support.policies import later_version, policy_text
+from tests.support.histories import MEMBERSHIPS, Record, small_histories
+from tests.support.lives import small_lives
+from tests.support.policies import later_version, policy_text, with_promo_codes
 
-POLICIES = {
+_POLICIES = {
     "as it is": policy_text(),
     "decline": policy_text(overdraft="decline"),
     "expire": policy_text(refund_to_ending_lot="expire"),
     "claw-back": policy_text(late_hire="claw-back"),
-    "all the other way": policy_text(overdraft="decline", refund_to_ending_lot="expire", late_hire="claw-back"),
-    "nothing for registering": policy_text(registration=0, interview_cap=12),
-    "changing": policy_text() + later_version("2026-12-20", overdraft="decline", registration=10, certification=25),
+    "all the other way": policy_text(
+        overdraft="decline", refund_to_ending_lot="expire", late_hire="claw-back", late_cycle_start="after-anniversary"
+    ),
+    "nothing for registering": policy_text(registration=0, interview_cap=12, basic=0),
+    "changing": policy_text()
+    + later_version("2026-02-06", plus_price_cents=1_500, plus_paid=60, plus_free=13, basic=7)
+    + later_version("2026-12-20", overdraft="decline", registration=10, certification=25),
 }
-"""The real policy, each of its switches the other way, amounts of 0, and one that changes amid the histories."""
+POLICIES = {name: with_promo_codes(text) for name, text in _POLICIES.items()}
+"""The real policy with promo codes, each of its switches the other way, amounts of 0, and one that changes amid the
+histories."""
 
 SEEDS = [int(os.environ["TEST_SEED"])] if "TEST_SEED" in os.environ else [1, random.getrandbits(32)]
 """One for good and one of today."""
@@ -35,13 +43,29 @@ def looking(examples: int) -> settings:
     )
 
 
-def histories(*, in_order: bool = False, years: bool = False) -> st.SearchStrategy[list[Record]]:
+def histories(*, in_order: bool = False, years: bool = False, **how: Any) -> st.SearchStrategy[list[Record]]:  # noqa: ANN401
     """Small nasty ones, several after one another, for hypothesis likes lists short."""
-    parts = st.lists(small_histories(in_order=in_order, years=years), min_size=1, max_size=6)
+    return _joined(small_histories(in_order=in_order, years=years, **how), in_order=in_order)
+
+
+def membership_histories(*, in_order: bool = False, years: bool = False) -> st.SearchStrategy[list[Record]]:
+    """About memberships: sensible lives, and the same nasty ones as above around cycle starts."""
+    nasty = histories(in_order=in_order, years=years, months=True, topics=MEMBERSHIPS)
+    return st.one_of(small_lives(in_order=in_order), small_lives(in_order=in_order), nasty)
+
+
+def _joined(part: st.SearchStrategy[list[Record]], *, in_order: bool) -> st.SearchStrategy[list[Record]]:
+    parts = st.lists(part, min_size=1, max_size=6)
     joined = parts.map(lambda drawn: [record for part in drawn for record in part])
     return joined.map(lambda records: sorted(records, key=lambda record: record[3])) if in_order else joined
 
 
 def any_histories() -> st.SearchStrategy[list[Record]]:
-    """In any order within hours, in order over years, in any order over years."""
-    return st.one_of(histories(), histories(in_order=True, years=True), histories(years=True))
+    """In any order within hours, in order over years, in any order over years, and around cycle starts."""
+    return st.one_of(
+        histories(),
+        histories(in_order=True, years=True),
+        histories(years=True),
+        membership_histories(in_order=True),
+        membership_histories(years=True),
+    )

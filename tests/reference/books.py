@@ -6,7 +6,7 @@ change said it did.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 BASE, BOOST = "base", "boost"
@@ -242,3 +242,12 @@ def years_later(at: datetime, years: int) -> datetime:
         return at.replace(year=at.year + years)
     except ValueError:
         return at.replace(year=at.year + years, day=28)
+
+
+def policy_instant(date: Any) -> datetime:  # noqa: ANN401
+    """Dates of the policy file: a day means its first instant in UTC."""
+    if isinstance(date, datetime):
+        return date if date.tzinfo else date.replace(tzinfo=UTC)
+    if isinstance(date, str):
+        return policy_instant(datetime.fromisoformat(date))
+    return datetime(date.year, date.month, date.day, tzinfo=UTC)

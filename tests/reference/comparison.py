@@ -3,8 +3,9 @@
 from itertools import groupby, zip_longest
 from typing import Any
 
+from tests.reference.answers import Row
 from tests.reference.books import Change, Movement
-from tests.reference.model import ExpectedDecision, Row
+from tests.reference.model import ExpectedDecision
 
 NOT_COMPARED = {"command"}
 
@@ -12,14 +13,16 @@ NOT_COMPARED = {"command"}
 def compare(expected: ExpectedDecision, row: Row, *, movements_in_order: bool = True) -> list[str]:
     """Differences, each with the decision's seq, its trigger and the field.
 
-    Where the rules are silent nothing is compared. The rule and policy version of a decision that changed nothing may
-    be left out. Movements are compared step by step; with `movements_in_order=False` only by what they do in all to
-    each lot and debt.
+    Where the rules are silent nothing is compared, nor what a row does not carry (`membership`, `charge`: what was told
+    of the membership and which charge was asked for, or None). The rule and policy version of a decision that changed
+    nothing may be left out. Movements are compared step by step; with `movements_in_order=False` only by what they do
+    in all to each lot and debt.
     """
     found = list(expected.problems)
     if row["kind"] not in NOT_COMPARED:
         found += _answers(expected, row)
         found += _changes(expected.changes, row["changes"], movements_in_order=movements_in_order)
+        found += _told_of_memberships(expected, row)
     return [f"{trigger(row)}: {difference}" for difference in found]
 
 
@@ -105,6 +108,26 @@ def _in_steps(movements: list[Movement]) -> list[Movement]:
     for _, step in groupby(movements, key=lambda movement: (movement[0] is None, movement[2] > 0)):
         steps += _net(list(step))
     return steps
+
+
+CHANGES_LATER = {"status"}
+
+
+def _told_of_memberships(expected: ExpectedDecision, row: Row) -> list[str]:
+    told = expected.membership._asdict() if expected.membership else None
+    asked = vars(expected.charge) if expected.charge else None
+    found = []
+    for name, should_be in (("membership", told), ("charge", asked)):
+        if name in row and (should_be is None or row[name] is None):
+            if should_be is not row[name]:
+                found.append(_differs(name, should_be, row[name]))
+        elif name in row:
+            found += [
+                _differs(f"{name}'s {part}", item, row[name][part])
+                for part, item in should_be.items()
+                if part in row[name] and part not in CHANGES_LATER and row[name][part] != item
+            ]
+    return found
 
 
 def _net(movements: list[Movement]) -> list[Movement]:

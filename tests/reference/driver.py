@@ -11,13 +11,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.reference import validity
-from tests.reference.books import Change
-from tests.reference.model import ExpectedDecision, Owed, ReferenceModel, Row, Work
+from tests.reference.answers import Row
+from tests.reference.books import Change, Lot
+from tests.reference.memberships import BASIC, Membership, midnight
+from tests.reference.model import ExpectedDecision, ReferenceModel, Work
+from tests.reference.rules import Owed
 
 Record = tuple[str, bytes | None, bytes | None, datetime]
 """Topic, key, value and the time it is dated: what tests/support/histories.py makes."""
 
-ANSWERS = ("outcome", "reason", "rule", "policy_version", "late_by_seconds", "changes")
+ANSWERS = ("outcome", "reason", "rule", "policy_version", "late_by_seconds", "changes", "membership", "charge")
 SUBJECTS = ("freelancer_id", "job_id", "proposal_id")
 TRIGGERS = (
     "seq",
@@ -111,6 +114,9 @@ class Driver:
         if decided.outcome != "rejected":
             partition.running_max = max(partition.running_max, key)
             self.business_time = now
+        self._follow_up(now)
+
+    def _follow_up(self, now: datetime | None) -> None:
         while self.model.follow_ups_now:
             followed = self.rows[self.model.follow_ups_now[0] - 1]
             row = {**followed, "kind": "follow-up", "follows": followed["seq"], "business_time": now}
@@ -119,7 +125,12 @@ class Driver:
 
     def _work_until(self, horizon: datetime) -> None:
         while work := self.model.next_work(horizon):
-            self._decide(self._settlement(work) if isinstance(work.what, Owed) else self._expiry(work))
+            if isinstance(work.what, Owed):
+                self._decide(self._settlement(work))
+            elif isinstance(work.what, Lot):
+                self._decide(self._expiry(work))
+            else:
+                self._start_cycle(work.what)
 
     def _settlement(self, work: Work) -> Row:
         closure, spend = work.what.closure, work.what.spend
@@ -134,6 +145,17 @@ class Driver:
         row |= {"event_id": f"expiry:{work.what.lot_id}", "occurred_at": work.what.expires_at}
         return row
 
+    def _start_cycle(self, membership: Membership) -> None:
+        due, day = self.model.due_of(membership), membership.next_renewal
+        name = "cycle" if membership.plan == BASIC else "renewal"
+        row = self._row("clock", due)
+        row |= {"event_id": f"{name}:{membership.freelancer_id}:{day}", "occurred_at": midnight(day)}
+        self._decide(row)
+        while self.model.cycle_now:
+            event_id, at, _ = self.model.cycle_now[0]
+            self._decide(self._row("clock", due) | {"event_id": event_id, "occurred_at": at})
+        self._follow_up(due)
+
     def _row(self, kind: str, business_time: datetime | None) -> Row:
         row: Row = dict.fromkeys((*TRIGGERS, *SUBJECTS, *ANSWERS))
         return row | {"seq": len(self.rows) + 1, "kind": kind, "business_time": business_time}
@@ -144,11 +166,13 @@ class Driver:
         row |= expected.subject
         row |= {
             "outcome": expected.outcome or "recorded",
-            "reason": expected.reason or ("duplicate" if expected.outcome == "duplicate" else "not-modelled"),
+            "reason": expected.reason or "duplicate",
             "rule": expected.rule,
             "policy_version": expected.policy_version,
             "late_by_seconds": expected.late_by_seconds if row["kind"] == "first" else None,
             "changes": [as_recorded(change) for change in expected.changes],
+            "membership": expected.membership and expected.membership._asdict(),
+            "charge": expected.charge and dict(vars(expected.charge)),
         }
         self.rows.append(row)
         return expected

@@ -8,10 +8,11 @@ from typing import Any
 
 import asyncpg
 
+from tests.reference.answers import Row
 from tests.reference.books import BASE, BOOST
 from tests.reference.comparison import compare, trigger
 from tests.reference.driver import Driver
-from tests.reference.model import ReferenceModel, Row
+from tests.reference.model import ReferenceModel
 
 NATURAL_KEYS = {
     "grant.registration": ("freelancer_id",),
@@ -22,18 +23,26 @@ NATURAL_KEYS = {
     "adjust": ("adjustment_id",),
     "spend.proposal": ("proposal_id",),
     "refund.boost-outbid": ("proposal_id",),
+    "grant.upgrade": ("charge_id",),
+    "grant.monthly": ("charge_id",),
 }
+"""The fields of the event that name a fact. Basic's monthly grant is named by its freelancer and day."""
 
 
 @dataclass
 class Ledger:
-    """The tables as they stand: decisions in order, each with its changes, and the state derived from them."""
+    """The tables as they stand: decisions in order, each with its changes, and the state derived from them.
+
+    Of memberships and charges those columns are compared that are there; without the tables (None) nothing is.
+    """
 
     decisions: list[Row]
     wallets: list[Row]
     lots: list[Row]
     spends: list[Row]
     business_time: datetime | None = None
+    memberships: list[Row] | None = None
+    charges: list[Row] | None = None
 
 
 @dataclass
@@ -119,16 +128,25 @@ async def read_ledger(database_url: str) -> Ledger:
             decisions = await _rows(connection, "SELECT * FROM decisions ORDER BY seq")
             changes = await _rows(connection, "SELECT * FROM changes ORDER BY decision_seq, ordinal")
             movements = await _rows(connection, "SELECT * FROM movements ORDER BY decision_seq, ordinal, line_no")
+            charges = await _rows_if_there(connection, "charges", "charge_id")
             ledger = Ledger(
-                _joined(decisions, changes, movements),
+                _with_charges(_joined(decisions, changes, movements), charges),
                 await _rows(connection, "SELECT * FROM wallets ORDER BY freelancer_id"),
                 await _rows(connection, "SELECT * FROM lots ORDER BY lot_id"),
                 await _rows(connection, "SELECT * FROM spends ORDER BY proposal_id"),
                 await connection.fetchval("SELECT business_time FROM batches ORDER BY batch_no DESC LIMIT 1"),
+                await _rows_if_there(connection, "memberships", "freelancer_id"),
+                charges,
             )
     finally:
         await connection.close()
     return ledger
+
+
+async def _rows_if_there(connection: Any, table: str, key: str) -> list[Row] | None:  # noqa: ANN401
+    if await connection.fetchval("SELECT to_regclass($1)", table) is None:
+        return None
+    return await _rows(connection, f"SELECT * FROM {table} ORDER BY {key}")  # noqa: S608
 
 
 async def _rows(connection: Any, query: str) -> list[Row]:  # noqa: ANN401
@@ -149,12 +167,21 @@ def _joined(decisions: list[Row], changes: list[Row], movements: list[Row]) -> l
     return joined
 
 
+def _with_charges(decisions: list[Row], charges: list[Row] | None) -> list[Row]:
+    """Each decision with the charge that it asked for."""
+    if charges is None:
+        return decisions
+    asked = {charge["decision_seq"]: charge for charge in charges}
+    return [{**row, "charge": asked.get(row["seq"])} for row in decisions]
+
+
 def ledger_of(driver: Driver) -> Ledger:
     """What the driver played, in the shape of the tables."""
     books, model = driver.model.books, driver.model
     wallets = [vars(wallet) for wallet in books.wallets.values()]
     lots = [{**vars(lot), "open": lot.remaining > 0} for lot in books.lots.values()]
-    return Ledger(driver.rows, wallets, lots, _spends(model), driver.business_time)
+    charges = [vars(charge) for charge in model.charges.values()]
+    return Ledger(driver.rows, wallets, lots, _spends(model), driver.business_time, _memberships(model), charges)
 
 
 # The state that the decisions led to.
@@ -182,6 +209,22 @@ def _spends(model: ReferenceModel) -> list[Row]:
     ]
 
 
+def _memberships(model: ReferenceModel) -> list[Row]:
+    return [
+        {
+            "freelancer_id": membership.freelancer_id,
+            "version": membership.version,
+            "plan": membership.plan,
+            "cycle_start": membership.cycle_start,
+            "next_renewal": membership.next_renewal,
+            "downgrade_chosen_at": membership.downgrade_chosen_at,
+            "upgrade_charge": membership.upgrade and membership.upgrade.charge_id,
+            "renewal_charge": membership.renewal and membership.renewal.charge_id,
+        }
+        for membership in model.memberships.values()
+    ]
+
+
 def _state_differences(ledger: Ledger, model: ReferenceModel) -> list[str]:
     wallets = [vars(wallet) for wallet in model.books.wallets.values()]
     lots = [
@@ -197,7 +240,15 @@ def _state_differences(ledger: Ledger, model: ReferenceModel) -> list[str]:
         {name: item for name, item in spend.items() if not (name.endswith("_returned") and spend[name[:-9]] == 0)}
         for spend in _spends(model)
     ]
-    return found + _tables_differ("spend", "proposal_id", spends, ledger.spends)
+    found += _tables_differ("spend", "proposal_id", spends, ledger.spends)
+    if ledger.memberships is not None:
+        begun = [row for row in _memberships(model) if row["cycle_start"]]
+        not_begun = {row["freelancer_id"] for row in ledger.memberships if row["cycle_start"] is None}
+        found += _tables_differ("membership of", "freelancer_id", begun, ledger.memberships, may_be_more=not_begun)
+    if ledger.charges is not None:
+        charges = [vars(charge) for charge in model.charges.values()]
+        found += _tables_differ("charge", "charge_id", charges, ledger.charges)
+    return found
 
 
 def _tables_differ(
@@ -213,7 +264,7 @@ def _tables_differ(
         found += [
             f"{what} {row[key]}: {name} should be {item}, is {other[name]}"
             for name, item in row.items()
-            if other[name] != item
+            if name in other and other[name] != item
         ]
     return found + [
         f"{what} {name} should not be there: {there[name]}" for name in there if name not in (may_be_more or ())
@@ -226,16 +277,49 @@ def _tables_differ(
 def _one_effect_per_fact(ledger: Ledger) -> list[str]:
     """I1: at most one effect for each event id, rule and wallet (and proposal or lot), and for each natural key."""
     found, facts, naturals = [], Counter[Any](), Counter[Any]()
+    payloads = payloads_of(ledger.decisions)
     for row in ledger.decisions:
         for change in row["changes"]:
             about = row["proposal_id"] if row["kind"] == "settlement" else None
             lots = change["movements"][0][0] if change["rule"] == "expire.lot" else None
             facts[row["topic"], row["event_id"], change["rule"], change["freelancer_id"], about, lots] += 1
-            if row["payload"] and change["rule"] in NATURAL_KEYS and row["kind"] in {"first", "follow-up"}:
-                payload = json.loads(row["payload"])
-                naturals[change["rule"], *(payload[name] for name in NATURAL_KEYS[change["rule"]])] += 1
+            key = natural_key(row, change, payloads)
+            if key:
+                naturals[key] += 1
     found += [f"I1: {count} effects of one fact: {fact}" for fact, count in facts.items() if count > 1]
     return found + [f"I1: {count} effects of one natural key: {key}" for key, count in naturals.items() if count > 1]
+
+
+def payloads_of(decisions: list[Row]) -> dict[int, bytes]:
+    """The payload of each decision about an event; a follow-up's stands with what it follows."""
+    payloads: dict[int, bytes] = {}
+    for row in decisions:
+        payload = row["payload"] or payloads.get(row["follows"])
+        if payload and row["kind"] in {"first", "follow-up"}:
+            payloads[row["seq"]] = payload
+    return payloads
+
+
+def natural_key(row: Row, change: Row, payloads: dict[int, bytes]) -> tuple[str, ...] | None:
+    """What makes a change's fact one of its kind, with its rule; None for what may happen again."""
+    rule = change["rule"]
+    if rule == "grant.monthly" and (row["kind"] == "clock" or row["reason"] == "charge-failed"):
+        return (rule, change["freelancer_id"], change["occurred_at"].date().isoformat())
+    if rule in NATURAL_KEYS and row["seq"] in payloads:
+        payload = json.loads(payloads[row["seq"]])
+        return (rule, *(payload[name] for name in NATURAL_KEYS[rule]))
+    return None
+
+
+def grants_of(decisions: list[Row]) -> dict[tuple[str, ...], int]:
+    """Every grant and adjustment there was, by rule and natural key: what `event_time.fold` calls grants."""
+    payloads = payloads_of(decisions)
+    return {
+        natural_key(row, change, payloads): change["delta"]
+        for row in decisions
+        for change in row["changes"]
+        if change["rule"].startswith("grant.") or change["rule"] == "adjust"
+    }
 
 
 def _one_first_decision_per_record(ledger: Ledger) -> list[str]:

@@ -4,26 +4,18 @@ Written from the rules and their readings alone, never from the worker's code. E
 put to `ReferenceModel.apply`, which says what the decision had to be and whether there should have been such a trigger
 at all. It looks at the trigger only: at the recorded answer only where no one else could know it (a record that cannot
 be read, a time too far ahead of a wall clock that is gone, a wallet parked after a failure).
-
-Memberships are not modelled yet: their events are taken as given and must not move a wallet.
 """
 
+from bisect import insort
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from tests.reference import validity
+from tests.reference.answers import ANYTHING, Answer, Charge, Event, Row, Told
 from tests.reference.books import Change, Lot
-from tests.reference.rules import ANYTHING, Answer, Event, Owed, Row, Rules
-
-MEMBERSHIPS = {
-    "membership-plan-chosen",
-    "promo-code-entered",
-    "membership-charge-settled",
-    "earnings-balance-updated",
-    "account-suspended",
-    "account-reinstated",
-}
+from tests.reference.memberships import CycleDecision, Membership, midnight
+from tests.reference.rules import Owed, Rules
 
 
 @dataclass
@@ -39,6 +31,8 @@ class ExpectedDecision:
     event: Event | None = None
     subject: dict[str, str] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
+    membership: Told | None = None
+    charge: Charge | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -62,11 +56,17 @@ class ReferenceModel(Rules):
         self.events: dict[int, tuple[str, Event]] = {}
         self.parked: list[int] = []
         self.business_time: datetime | None = None
+        self.cycles_by_day: list[tuple[date, str]] = []
+        self.cycle_now: list[CycleDecision] = []
+        self.decided_at: datetime | None = None
 
     # The triggers.
 
     def apply(self, row: Row) -> ExpectedDecision:
         expected = ExpectedDecision(row)
+        if self.cycle_now and (row["kind"] != "clock" or row["event_id"] != self.cycle_now[0].event_id):
+            expected.problems.append(f"{self.cycle_now[0].event_id} should have been decided right here")
+            self.cycle_now.clear()
         if self.follow_ups_now and (row["kind"] != "follow-up" or row["follows"] != self.follow_ups_now[0]):
             expected.problems.append(f"decision {self.follow_ups_now[0]} should have been followed up right here")
             self.follow_ups_now.clear()
@@ -78,7 +78,7 @@ class ReferenceModel(Rules):
             case "settlement":
                 self._settlement(row, expected)
             case "clock":
-                self._expiry(row, expected)
+                self._clock(row, expected)
             case "command":
                 pass
             case other:
@@ -86,7 +86,7 @@ class ReferenceModel(Rules):
         return expected
 
     def missing(self, business_time: datetime) -> list[str]:
-        """Settlements and expiries due by `business_time` and not made, in words."""
+        """Settlements, expiries and cycle starts due by `business_time` and not made, in words."""
         late = [
             f"the settlement of {owed.spend.proposal_id} for the closing {owed.closure.identity}, due {owed.dues[0]}"
             for waiting in self.owed.values()
@@ -98,11 +98,17 @@ class ReferenceModel(Rules):
             for lot in self.books.lots.values()
             if lot.remaining and lot.expires_at + self.grace <= business_time
         ]
+        late += [
+            f"the cycle start of {membership.freelancer_id} on {membership.next_renewal}"
+            for membership in self.memberships.values()
+            if membership.has_begun and self.due_of(membership) <= business_time
+        ]
+        late += [decision.event_id for decision in self.cycle_now]
         late += [f"the follow-up of decision {seq}" for seq in self.follow_ups_now]
         return late
 
     def next_work(self, horizon: datetime) -> Work | None:
-        """The clock's next piece of work that is due by then: settlements before expiries, then by key."""
+        """The clock's next piece of work that is due by then: settlements, expiries, cycle starts, then by key."""
         settlements = [
             Work(owed.dues[0], 0, _key(owed), owed)
             for waiting in self.owed.values()
@@ -113,7 +119,11 @@ class ReferenceModel(Rules):
         lot = self._next_lot_to_end(horizon)
         if lot:
             expiries.append(Work(lot.expires_at + self.grace, 1, (lot.lot_id,), lot))
-        return min(settlements + expiries, key=lambda work: work[:3], default=None)
+        cycle_starts = []
+        membership = self._next_cycle(horizon)
+        if membership:
+            cycle_starts.append(Work(self.due_of(membership), 2, (membership.freelancer_id,), membership))
+        return min(settlements + expiries + cycle_starts, key=lambda work: work[:3], default=None)
 
     # An input record.
 
@@ -162,13 +172,24 @@ class ReferenceModel(Rules):
             self.named_by_a_hire.add(event["freelancer_id"])
         elif "freelancer_id" in event:
             self.books.open_wallet(event["freelancer_id"])
-        if topic in MEMBERSHIPS:
-            return
+        self.events[row["seq"]] = (topic, event)
         self._expect(expected, self.rules[topic](event, row), event["at"])
+        self.decided_at = row["business_time"]
+        if topic in self.membership_rules or topic == "freelancer-registered":
+            self._look_at(event["freelancer_id"])
+
+    def _look_at(self, freelancer_id: str) -> None:
+        """After a membership may have moved: what was held and can count now, and when its next cycle starts."""
+        ready = self.held_and_ready(freelancer_id, self.events.__getitem__)
+        self.follow_ups_now += ready[:1]
+        membership = self.membership_of(freelancer_id)
+        if membership.has_begun:
+            insort(self.cycles_by_day, (membership.next_renewal, freelancer_id))
 
     def _expect(self, expected: ExpectedDecision, answer: Answer, policy_of: datetime) -> None:
         expected.outcome, expected.reason, expected.rule = answer.outcome, answer.reason, answer.rule
         expected.changes = list(answer.changes)
+        expected.membership, expected.charge = answer.membership, answer.charge
         expected.policy_version = self.policy_at(policy_of)["version"]
 
     def _check_position(self, row: Row, expected: ExpectedDecision) -> None:
@@ -200,7 +221,14 @@ class ReferenceModel(Rules):
             return
         topic, event = self.events[followed]
         expected.event, expected.subject = event, _subject(event)
+        if topic in self.membership_rules and any(held[1] == followed for held in self._held_of(event)):
+            self.let_go(event["freelancer_id"], followed)
+            if row["business_time"] != self.decided_at:
+                expected.problems.append(f"followed up as of {row['business_time']}, not {self.decided_at}")
         self._decide(topic, event, row, expected)
+
+    def _held_of(self, event: Event) -> list[tuple[datetime, int]]:
+        return self.membership_of(event["freelancer_id"]).held
 
     # A settlement.
 
@@ -236,12 +264,17 @@ class ReferenceModel(Rules):
 
     # The clock.
 
-    def _expiry(self, row: Row, expected: ExpectedDecision) -> None:
-        kind, _, lot_id = (row["event_id"] or "").partition(":")
+    def _clock(self, row: Row, expected: ExpectedDecision) -> None:
+        kind, _, about = (row["event_id"] or "").partition(":")
+        if kind == "expiry":
+            self._expiry(row, about, expected)
+        elif kind in {"cycle", "renewal"}:
+            self._cycle_start(row, about, expected)
+        else:
+            expected.problems.append(f"the clock has no work called {row['event_id']}")
+
+    def _expiry(self, row: Row, lot_id: str, expected: ExpectedDecision) -> None:
         lot = self.books.lots.get(lot_id)
-        if kind != "expiry":
-            expected.problems.append(f"the clock has no work called {row['event_id']} (memberships are not modelled)")
-            return
         if lot is None or not lot.remaining:
             expected.problems.append(f"lot {lot_id} is unknown or has nothing left that could expire")
             return
@@ -252,13 +285,50 @@ class ReferenceModel(Rules):
         answer = Answer("applied", "lot-expired", "expire.lot", (self.expire(lot),))
         self._expect(expected, answer, lot.issued_at)
 
-    def _check_clock(self, row: Row, rank: int, expected: ExpectedDecision) -> None:
-        """Nothing else may have been waiting that was due before, or at the same instant with a lower rank."""
+    def _cycle_start(self, row: Row, about: str, expected: ExpectedDecision) -> None:
+        """The decisions of one cycle start follow each other; all of them are known when the first is made."""
+        freelancer_id = about.rpartition(":")[0]
+        if not self.cycle_now:
+            membership = self.membership_of(freelancer_id)
+            if not membership.has_begun:
+                expected.problems.append(f"the membership of {freelancer_id!r} has not begun")
+                return
+            self._check_clock(row, 2, expected, (freelancer_id,))
+            self.decided_at = self.due_of(membership)
+            self.cycle_now = self.cycle_starts(membership, row)
+        event_id, at, answer = self.cycle_now.pop(0)
+        if (row["event_id"], row["occurred_at"]) != (event_id, at):
+            expected.problems.append(f"dated {row['occurred_at']}, but should be {event_id}, dated {at}")
+        if row["business_time"] != self.decided_at:
+            expected.problems.append(f"done as of {row['business_time']}, but due at {self.decided_at}")
+        expected.subject = {"freelancer_id": freelancer_id}
+        self._expect(expected, answer, at)
+        if not self.cycle_now:
+            self._look_at(freelancer_id)
+
+    def due_of(self, membership: Membership) -> datetime:
+        """When the clock starts the membership's next cycle."""
+        return midnight(membership.next_renewal) + self.grace
+
+    def _check_clock(self, row: Row, rank: int, expected: ExpectedDecision, key: tuple[str, ...] | None = None) -> None:
+        """Nothing else may have been waiting that was due before, or then with a lower rank (or key)."""
         due = row["business_time"]
         first = self.next_work(due)
         if first and (max(first.what.dues) if isinstance(first.what, Owed) else first.due, first.rank) < (due, rank):
             expected.problems.append(f"{first.key} was due before, at {first.due}")
+        elif first and key and first[:3] < (due, rank, key):
+            expected.problems.append(f"{first.key} comes first of what was due at {due}")
         self.clock_reached = max(self.clock_reached or due, due)
+
+    def _next_cycle(self, horizon: datetime) -> Membership | None:
+        """The membership whose cycle starts next, if that is due by then; days that were given up are forgotten."""
+        while self.cycles_by_day and midnight(self.cycles_by_day[0][0]) + self.grace <= horizon:
+            day, freelancer_id = self.cycles_by_day[0]
+            membership = self.memberships[freelancer_id]
+            if membership.next_renewal == day:
+                return membership
+            self.cycles_by_day.pop(0)
+        return None
 
     def _next_lot_to_end(self, horizon: datetime) -> Lot | None:
         """The first lot with something left that is due by then; the used-up ones before it are forgotten."""

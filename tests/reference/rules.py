@@ -2,27 +2,17 @@
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
-from tests.reference.books import BASE, BOOST, Books, Change, Line, Lot, Spend, years_later
+from tests.reference.answers import ANYTHING, Answer, Event, Row
+from tests.reference.books import BASE, BOOST, Books, Change, Line, Lot, Spend, policy_instant, years_later
+from tests.reference.memberships import Memberships
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Row = dict[str, Any]
-Event = dict[str, Any]
-
 REFUND = "refund.job-closed-without-hire"
-ANYTHING = None
-"""Where the rules do not say, `None` is expected and nothing is compared."""
-
-
-class Answer(NamedTuple):
-    outcome: str | None
-    reason: str | None
-    rule: str | None = ANYTHING
-    changes: tuple[Change, ...] = ()
 
 
 @dataclass
@@ -62,11 +52,12 @@ class Owed:
         return self.dues != [self.closure.due]
 
 
-class Rules:
+class Rules(Memberships):
     """One ledger's facts and wallets, moved by one trigger after the other."""
 
     def __init__(self, policy: dict[str, Any], grace_seconds: float) -> None:
-        self.versions = sorted(policy["version"], key=lambda version: _instant(version["effective_from"]))
+        super().__init__()
+        self.versions = sorted(policy["version"], key=lambda version: policy_instant(version["effective_from"]))
         self.grace = timedelta(seconds=grace_seconds)
         self.books = Books()
         self.granted: dict[tuple[str, ...], tuple[datetime, int]] = {}
@@ -95,13 +86,14 @@ class Rules:
             "proposal-withdrawn": self._proposal_withdrawn,
             "hire-made": self._hire_made,
             "job-closed": self._job_closed,
+            **self.membership_rules,
         }
 
     def policy_at(self, at: datetime) -> dict[str, Any]:
         """The version in force; the earliest one also covers all time before it."""
         in_force = self.versions[0]
         for version in self.versions:
-            if _instant(version["effective_from"]) <= at:
+            if policy_instant(version["effective_from"]) <= at:
                 in_force = version
         return in_force
 
@@ -110,9 +102,10 @@ class Rules:
     def _registered(self, event: Event, row: Row) -> Answer:
         del row
         amount = self.policy_at(event["at"])["grants"]["registration"]
-        return self._grant(
+        answer = self._grant(
             "grant.registration", (event["freelancer_id"],), event, amount, reason="registered", source="registration"
         )
+        return self.begins_by_registering(event, answer)
 
     def _badge_earned(self, event: Event, row: Row) -> Answer:
         del row
@@ -179,14 +172,17 @@ class Rules:
         if amount == 0:
             return Answer("declined", "nothing-to-do", rule)
         self.granted[rule, *key] = (event["at"], amount)
-        years = self.policy_at(event["at"])["expiry"]["lot_lifetime_years"]
-        change = self._begin(event["freelancer_id"], event["at"], rule, reason)
-        lot = self.books.open_lot(
-            change, source=source, amount=amount, issued_at=event["at"], expires_at=years_later(event["at"], years)
-        )
+        change = self.credit(event["freelancer_id"], event["at"], amount, rule=rule, reason=reason, source=source)
+        return Answer("applied", reason, rule, (change,))
+
+    def credit(self, freelancer_id: str, at: datetime, amount: int, *, rule: str, reason: str, source: str) -> Change:
+        """A lot of its own, which lives as long as the policy of that day says, and pays what is owed."""
+        years = self.policy_at(at)["expiry"]["lot_lifetime_years"]
+        change = self._begin(freelancer_id, at, rule, reason)
+        lot = self.books.open_lot(change, source=source, amount=amount, issued_at=at, expires_at=years_later(at, years))
         self._watch_end_of([lot])
         self.books.pay_debts(change, [lot])
-        return Answer("applied", reason, rule, (self.books.end(change),))
+        return self.books.end(change)
 
     # Spends.
 
@@ -407,12 +403,3 @@ class Rules:
 
 def _about(event: Event, spend: Spend) -> bool:
     return (event["freelancer_id"], event["job_id"]) == (spend.freelancer_id, spend.job_id)
-
-
-def _instant(date: Any) -> datetime:  # noqa: ANN401
-    """Dates of the policy file: a day means its first instant in UTC."""
-    if isinstance(date, datetime):
-        return date if date.tzinfo else date.replace(tzinfo=UTC)
-    if isinstance(date, str):
-        return _instant(datetime.fromisoformat(date))
-    return datetime(date.year, date.month, date.day, tzinfo=UTC)

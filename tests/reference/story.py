@@ -6,13 +6,13 @@ Within a topic events arrive in the order told; between topics they are merged b
 import copy
 import json
 import tomllib
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from tests.reference.answers import Row
 from tests.reference.driver import Driver, Record
-from tests.reference.model import Row
 from tests.support.histories import START
 
 DAY = 86_400
@@ -56,6 +56,25 @@ class Told:
     @property
     def settlements(self) -> list[str]:
         return self.answers("job-closed", "settlement")
+
+    def named(self, event_id: str) -> Row:
+        """The last decision about that event, or instant of the clock."""
+        return next(row for row in reversed(self.rows) if row["event_id"] == event_id)
+
+    def answer(self, event_id: str) -> str:
+        row = self.named(event_id)
+        return f"{row['outcome']}/{row['reason']}"
+
+    def plan(self, who: str = "f-1") -> tuple[str, str, str]:
+        """Plan, and the first days of this cycle and the next."""
+        membership = self.driver.model.memberships[who]
+        return (membership.plan, str(membership.cycle_start), str(membership.next_renewal))
+
+    @property
+    def charges(self) -> list[tuple[str, int, str]]:
+        """What was asked for, in order: id, cents, and of what."""
+        asked = [row["charge"] for row in self.rows if row["charge"]]
+        return [(charge["charge_id"], charge["amount_cents"], charge["source"]) for charge in asked]
 
     @property
     def changes(self) -> list[dict[str, Any]]:
@@ -136,3 +155,34 @@ def hired(at: float, job: str = "j-1", who: str = "f-9") -> Record:
 
 def closed(at: float, closure: str = "closed-by-client", *, job: str = "j-1") -> Record:
     return event("job-closed", at, job_id=job, client_id="c-1", closure=closure)
+
+
+def chose(at: float, plan: str, who: str = "f-1", **more: Any) -> Record:  # noqa: ANN401
+    return event("membership-plan-chosen", at, freelancer_id=who, plan=plan, **more)
+
+
+def entered(at: float, code: str, who: str = "f-1") -> Record:
+    return event("promo-code-entered", at, freelancer_id=who, promo_code=code)
+
+
+def answered(at: float, charge_id: str, outcome: str = "paid", who: str = "f-1", **more: Any) -> Record:  # noqa: ANN401
+    """What became of a charge."""
+    fields = {"charge_id": charge_id, "outcome": outcome, "source": "a card", **more}
+    return event("membership-charge-settled", at, freelancer_id=who, **fields)
+
+
+def earning(at: float, cents: int, who: str = "f-1") -> Record:
+    return event("earnings-balance-updated", at, freelancer_id=who, available_cents=cents)
+
+
+def suspended(at: float, scope: str = "account", who: str = "f-1") -> Record:
+    return event("account-suspended", at, freelancer_id=who, scope=scope)
+
+
+def reinstated(at: float, scope: str = "account", who: str = "f-1") -> Record:
+    return event("account-reinstated", at, freelancer_id=who, scope=scope)
+
+
+def seconds_to(year: int, month: int, day: int, hour: int = 0) -> float:
+    """How many seconds after the beginning that day, or hour, starts."""
+    return (datetime(year, month, day, hour, tzinfo=UTC) - START).total_seconds()

@@ -54,7 +54,7 @@ def as_read(rows: Iterable[dict[str, Any]]) -> list[InputRecord]:
 class FewAppointments(PostgresStore):
     """A store that tells only a few pieces of clock work at a time, as it does when there are very many."""
 
-    async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], datetime]:
+    async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], Appointment]:
         return await super().appointments(min(limit, 2), grace)
 
 

@@ -17,6 +17,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.support.billing import Agenda, Billing, Member, a_month_later, midnight
+
 Record = tuple[str, bytes, bytes | None, datetime]
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -36,8 +38,37 @@ MIX = {
     "propose_again": 0.5,
     "mismatch": 0.3,
     "same_key_again": 1.5,
+    "choose_plus": 2.2,
+    "choose_basic": 0.7,
+    "enter_code": 0.5,
+    "earn": 1.0,
+    "suspend": 0.5,
+    "reinstate": 0.4,
+    "answer_amiss": 0.2,
+    "at_the_turn": 0.4,
 }
-"""How often each thing happens, relative to the others. Registrations come besides, one for each freelancer."""
+"""How often each thing happens, relative to the others. Registrations come besides, one for each freelancer, and what
+the billing system answers to the charges that are asked."""
+
+MEMBERSHIP_MIX = {
+    **{name: weight / 20 for name, weight in MIX.items()},
+    "propose": 14.0,
+    "purchase": 3.0,
+    "choose_plus": 22.0,
+    "choose_basic": 6.0,
+    "enter_code": 6.0,
+    "earn": 10.0,
+    "suspend": 4.0,
+    "reinstate": 4.0,
+    "answer_amiss": 2.0,
+    "at_the_turn": 12.0,
+}
+
+CODES = ("WELCOME", "WELCOME", "FIVEOFF", "FREE", "HUGE", "ENDED", "NOSUCH")
+"""See tests/support/policies.py; the real policy has none of them."""
+
+NEARLY_ANYTHING = {"note", "actor", "source", "charge_id", "client_hires", "client_spent_cents", "available_cents"}
+"""Fields that may hold what an id may not."""
 
 BADGES = ("rising-talent", "rising-talent", "rising-talent", "top-rated", "expert-vetted")
 CLOSURES = ("closed-by-client", "closed-by-client", "closed-by-client", "expired", "removed-by-marketplace")
@@ -112,11 +143,56 @@ class History(Sequence[Record]):
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
-        return f"History(seed={self.seed}, {told})"
+        return f"{type(self).__name__}(seed={self.seed}, {told})"
+
+
+class MembershipYears(History):
+    """Years of memberships and little else: some `events_per_year` of each freelancer, and what billing answers.
+
+    Most freelancers register in the first third. Of those events many happen around a cycle start. The tens of
+    thousands of cycle starts and expiries of a thousand freelancers come besides.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        freelancers: int = 1_000,
+        years: float = 10,
+        *,
+        events_per_year: float = 6.0,
+        start: datetime = START,
+        duplicates: float = 0.02,
+        late: float = 0.0,
+        late_by: timedelta = timedelta(days=1),
+        poison: float = 0.0,
+    ) -> None:
+        super().__init__(
+            seed,
+            freelancers,
+            max(10, freelancers // 10),
+            int(freelancers * years * events_per_year),
+            start,
+            timedelta(days=365.25 * years),
+            mix=MEMBERSHIP_MIX,
+            duplicates=duplicates,
+            late=late,
+            late_by=late_by,
+            poison=poison,
+        )
+        self.arguments = {
+            "freelancers": freelancers,
+            "years": years,
+            "events_per_year": events_per_year,
+            "start": start,
+            "duplicates": duplicates,
+            "late": late,
+            "late_by": late_by,
+            "poison": poison,
+        }
 
 
 class Marketplace:
-    """Who is registered, which jobs are open, who applied: just enough that most of what happens makes sense."""
+    """Who is registered, which jobs are open, who applied, who is on which plan: just enough that most makes sense."""
 
     def __init__(self, chance: random.Random, freelancers: int, jobs: int, mix: dict[str, float]) -> None:
         self.chance = chance
@@ -134,18 +210,22 @@ class Marketplace:
         self.repeatable: list[tuple[str, dict[str, Any]]] = []
         self.counts: dict[str, int] = {}
         self.told: list[tuple[str, dict[str, Any], datetime]] = []
+        self.agenda = Agenda()
+        self.billing = Billing(chance, self.agenda, self.answer)
         self.actions: list[Callable[[datetime], None]] = [getattr(self, name) for name in mix]
         self.weights: list[float] = []
         for weight in mix.values():
             self.weights.append(weight + (self.weights[-1] if self.weights else 0.0))
 
     def live_through(self, instants: list[datetime]) -> list[tuple[str, dict[str, Any], datetime]]:
-        """Tell one event at each instant. Most people register in the first third."""
+        """Tell one event at each instant, and what billing answers between. Most people register in the first third."""
+        self.agenda.taken.update(instants)
         chance, newcomers = self.chance, len(self.newcomers)
         moments = {int(len(instants) * chance.random() ** 2.5) for _ in range(newcomers)}
         moments |= set(range(min(newcomers, 3)))
         act, weights, actions = chance.choices, self.weights, self.actions
         for moment, at in enumerate(instants):
+            self.agenda.until(at)
             if moment in moments and self.newcomers:
                 self.register(at)
             else:
@@ -158,6 +238,7 @@ class Marketplace:
         freelancer_id = self.newcomers.pop()
         self.members.append(freelancer_id)
         self._tell("freelancer-registered", at, again=True, freelancer_id=freelancer_id)
+        self.billing.begins(freelancer_id, at)
 
     def propose(self, at: datetime) -> None:
         invited = self.chance.random() < 0.08
@@ -294,10 +375,80 @@ class Marketplace:
         else:
             self.propose(at)
 
+    # Memberships.
+
+    def choose_plus(self, at: datetime, freelancer_id: str | None = None) -> None:
+        freelancer_id = freelancer_id or self._somebody(lambda member: member.plan == "basic" and not member.upgrade)
+        fields = {"freelancer_id": freelancer_id, "plan": "plus"}
+        if self.chance.random() < 0.12:
+            fields["promo_code"] = self.chance.choice(CODES)
+        self._tell("membership-plan-chosen", at, **fields)
+        self.billing.chooses_plus(freelancer_id, at, self.told[-1][1]["event_id"])
+
+    def choose_basic(self, at: datetime, freelancer_id: str | None = None) -> None:
+        freelancer_id = freelancer_id or self._somebody(lambda member: member.plan == "plus" or bool(member.upgrade))
+        self._tell("membership-plan-chosen", at, freelancer_id=freelancer_id, plan="basic")
+        self.billing.chooses_basic(freelancer_id, at)
+
+    def enter_code(self, at: datetime, freelancer_id: str | None = None) -> None:
+        code = self.chance.choice(CODES)
+        self._tell("promo-code-entered", at, freelancer_id=freelancer_id or self._freelancer(), promo_code=code)
+
+    def earn(self, at: datetime, freelancer_id: str | None = None) -> None:
+        freelancer_id, cents = freelancer_id or self._freelancer(), self.chance.choice((0, 999, 1_999, 2_000, 7_500))
+        self._tell("earnings-balance-updated", at, freelancer_id=freelancer_id, available_cents=cents)
+        if freelancer_id in self.billing.members:
+            self.billing.members[freelancer_id].earned = cents
+
+    def suspend(self, at: datetime, freelancer_id: str | None = None) -> None:
+        freelancer_id = freelancer_id or self._freelancer()
+        scope = self.chance.choice(("account", "account", "billing-method"))
+        self._tell("account-suspended", at, freelancer_id=freelancer_id, scope=scope)
+        if freelancer_id in self.billing.members:
+            self.billing.members[freelancer_id].suspended.add(scope)
+
+    def reinstate(self, at: datetime, freelancer_id: str | None = None) -> None:
+        freelancer_id = freelancer_id or self._somebody(lambda member: bool(member.suspended))
+        member = self.billing.members.get(freelancer_id)
+        scopes = sorted(member.suspended) if member and member.suspended else ["account", "billing-method"]
+        scope = self.chance.choice(scopes)
+        self._tell("account-reinstated", at, freelancer_id=freelancer_id, scope=scope)
+        if member:
+            member.suspended.discard(scope)
+
+    def answer(self, at: datetime, freelancer_id: str, charge_id: str, outcome: str, source: str) -> None:
+        fields = {"freelancer_id": freelancer_id, "charge_id": charge_id, "outcome": outcome, "source": source}
+        self._tell("membership-charge-settled", at, **fields)
+
+    def answer_amiss(self, at: datetime) -> None:
+        """About a charge that nobody asked for, or not yet, or of somebody else, or once more."""
+        chance, freelancer_id = self.chance, self._somebody(lambda member: member.plan == "plus")
+        charge_id = f"{freelancer_id}:e-0:1"
+        if self.billing.asked and chance.random() < 0.5:
+            ask = self._recent(self.billing.asked)
+            charge_id = chance.choice((ask.charge_id, ask.charge_id.removesuffix("1") + "2"))
+            freelancer_id = ask.freelancer_id if chance.random() < 0.7 else freelancer_id
+        elif freelancer_id in self.billing.members and chance.random() < 0.8:
+            charge_id = f"{freelancer_id}:{self.billing.members[freelancer_id].next_renewal}:1"
+        self.answer(at, freelancer_id, charge_id, chance.choice(("paid", "failed")), "a card")
+
+    def at_the_turn(self, at: datetime) -> None:
+        """Somebody will do something just before or just after a cycle starts."""
+        freelancer_id = self._somebody(lambda member: member.plan == "plus" or bool(member.upgrade))
+        member = self.billing.members.get(freelancer_id)
+        if member and midnight(member.next_renewal) > at + timedelta(minutes=2):
+            what = self.chance.choice(
+                (self.choose_plus, self.choose_basic, self.suspend, self.reinstate, self.earn, self.enter_code)
+            )
+            seconds = self.chance.choice((-60, -1, 0, 0, 1, 25, 40)) + self.chance.choice((0.0, self.chance.random()))
+            when = midnight(member.next_renewal) + timedelta(seconds=seconds)
+            self.agenda.at(when, lambda then: what(then, freelancer_id))
+        self.propose(at)
+
     # How it is told.
 
     def _tell(self, topic: str, at: datetime, *, again: bool = False, **fields: Any) -> None:  # noqa: ANN401
-        self.told.append((topic, {"event_id": self._new("e"), "occurred_at": _rfc3339(at), **fields}, at))
+        self.told.append((topic, {"event_id": self._new("e"), "occurred_at": rfc3339(at), **fields}, at))
         if again:
             self.repeatable.append((topic, fields))
 
@@ -324,6 +475,16 @@ class Marketplace:
             return self.chance.choice(self.newcomers)
         return self.chance.choice(self.strangers)
 
+    def _somebody(self, fits: Callable[[Member], bool]) -> str:
+        """Mostly somebody whose membership is like that."""
+        freelancer_id = self._freelancer()
+        for _ in range(8):
+            member = self.billing.members.get(freelancer_id)
+            if member and fits(member):
+                break
+            freelancer_id = self._freelancer()
+        return freelancer_id
+
     def _job(self) -> Job:
         if self.open_jobs and self.chance.random() < 0.96:
             return self.open_jobs[int(len(self.open_jobs) * self.chance.random() ** 1.5)]
@@ -345,7 +506,7 @@ def _delivered(
     """The records in the order in which they arrive: in order of time, except what comes late, twice, or spoiled."""
     arriving: list[tuple[datetime, int, Record]] = []
     for topic, fields, at in told:
-        record = _record(topic, fields, at)
+        record = record_of(topic, fields, at)
         arrival = at + late_by * chance.random() if late and chance.random() < late else at
         arriving.append((arrival, len(arriving), record))
         if duplicates and chance.random() < duplicates:
@@ -358,34 +519,34 @@ def _delivered(
     return [record for _, _, record in arriving]
 
 
-def _record(topic: str, fields: dict[str, Any], at: datetime) -> Record:
+def record_of(topic: str, fields: dict[str, Any], at: datetime) -> Record:
     key = fields["job_id"] if topic in {"job-closed", "hire-made"} else fields["freelancer_id"]
     return (topic, key.encode(), json.dumps(fields).encode(), at)
 
 
 def _spoiled(chance: random.Random, topic: str, fields: dict[str, Any], at: datetime) -> Record:
     """Something that is no event, or must not be taken for the event whose id it carries."""
-    _, key, value, _ = _record(topic, fields, at)
-    name = chance.choice(sorted(fields.keys() - {"boost_connects"}))
+    _, key, value, _ = record_of(topic, fields, at)
+    name = chance.choice(sorted(fields.keys() - {"boost_connects", "promo_code"}))
     kind = chance.randrange(6)
     if kind == 0:
         value = chance.choice(NOT_EVENTS)
     elif kind == 1:
         value = json.dumps({**fields, "a_field_more": chance.randrange(1000)}).encode()
     elif kind == 2:
-        future = _rfc3339(at.replace(year=at.year + 900))
+        future = rfc3339(at.replace(year=at.year + 900))
         value = json.dumps({**fields, "event_id": f"future-{fields['event_id']}", "occurred_at": future}).encode()
     elif kind == 3:
         value = json.dumps({other: item for other, item in fields.items() if other != name}).encode()
     elif kind == 4:
         value = json.dumps({**fields, name: chance.choice(([], {}, True, "", "no id!", 2**70, "x" * 65))}).encode()
-        value = value if name not in {"note", "actor", "client_hires", "client_spent_cents"} else b"[1, 2]"
+        value = value if name not in NEARLY_ANYTHING else b"[1, 2]"
     else:
         value = value[: chance.randrange(1, len(value))] if value else value
     return (topic, key, value, at)
 
 
-def _rfc3339(at: datetime) -> str:
+def rfc3339(at: datetime) -> str:
     return f"{at.replace(tzinfo=None).isoformat()}Z"
 
 
@@ -393,6 +554,13 @@ def _rfc3339(at: datetime) -> str:
 
 CLOSE_TOGETHER = (0, 0.000001, 1, 2, 10, 29, 30, 30.000001, 31, 59, 60, 61, 90, 119, 120, 3_600)
 FAR_APART = tuple(86_400 * days + more for days in (1, 7, 335, 336, 364, 365, 366, 400) for more in (0, 1, 30, 31))
+
+AT_THE_TURN = tuple(
+    86_400 * days + more
+    for days in (0, 1, 10, 20, 24, 26, 27, 31, 41, 51, 55, 59, 69, 86, 90, 120)
+    for more in (-1, 0, 0.000001, 1, 29, 30, 31, 43_200)
+)
+"""Around the cycle starts of whoever began on the 5th, 6th, 15th, 25th, 29th or 31st of January."""
 
 _freelancers = st.sampled_from(("f-1", "f-2", "f-3"))
 _jobs = st.sampled_from(("j-1", "j-2"))
@@ -443,6 +611,37 @@ _EVENTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "note": st.just("a note"),
     },
 }
+_MEMBERSHIP_EVENTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "membership-plan-chosen": {
+        "freelancer_id": _freelancers,
+        "plan": st.sampled_from(("plus", "plus", "plus", "basic")),
+        "promo_code": st.sampled_from((None, None, None, *CODES)),
+    },
+    "promo-code-entered": {"freelancer_id": _freelancers, "promo_code": st.sampled_from(CODES)},
+    "membership-charge-settled": {
+        "freelancer_id": _freelancers,
+        "which": st.integers(0, 11),
+        "attempt": st.sampled_from((1, 1, 1, 2)),
+        "outcome": st.sampled_from(("paid", "paid", "failed")),
+        "source": st.just("a card"),
+    },
+    "earnings-balance-updated": {
+        "freelancer_id": _freelancers,
+        "available_cents": st.sampled_from((0, 1_000, 1_999, 2_000)),
+    },
+    "account-suspended": {"freelancer_id": _freelancers, "scope": st.sampled_from(("account", "billing-method"))},
+    "account-reinstated": {"freelancer_id": _freelancers, "scope": st.sampled_from(("account", "billing-method"))},
+}
+_EVENTS |= _MEMBERSHIP_EVENTS
+MEMBERSHIPS = (
+    *_MEMBERSHIP_EVENTS,
+    *("membership-plan-chosen",) * 3,
+    *("membership-charge-settled",) * 5,
+    "freelancer-registered",
+    "connects-purchased",
+    "proposal-submitted",
+)
+"""Topics for small histories about memberships."""
 _OFTEN = ("proposal-submitted",) * 4 + ("job-closed",) * 3 + ("boost-outbid", "hire-made", "freelancer-registered")
 
 
@@ -451,15 +650,18 @@ def small_histories(
     *,
     in_order: bool = False,
     years: bool = False,
+    months: bool = False,
     repeated_ids: bool = True,
     topics: Sequence[str] = (*_EVENTS, *_OFTEN),
 ) -> st.SearchStrategy[list[Record]]:
     """1 to `most_events` records about three freelancers and two jobs, at a few instants that often coincide.
 
     `in_order`: they arrive in order of time (else in any order, so that many are late). `years`: some are a year apart,
-    so that lots expire. `repeated_ids`: event ids come again, with the same payload or another one.
+    so that lots expire. `months`: they are around cycle starts instead of within hours. `repeated_ids`: event ids come
+    again, with the same payload or another one.
     """
-    seconds = st.sampled_from(CLOSE_TOGETHER + (FAR_APART if years else ()))
+    instants = AT_THE_TURN if months else CLOSE_TOGETHER
+    seconds = st.sampled_from(instants + (FAR_APART if years else ()))
     ids = st.integers(1, 30 if repeated_ids else 10**9).map("e-{}".format)
     event = st.sampled_from(topics).flatmap(
         lambda topic: st.tuples(st.just(topic), ids, seconds, st.fixed_dictionaries(_EVENTS[topic]))
@@ -472,10 +674,29 @@ def small_histories(
 
 def _dated(drawn: list[tuple[str, str, float, dict[str, Any]]], *, in_order: bool) -> list[Record]:
     records = []
-    for topic, event_id, seconds, fields in drawn:
-        at = START + timedelta(seconds=seconds)
-        records.append(_record(topic, {"event_id": event_id, "occurred_at": _rfc3339(at), **fields}, at))
+    charges = _charges_of(drawn)
+    for topic, event_id, seconds, drawn_fields in drawn:
+        at, fields = START + timedelta(seconds=seconds), dict(drawn_fields)
+        if topic == "membership-charge-settled":
+            named = charges.get(fields["freelancer_id"], ["e-0"])
+            charge = named[fields.pop("which") % len(named)]
+            fields = {"charge_id": f"{fields['freelancer_id']}:{charge}:{fields.pop('attempt')}", **fields}
+        if fields.get("promo_code", "") is None:
+            del fields["promo_code"]
+        records.append(record_of(topic, {"event_id": event_id, "occurred_at": rfc3339(at), **fields}, at))
     return sorted(records, key=lambda record: record[3]) if in_order else records
+
+
+def _charges_of(drawn: list[tuple[str, str, float, dict[str, Any]]]) -> dict[str, list[str]]:
+    """What might be charged of each freelancer: each choice, and the first cycles that might follow one."""
+    charges: dict[str, list[str]] = {}
+    for topic, event_id, seconds, fields in drawn:
+        if topic == "membership-plan-chosen" and fields["plan"] == "plus":
+            first = a_month_later((START + timedelta(seconds=seconds)).date())
+            names = [event_id, str(first), str(a_month_later(first))]
+            known = charges.setdefault(fields["freelancer_id"], [])
+            known += [name for name in names if name not in known]
+    return charges
 
 
 def listed(records: Sequence[Record]) -> str:

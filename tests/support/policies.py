@@ -27,6 +27,21 @@ def later_version(effective_from: str, **changes: object) -> str:
     return re.sub(r"^effective_from *=.*$", f"effective_from = {effective_from}T00:00:00Z", text, flags=re.MULTILINE)
 
 
+PROMO_CODES = """
+WELCOME = { percent_off = 50, charges = 3, valid_from = 2026-01-01T00:00:00Z, valid_until = 2036-07-01T00:00:00Z }
+FIVEOFF = { cents_off = 500, charges = 1, valid_from = 2026-01-06T00:00:00Z, valid_until = 2026-03-05T00:00:00Z }
+FREE = { percent_off = 100, charges = 2, valid_from = 2026-01-01T00:00:00Z, valid_until = 2036-07-01T00:00:00Z }
+HUGE = { cents_off = 5000, charges = 1, valid_from = 2026-01-01T00:00:00Z, valid_until = 2036-07-01T00:00:00Z }
+ENDED = { percent_off = 7, charges = 9, valid_from = 2025-01-01T00:00:00Z, valid_until = 2026-01-05T00:00:00Z }
+"""
+"""Codes that histories enter; besides these they enter one that does not exist."""
+
+
+def with_promo_codes(text: str, codes: str = PROMO_CODES) -> str:
+    """The policy text with these codes in each of its versions."""
+    return re.sub(r"(?m)^\[version\.memberships\.promo_codes\].*$", lambda header: f"{header[0]}{codes}", text)
+
+
 def policies(text: str | None = None, **changes: object) -> PolicyBook:
     """The rules' policies: the real file's, or those of `text`, with these keys changed in the first version."""
     return _read(text or policy_text(**changes))

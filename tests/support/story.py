@@ -14,19 +14,32 @@ checks what must always hold, and fails by itself if it does not.
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, TypedDict, Unpack
 
 from schemas.base import InputEvent
 from schemas.catalogue import INPUT_TOPICS
+from tests.support.membership_checks import MembershipChecks
 from tests.support.policies import policies as the_policies
 from worker.domain.books import Books, Due, Touched
-from worker.domain.decide import decide_event, decide_expiry, decide_settlement
-from worker.domain.decisions import Change, Decision
+from worker.domain.decide import decide_cycle, decide_event, decide_expiry, decide_settlement
+from worker.domain.decisions import Change, Decision, MembershipTold
 from worker.domain.explanations import explain
-from worker.domain.model import Cause, Closure, FreelancerId, JobId, Lot, ProposalId, Spend, Wallet
+from worker.domain.model import (
+    Cause,
+    Charge,
+    Closure,
+    FreelancerId,
+    JobId,
+    Lot,
+    Membership,
+    ProposalId,
+    Spend,
+    Wallet,
+    midnight,
+)
 from worker.domain.policy import PolicyBook
-from worker.domain.triggers import ExpiryDue, Received, SettlementDue
+from worker.domain.triggers import CycleDue, ExpiryDue, Received, SettlementDue
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
 GRACE = timedelta(seconds=30)
@@ -86,6 +99,7 @@ class Story:
         self._due_noted = 0
         self._told_settlements = 0
         self._checks = Checks(self.books, self.policies)
+        self._membership_checks = MembershipChecks(self.books, self.policies)
 
     # What happens.
 
@@ -150,6 +164,27 @@ class Story:
     def closed(self, job: str, closure: str = "closed-by-client", **when: Unpack[When]) -> Decision:
         return self.tell("job-closed", job_id=job, client_id="c-1", closure=closure, **when)
 
+    def chose(self, plan: str, by: str, *, promo: str | None = None, **when: Unpack[When]) -> Decision:
+        return self.tell("membership-plan-chosen", freelancer_id=by, plan=plan, promo_code=promo, **when)
+
+    def entered(self, code: str, by: str, **when: Unpack[When]) -> Decision:
+        return self.tell("promo-code-entered", freelancer_id=by, promo_code=code, **when)
+
+    def paid(self, charge: str, by: str, **when: Unpack[When]) -> Decision:
+        return self._billed(charge, by, "paid", when)
+
+    def unpaid(self, charge: str, by: str, **when: Unpack[When]) -> Decision:
+        return self._billed(charge, by, "failed", when)
+
+    def has_earned(self, freelancer: str, cents: int, **when: Unpack[When]) -> Decision:
+        return self.tell("earnings-balance-updated", freelancer_id=freelancer, available_cents=cents, **when)
+
+    def suspended(self, freelancer: str, scope: str = "account", **when: Unpack[When]) -> Decision:
+        return self.tell("account-suspended", freelancer_id=freelancer, scope=scope, **when)
+
+    def reinstated(self, freelancer: str, scope: str = "account", **when: Unpack[When]) -> Decision:
+        return self.tell("account-reinstated", freelancer_id=freelancer, scope=scope, **when)
+
     def tell(self, topic: str, *, at: datetime | None = None, **fields: object) -> Decision:
         """Decide an event; gives its own decision. What followed it up stands in `decisions` after it."""
         at = at or self.now + A_MINUTE
@@ -173,6 +208,10 @@ class Story:
             if isinstance(work, Lot):
                 due = ExpiryDue(work, work.expires_at + GRACE, self._next_seq)
                 self._keep([decide_expiry(self.books, due, self.policies)])
+            elif isinstance(work, Membership):
+                start = work.next_renewal or date.max
+                cycle_due = CycleDue(work, midnight(start) + GRACE, self._next_seq)
+                self._keep(decide_cycle(self.books, cycle_due, self.policies))
             else:
                 self._settle(work)
         self.now = max(self.now, instant)
@@ -224,6 +263,19 @@ class Story:
     def spend(self, proposal: str) -> Spend:
         return self.books.spends[ProposalId(proposal)]
 
+    def membership(self, freelancer: str) -> Membership:
+        return self.books.memberships[FreelancerId(freelancer)]
+
+    def charge(self, freelancer: str) -> Charge:
+        """The charge that was requested last."""
+        asked = [decision.charge for decision in self.decisions if decision.charge is not None]
+        return [charge for charge in asked if charge.freelancer_id == freelancer][-1]
+
+    def told(self, freelancer: str) -> list[MembershipTold]:
+        """What membership-updated said of a freelancer, in order."""
+        mine = [decision for decision in self.decisions if decision.subject.freelancer_id == freelancer]
+        return [decision.membership for decision in mine if decision.membership is not None]
+
     def debt(self, freelancer: str) -> int:
         return sum(line.debt for spend in self.wallet(freelancer).owing for line in spend.lines)
 
@@ -246,23 +298,39 @@ class Story:
     def _about(self, proposal: str, topic: str, by: str, on: str, rest: Mapping[str, object]) -> Decision:
         return self.tell(topic, freelancer_id=by, job_id=on, proposal_id=proposal, **rest)
 
+    def _billed(self, charge: str, by: str, outcome: str, when: When) -> Decision:
+        said = {"charge_id": charge, "outcome": outcome, "source": "the billing system"}
+        return self.tell("membership-charge-settled", freelancer_id=by, **said, **when)
+
     def _keep(self, decisions: list[Decision]) -> None:
         for decision in decisions:
             assert decision.seq == self._next_seq, f"{decision.seq} stands at {self._next_seq} in ledger order"
             self.decisions.append(decision)
         self._checks.after(decisions)
+        self._membership_checks.after(decisions)
         for due in self.books.touched.due_added[self._due_noted :]:
             rank = 0 if due.kind == "settlement" else 1
             insort(self._due, (due.due_at, rank, len(self._due), due), key=lambda work: work[:2])
         self._due_noted = len(self.books.touched.due_added)
 
-    def _next_work(self, instant: datetime) -> Due | Lot | None:
-        """What the clock does next: by due instant, settlements before expiries."""
-        lots = (lot for wallet in self.books.wallets.values() for lot in wallet.lots)
-        lot = min(lots, key=lambda lot: (lot.expires_at, lot.lot_id), default=None)
-        if self._due and self._due[0][0] <= instant and (lot is None or self._due[0][0] <= lot.expires_at + GRACE):
-            return self._due.pop(0)[3]
-        return lot if lot is not None and lot.expires_at + GRACE <= instant else None
+    def _next_work(self, instant: datetime) -> Due | Lot | Membership | None:
+        """What the clock does next: by due instant; settlements, then expiries, then cycle starts."""
+        work: list[tuple[datetime, int, str, Due | Lot | Membership]] = []
+        if self._due:
+            work.append((self._due[0][0], 0, "", self._due[0][3]))
+        for wallet in self.books.wallets.values():
+            # Lots stand in burn order: the first expires first.
+            work.extend((lot.expires_at + GRACE, 1, lot.lot_id, lot) for lot in wallet.lots[:1])
+        for membership in self.books.memberships.values():
+            if membership.next_renewal is not None:
+                at = midnight(membership.next_renewal) + GRACE
+                work.append((at, 2, membership.freelancer_id, membership))
+        first = min(work, key=lambda one: one[:3], default=None)
+        if first is None or first[0] > instant:
+            return None
+        if first[1] == 0:
+            self._due.pop(0)
+        return first[3]
 
     def _settle(self, due: Due) -> None:
         seq, _, proposal_id = due.key.partition("/")

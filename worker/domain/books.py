@@ -134,6 +134,10 @@ class Books:
             membership = self.memberships[freelancer_id] = Membership(freelancer_id)
         return membership
 
+    def keep_membership(self, membership: Membership) -> None:
+        """Note a membership that changed."""
+        self.touched.memberships[membership.freelancer_id] = membership
+
     def keep_charge(self, charge: Charge) -> None:
         """Note a charge that was requested, or answered."""
         self.charges[charge.charge_id] = charge

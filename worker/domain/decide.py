@@ -1,15 +1,26 @@
 """decide: one trigger in, its recorded answers out. No clock, no I/O, no setting."""
 
 from collections.abc import Callable, Mapping
+from datetime import date, datetime
 from typing import Final
 
 from schemas.base import InputEvent
 from worker.domain.books import Books
 from worker.domain.decisions import Decision, Kind, Subject, Verdict
-from worker.domain.model import Cause, ProposalId
+from worker.domain.model import Cause, FreelancerId, ProposalId, midnight
 from worker.domain.policy import Policy, PolicyBook
-from worker.domain.rules import expiry, grants, refunds, spends
-from worker.domain.triggers import ExpiryDue, Received, SettlementDue
+from worker.domain.rules import charges, cycles, expiry, grants, memberships, promos, refunds, spends
+from worker.domain.triggers import CycleDue, ExpiryDue, Received, SettlementDue
+
+MEMBERSHIP_RULES: Final[Mapping[str, Callable[..., Verdict]]] = {
+    "membership-plan-chosen": memberships.choose,
+    "promo-code-entered": promos.enter,
+    "membership-charge-settled": charges.answer,
+    "earnings-balance-updated": memberships.note_earnings,
+    "account-suspended": memberships.suspend,
+    "account-reinstated": memberships.reinstate,
+}
+"""They are given all policies: what they grant may be dated at a cycle start, long before the event."""
 
 RULES: Final[Mapping[str, Callable[..., Verdict]]] = {
     "job-closed": refunds.close_job,
@@ -23,6 +34,7 @@ RULES: Final[Mapping[str, Callable[..., Verdict]]] = {
     "badge-earned": grants.badge,
     "connects-purchased": grants.purchase,
     "connects-adjusted": grants.adjustment,
+    **MEMBERSHIP_RULES,
 }
 
 
@@ -40,12 +52,18 @@ def decide_event(
     With `follows` the event was parked before and is decided now: a follow-up, whose payload stands in the decision it
     follows.
     """
-    event = trigger.event
+    event, topic = trigger.event, trigger.topic
     policy = policies.in_force(event.occurred_at)
     subject = subject_of(event)
     if subject.freelancer_id is not None:
         books.wallet(subject.freelancer_id)
-    verdict = RULES[trigger.topic](books, event, trigger, policy)
+    moved = False
+    if topic in MEMBERSHIP_RULES:
+        verdict, moved = _membership_verdict(books, trigger, policies, may_wait=True)
+    else:
+        verdict = RULES[topic](books, event, trigger, policy)
+        if topic == "freelancer-registered":
+            _begin_membership(books, event, verdict, policy)
     decision = _decision(
         trigger.seq, "first" if follows is None else "follow-up", trigger.cause, subject, verdict, policy
     )
@@ -55,12 +73,11 @@ def decide_event(
     decision.follows = follows
     if follows is None:
         decision.late_by_seconds = late_by_seconds(books, trigger)
-    if (
-        trigger.topic == "proposal-submitted"
-        and subject.proposal_id in books.awaiting
-        and subject.proposal_id in books.spends
-    ):
+    if topic == "proposal-submitted" and subject.proposal_id in books.awaiting and subject.proposal_id in books.spends:
         return [decision, *_decide_awaited(books, trigger, policies, subject.proposal_id)]
+    if moved:
+        freelancer_id = memberships.freelancer_of(event)
+        return [decision, *_decide_held(books, freelancer_id, trigger.business_time, trigger.seq + 1, policies)]
     return [decision]
 
 
@@ -84,6 +101,36 @@ def decide_expiry(books: Books, due: ExpiryDue, policies: PolicyBook) -> Decisio
     decision.occurred_at = lot.expires_at
     decision.business_time = due.due_at
     return decision
+
+
+def decide_cycle(books: Books, due: CycleDue, policies: PolicyBook) -> list[Decision]:
+    """Decide a cycle start, each part under the policy in force at its own cycle start; then what waited for it.
+
+    The decisions have consecutive seqs, from `due.seq` on.
+    """
+    membership = due.membership
+    freelancer_id = membership.freelancer_id
+    subject = Subject(freelancer_id)
+    decisions: list[Decision] = []
+    for what, day, verdict, policy in memberships.start_cycle(books, due, policies):
+        cause = cycle_cause(freelancer_id, day) if what == "cycle" else renewal_cause(freelancer_id, day)
+        decision = _decision(due.seq + len(decisions), "clock", cause, subject, verdict, policy)
+        decision.occurred_at = midnight(day)
+        decision.business_time = due.due_at
+        decisions.append(decision)
+    if books.held.get(freelancer_id):
+        decisions += _decide_held(books, freelancer_id, due.due_at, due.seq + len(decisions), policies)
+    return decisions
+
+
+def cycle_cause(freelancer_id: FreelancerId, day: date) -> Cause:
+    """The instant of the clock at which a cycle starts; also the cause of a cycle start that is parked."""
+    return Cause(None, f"cycle:{freelancer_id}:{day.isoformat()}")
+
+
+def renewal_cause(freelancer_id: FreelancerId, day: date) -> Cause:
+    """The instant of the clock at which Plus is renewed, or ends."""
+    return Cause(None, f"renewal:{freelancer_id}:{day.isoformat()}")
 
 
 def expiry_cause(lot_id: str) -> Cause:
@@ -119,6 +166,56 @@ def _decide_awaited(books: Books, trigger: Received, policies: PolicyBook, propo
     return decisions
 
 
+def _begin_membership(books: Books, event: InputEvent, verdict: Verdict, policy: Policy) -> None:
+    """A membership begins with the first freelancer-registered, whatever becomes of its grant (ours)."""
+    membership = books.membership(memberships.freelancer_of(event))
+    if membership.cycle_start is None:
+        cycles.begin(books, membership, event.occurred_at.date(), policy)
+        verdict.membership = cycles.told(membership, None, verdict.reason)
+
+
+def _membership_verdict(
+    books: Books, trigger: Received, policies: PolicyBook, *, may_wait: bool
+) -> tuple[Verdict, bool]:
+    """Apply the rule of a membership event, and tell what it changed.
+
+    Also gives whether it moved the next cycle start or requested a charge: what is held may count then.
+    """
+    if may_wait:
+        waits = memberships.await_cycle_start(books, trigger)
+        if waits is not None:
+            return waits, False
+    membership = books.membership(memberships.freelancer_of(trigger.event))
+    before, next_renewal = cycles.seen(membership), membership.next_renewal
+    verdict = MEMBERSHIP_RULES[trigger.topic](books, trigger.event, trigger, policies)
+    verdict.membership = cycles.told(membership, before, verdict.reason)
+    return verdict, verdict.charge is not None or membership.next_renewal != next_renewal
+
+
+def _decide_held(
+    books: Books, freelancer_id: FreelancerId, business_time: datetime | None, seq: int, policies: PolicyBook
+) -> list[Decision]:
+    """Let the membership events that waited count now, each in a follow-up, by (occurred_at, ledger order).
+
+    Whenever one of them moves the cycle or requests a charge, all that still waits is looked at again.
+    """
+    decisions: list[Decision] = []
+    while ready := memberships.ready(books, freelancer_id):
+        for held in ready:
+            books.let_go(held)
+            trigger = Received(held.event, held.topic, held.cause, business_time, seq + len(decisions))
+            verdict, moved = _membership_verdict(books, trigger, policies, may_wait=False)
+            policy = policies.in_force(held.event.occurred_at)
+            decision = _decision(trigger.seq, "follow-up", held.cause, subject_of(held.event), verdict, policy)
+            decision.occurred_at = held.event.occurred_at
+            decision.business_time = business_time
+            decision.follows = held.decision_seq
+            decisions.append(decision)
+            if moved:
+                break
+    return decisions
+
+
 def _decision(seq: int, kind: Kind, cause: Cause, subject: Subject, verdict: Verdict, policy: Policy) -> Decision:
     return Decision(
         seq,
@@ -133,4 +230,6 @@ def _decision(seq: int, kind: Kind, cause: Cause, subject: Subject, verdict: Ver
         verdict.facts,
         None,
         changes=verdict.changes,
+        membership=verdict.membership,
+        charge=verdict.charge,
     )

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from worker.domain.decisions import Facts, Subject
+from worker.domain.membership_words import MEMBERSHIP_WORDS
 from worker.domain.operator_words import OPERATOR_WORDS, Words
 from worker.domain.phrases import (
     connects,
@@ -310,6 +311,7 @@ def _in_general(_outcome: str, _subject: Subject, _facts: Facts) -> str:
 
 _WORDS: Final[Mapping[str, Words]] = {
     **OPERATOR_WORDS,
+    **MEMBERSHIP_WORDS,
     "proposal-submitted": _proposal_submitted,
     "closed-without-hire": _closed_without_hire,
     "removed-by-marketplace": _removed_by_marketplace,

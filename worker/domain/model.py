@@ -5,6 +5,7 @@ for good is in the ledger's changes and movements.
 """
 
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple, NewType
 
 import msgspec
@@ -241,6 +242,7 @@ class Membership(msgspec.Struct, eq=False):
     promos: list[Promo] = msgspec.field(default_factory=list)
 
 
+@lru_cache(maxsize=4096)
 def midnight(day: date) -> datetime:
     """00:00 UTC of a day: the instant at which a cycle starts."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -30,11 +30,11 @@ _MONTHS: Final = (
 
 
 def day(instant: Fact) -> str:
-    """A date as people write it, in UTC: 14 March 2026. Empty for what is no instant."""
+    """A date as people write it, in UTC: 14 March 2026. Also of a day as text; empty for what is neither."""
     at = _read(instant) if isinstance(instant, str) else instant
     if not isinstance(at, datetime):
         return ""
-    if at.tzinfo is not UTC:
+    if at.tzinfo is not UTC and at.tzinfo is not None:
         at = at.astimezone(UTC)
     return _date(at.toordinal())
 
@@ -50,6 +50,14 @@ def connects(count: Fact) -> str:
     if count == 1:
         return "1 Connect"
     return "Connects" if count is None else f"{count} Connects"
+
+
+def money(cents: Fact, currency: Fact) -> str:
+    """$20.00, 20.00 EUR; empty for what is no amount."""
+    if type(cents) is not int:
+        return ""
+    amount = f"{cents // 100}.{cents % 100:02}"
+    return f"{amount} {currency}" if currency not in {None, "USD"} else f"${amount}"
 
 
 def the_job(subject: Subject) -> str:

@@ -13,14 +13,16 @@ import msgspec
 from worker.domain.books import Touched
 from worker.domain.decisions import Change, Decision
 from worker.domain.model import Cause
+from worker.engine.membership_messages import NAMESPACE, membership_messages
 from worker.ledger.chain import next_head
+from worker.ledger.membership_rows import write_down_memberships
 from worker.ledger.mentions import mention
 from worker.ledger.rows import closure_row, lot_row, spend_row
 from worker.ledger.store import Batch, Tail
 from worker.stream.messages import Message, pack
 
 WALLET_UPDATED: Final = "wallet-updated"
-_NAMESPACE: Final = UUID("6f1e3c1e-6f0b-5a64-9a0e-0c5d3b1f7a11").bytes
+_NAMESPACE: Final = NAMESPACE.bytes
 _NO_LINE: Final = (None, None)
 _encode = msgspec.json.Encoder().encode
 
@@ -132,6 +134,8 @@ class Draft:
             self.late += 1
         for ordinal, change in enumerate(decision.changes):
             self._add_change(decision, ordinal, change)
+        if decision.membership is not None or decision.charge is not None:
+            self._messages += membership_messages(decision)
 
     def finish(self, touched: Touched, business_time: datetime | None) -> Batch:
         """The whole batch, ready to be committed: current state, outbox row, chain head."""
@@ -160,6 +164,7 @@ class Draft:
         new = {(due.kind, due.key) for due in touched.due_added}
         batch.due = [tuple(due) for due in touched.due_added if (due.kind, due.key) not in done]
         batch.due_done = [row for row in batch.due_done if row not in new]
+        write_down_memberships(batch, touched)
         self.outcomes = Counter((row[13], row[14]) for row in batch.decisions)  # type: ignore[misc]  # columns outcome, reason
         batch.chain_head = next_head(self._tail.chain_head, batch.decisions, batch.changes, batch.movements)
         if self._messages:

@@ -7,16 +7,18 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from worker.domain.books import Books, Touched
-from worker.domain.model import BurnOrder, FreelancerId, JobId, LotId, ProposalId, Spend, Wallet
+from worker.domain.model import BurnOrder, ChargeId, FreelancerId, JobId, LotId, ProposalId, Spend, Wallet
 from worker.domain.policy import PolicyBook
 from worker.domain.rules import grants
-from worker.ledger.store import EXPIRY, LATE_SETTLEMENT, Appointment, FirstDecision, Store
+from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, Appointment, FirstDecision, Store
 from worker.stream.records import InputRecord
 
 MOST_WALLETS: Final = 30_000
 MOST_JOBS: Final = 20_000
 MOST_SPENDS: Final = 30_000
 MOST_GRANTS: Final = 20_000
+MOST_MEMBERSHIPS: Final = 30_000
+MOST_CHARGES: Final = 20_000
 MOST_SEEN: Final = 8_000
 
 Key = TypeVar("Key")
@@ -36,6 +38,8 @@ class _Wanted:
         self.jobs: dict[JobId, None] = {}
         self.proposals: dict[ProposalId, None] = {}
         self.grants: dict[tuple[str, str], None] = {}
+        self.memberships: dict[FreelancerId, None] = {}
+        self.charges: dict[ChargeId, None] = {}
         self.settling: list[JobId] = []
         self.hired: list[JobId] = []
 
@@ -53,11 +57,17 @@ class _Wanted:
             self.proposals[named["proposal_id"]] = None
         if topic in _NATURAL_KEYS:
             self.grants[_natural_key(topic, named)] = None
+        if topic in _NEEDS_MEMBERSHIP:
+            self.memberships[named["freelancer_id"]] = None
+            if topic == _CHARGE_SETTLED:
+                self.charges[named["charge_id"]] = None
 
     def ask_for_appointment(self, appointment: Appointment) -> None:
         """What a piece of clock work asks about."""
-        if appointment.rank == EXPIRY:
+        if appointment.rank in {EXPIRY, CYCLE}:
             self.freelancers[FreelancerId(appointment.subject)] = None
+            if appointment.rank == CYCLE:
+                self.memberships[FreelancerId(appointment.subject)] = None
             return
         self.jobs[JobId(appointment.subject)] = None
         if appointment.rank == LATE_SETTLEMENT:
@@ -73,6 +83,8 @@ class Memory:
         self._store = store
         self._claws_back = any(policy.late_hire == "claw-back" for policy in policies.versions)
         self.books = books
+        self.forgotten = 0
+        """How often anything was forgotten: whoever prepared something before has to prepare it again."""
         self.seen: dict[str, tuple[int, InputRecord]] = {}
         """First decisions on event ids, of batches that may not be committed yet (and some that are)."""
         self.seen_long_ago: dict[str, FirstDecision] = {}
@@ -89,8 +101,20 @@ class Memory:
                 wanted.ask_for_event(record.source.topic, record.event.__dict__)
         for appointment in due:
             wanted.ask_for_appointment(appointment)
+        await self._load(wanted, business_time, MOST_SPENDS // 2)
+
+    async def prepare_due(self, due: Iterable[Appointment], business_time: datetime | None) -> None:
+        """Load what this clock work asks about: of all its closures together no more spends than of one."""
+        wanted = _Wanted()
+        for appointment in due:
+            wanted.ask_for_appointment(appointment)
+        await self._load(wanted, business_time, _AHEAD)
+
+    async def _load(self, wanted: _Wanted, business_time: datetime | None, most_spends: int) -> None:
         await self.load_jobs(wanted.jobs)
         for job_id in wanted.settling:
+            if len(wanted.proposals) >= most_spends:
+                break  # the rest is loaded as it is worked off
             wanted.proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids[:_AHEAD]))
         for job_id in wanted.hired if self._claws_back else ():
             wanted.proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids))
@@ -98,6 +122,8 @@ class Memory:
         wanted.freelancers.update((spend.freelancer_id, None) for spend in spends)
         await self.load_wallets(wanted.freelancers, business_time)
         await self._load_lots_drawn(spends, business_time)
+        if wanted.memberships:
+            await self.load_memberships(wanted.memberships, wanted.charges)
         missing = _missing(self.books.grants, wanted.grants)
         if missing:
             self.books.grants.update({(g.rule, g.natural_key): g for g in await self._store.grants(missing)})
@@ -144,11 +170,42 @@ class Memory:
             books.wallets.update(await self._store.wallets(missing, business_time, books))
             books.absent_wallets.update(ids_ for ids_ in missing if ids_ not in books.wallets)
 
+    async def load_memberships(self, ids: Iterable[FreelancerId], charges: Iterable[ChargeId] = ()) -> None:
+        """Have these memberships in memory, what is held of them, these charges, and those that they wait for."""
+        books, wanted = self.books, list(ids)
+        missing = _missing(books.memberships, wanted)
+        if missing:
+            books.memberships.update(await self._store.memberships(missing))
+            for held in await self._store.held(missing):
+                books.held.setdefault(held.freelancer_id, []).append(held)
+        asked = dict.fromkeys(charges)
+        for freelancer_id in wanted:
+            membership = books.memberships[freelancer_id]
+            asked.update((charge_id, None) for charge_id in (membership.upgrade, membership.renewal) if charge_id)
+            for held in books.held.get(freelancer_id, ()):
+                if held.topic == _CHARGE_SETTLED:
+                    asked[held.event.__dict__["charge_id"]] = None
+        unknown = _missing(books.charges, asked)
+        if unknown:
+            books.charges.update({charge.charge_id: charge for charge in await self._store.charges(unknown)})
+
+    @property
+    def is_full(self) -> bool:
+        """Whether something should be forgotten before more is loaded."""
+        books = self.books
+        return (
+            len(books.wallets) > MOST_WALLETS
+            or len(books.spends) > MOST_SPENDS
+            or len(books.jobs) > MOST_JOBS
+            or len(books.memberships) > MOST_MEMBERSHIPS
+        )
+
     def forget(self, in_flight: Touched, committed_through: int) -> None:
         """Let go of what was loaded long ago, of nothing that is not in the ledger yet.
 
         Not in the ledger is what `touched` and `in_flight` name; decisions up to `committed_through` are.
         """
+        self.forgotten += 1
         books, touched = self.books, self.books.touched
         books.absent_wallets.clear()
         _trim(books.wallets, MOST_WALLETS, lambda key, _: key in touched.wallets or key in in_flight.wallets)
@@ -165,8 +222,24 @@ class Memory:
         if len(books.awaiting) > MOST_GRANTS:
             awaited = {told.proposal_id for draft in (touched, in_flight) for told in draft.awaiting_added}
             _trim(books.awaiting, MOST_GRANTS, lambda key, _: key in awaited)
+        self._forget_memberships(in_flight)
         if len(self.seen) > MOST_SEEN:
             self.seen = {key: first for key, first in self.seen.items() if first[0] > committed_through}
+
+    def _forget_memberships(self, in_flight: Touched) -> None:
+        """Let go of memberships, each with what is held of it, and of charges: these come back with who needs them."""
+        books, touched = self.books, self.books.touched
+        if len(books.memberships) > MOST_MEMBERSHIPS:
+            drafts = (touched, in_flight)
+            moved = {held.freelancer_id for draft in drafts for held in draft.held_added + draft.held_done}
+            _trim(
+                books.memberships,
+                MOST_MEMBERSHIPS,
+                lambda key, _: key in moved or key in touched.memberships or key in in_flight.memberships,
+            )
+            for freelancer_id in [known for known in books.held if known not in books.memberships]:
+                del books.held[freelancer_id]
+        _trim(books.charges, MOST_CHARGES, lambda key, _: key in touched.charges or key in in_flight.charges)
 
     async def _load_lots_drawn(self, spends: Iterable[Spend], business_time: datetime | None) -> None:
         """Have the lots that these spends drew in their wallets.
@@ -210,6 +283,18 @@ _NATURAL_KEYS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 }
 """The rule of the grant that an event asks for, and the fields of its natural key."""
 
+_CHARGE_SETTLED: Final = "membership-charge-settled"
+_NEEDS_MEMBERSHIP: Final = frozenset(
+    {
+        "account-reinstated",
+        "account-suspended",
+        "earnings-balance-updated",
+        "freelancer-registered",
+        _CHARGE_SETTLED,
+        "membership-plan-chosen",
+        "promo-code-entered",
+    }
+)
 _NEEDS_JOB: Final = frozenset({"job-closed", "hire-made", "proposal-submitted"})
 _NEEDS_PROPOSAL: Final = frozenset({"proposal-submitted", "proposal-withdrawn", "boost-outbid"})
 

@@ -7,11 +7,11 @@ import asyncpg
 
 from schemas.reading import read_event
 from worker.domain.books import Books
-from worker.domain.decide import decide_event, decide_expiry, decide_settlement
+from worker.domain.decide import cycle_cause, decide_cycle, decide_event, decide_expiry, decide_settlement
 from worker.domain.decisions import Decision
 from worker.domain.model import FreelancerId, JobId, ProposalId
 from worker.domain.policy import PolicyBook
-from worker.domain.triggers import ExpiryDue, Received, SettlementDue
+from worker.domain.triggers import CycleDue, ExpiryDue, Received, SettlementDue
 from worker.ledger.rows import read_cause
 from worker.ledger.store import ParkedKey
 from worker.stream.records import InputRecord, TopicPartition
@@ -40,9 +40,11 @@ class Release:
         await self._memory.load_whole_spends(settled, self._business_time)
 
     async def decide(self, row: asyncpg.Record, key: ParkedKey, seq: int) -> list[Decision]:
-        """Decide one waiting trigger; nothing, if time has made it void (a lot that was emptied before it expired)."""
+        """Decide one waiting trigger; nothing, if what was released before made it void (it emptied the lot)."""
         if row["kind"] == "settlement":
             decided = [self._settle(row, seq)]
+        elif row["kind"] == "clock" and row["event_id"].startswith("cycle:"):
+            decided = await self._start_cycle(row, key, seq)
         elif row["kind"] == "clock":
             decided = await self._expire(row, key, seq)
         else:
@@ -50,7 +52,8 @@ class Release:
             trigger = Received(event, row["topic"], read_cause(row), self._business_time, seq)
             return decide_event(self._books, trigger, self._policies, None, follows=row["seq"])
         for decision in decided:
-            decision.kind, decision.follows = "follow-up", row["seq"]
+            if decision.kind != "follow-up":  # an event that was held follows its own decision
+                decision.kind, decision.follows = "follow-up", row["seq"]
         return decided
 
     def _settle(self, row: asyncpg.Record, seq: int) -> Decision:
@@ -67,6 +70,16 @@ class Release:
             if lot.order.lot_id == lot_id:
                 return [decide_expiry(self._books, ExpiryDue(lot, row["business_time"], seq), self._policies)]
         return []
+
+    async def _start_cycle(self, row: asyncpg.Record, key: ParkedKey, seq: int) -> list[Decision]:
+        freelancer_id = FreelancerId(key.key)
+        await self._memory.load_wallets([freelancer_id], self._business_time)
+        await self._memory.load_memberships([freelancer_id])
+        membership = self._books.memberships[freelancer_id]
+        day = membership.next_renewal
+        if day is None or cycle_cause(freelancer_id, day).event_id != row["event_id"]:
+            return []
+        return decide_cycle(self._books, CycleDue(membership, row["business_time"], seq), self._policies)
 
 
 def _as_record(row: asyncpg.Record) -> InputRecord:

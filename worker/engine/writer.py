@@ -16,12 +16,19 @@ import structlog
 
 from worker.clock.agenda import Agenda
 from worker.domain.books import Books, Due, Touched
-from worker.domain.decide import decide_event, decide_expiry, decide_settlement, expiry_cause
+from worker.domain.decide import (
+    cycle_cause,
+    decide_cycle,
+    decide_event,
+    decide_expiry,
+    decide_settlement,
+    expiry_cause,
+)
 from worker.domain.decisions import Decision, Subject
-from worker.domain.model import Closure, FreelancerId, Job, JobId, Lot, ProposalId, Spend
+from worker.domain.model import Cause, Closure, FreelancerId, Job, JobId, Lot, ProposalId, Spend, midnight
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.rules.refunds import closing_order
-from worker.domain.triggers import ExpiryDue, Received, SettlementDue
+from worker.domain.triggers import CycleDue, ExpiryDue, Received, SettlementDue
 from worker.engine import answers
 from worker.engine.commands import Answer, Command, command_decision
 from worker.engine.draft import Draft
@@ -29,6 +36,7 @@ from worker.engine.memory import Memory
 from worker.engine.release import Release
 from worker.errors import Bug
 from worker.ledger.store import (
+    CYCLE,
     EXPIRY,
     LATE_SETTLEMENT,
     SETTLEMENT,
@@ -43,6 +51,10 @@ from worker.stream.records import InputRecord, Position, TopicPartition
 
 _SLICE_SECONDS: Final = 0.001
 _AHEAD: Final = 500
+_MOST_APPOINTMENTS: Final = 20_000
+_DUE_AHEAD: Final = 200
+"""How much clock work is loaded together: a small part of a chunk of it, because live events wait meanwhile."""
+_DUE_AHEAD_OF_RECORDS: Final = 2_000
 
 _log = structlog.get_logger(__name__)
 
@@ -85,7 +97,7 @@ class Writer:
         self.clock_is_stopped = False
         """While this host's clock cannot be trusted business time stands still, and nothing is due."""
         self._done = 0
-        self._drop_through = self._due_noted = self._records = 0
+        self._drop_through = self._due_noted = self._cycles_noted = self._records = 0
         self._begun_at = self._load_seconds = 0.0
 
     async def open(self) -> None:
@@ -97,7 +109,8 @@ class Writer:
         self.business_time = self._tail.business_time
         self._books = Books(self._grace, strict=True)
         self._memory = Memory(self._store, self._books, self._policies)
-        self._agenda = Agenda()
+        self._agenda = Agenda(_MOST_APPOINTMENTS)
+        self._ahead: set[Appointment] = set()
         self._cursors: dict[int, int] = {}
         self._moved: dict[TopicPartition, InputRecord] = {}
         self._new_positions: dict[TopicPartition, Position] = {}
@@ -142,7 +155,7 @@ class Writer:
 
     def clock_due(self, instant: datetime | None) -> int:
         """How many pieces of clock work are due and not done (of those in memory)."""
-        return 0 if instant is None else len(self._agenda.due_by(instant))
+        return 0 if instant is None else self._agenda.count_due(instant)
 
     async def advance(self, offsets: dict[TopicPartition, int]) -> None:
         """Store positions that moved over records of no account, and business time; a batch without decisions."""
@@ -255,7 +268,7 @@ class Writer:
             if (instant := self.business_time) is not None:
                 record.business_time = instant
                 if instant < live and not self._agenda.is_clear(instant):
-                    await self._do_due(instant, None)
+                    await self._do_due_before(instant, records)
             self._decide_record(record)
             self._pending.append(record)
             self._done += 1
@@ -266,15 +279,27 @@ class Writer:
                 slice_end = time.monotonic() + _SLICE_SECONDS
 
     async def _prepare(self, records: Sequence[InputRecord]) -> None:
+        """Load what these records ask about, and, behind the wall clock, the clock work that is done before them."""
+        due: list[Appointment] = []
         last = records[-1].business_time
-        if last is not None and not self._agenda.knows(last) and not len(self._draft):
-            await self.settle_down()
-            await self._refill_agenda()
-        due = [] if last is None else self._agenda.due_by(last)
+        if last is not None and last < self._now() - self._grace:
+            due = self._agenda.peek(last, _DUE_AHEAD_OF_RECORDS)
+            if len(due) < _DUE_AHEAD_OF_RECORDS and not self._agenda.knows(last) and not len(self._draft):
+                await self.settle_down()
+                await self._refill_agenda()
+                due = self._agenda.peek(last, _DUE_AHEAD_OF_RECORDS)
+            self._ahead = set(due)
         self._memory.forget(self._in_flight, self._committed_through)
         begun = time.monotonic()
         await self._memory.prepare(records, due, self.business_time)
         self._load_seconds += time.monotonic() - begun
+
+    async def _do_due_before(self, instant: datetime, records: Sequence[InputRecord]) -> None:
+        """Do the clock work due before the next of these records; then have ready what they ask about, as before."""
+        forgotten = self._memory.forgotten
+        await self._do_due(instant, None, records[-1].business_time)
+        if self._memory.forgotten != forgotten:
+            await self._memory.prepare(records[self._done :], (), self.business_time)
 
     async def _decided_before(self, records: Sequence[InputRecord]) -> set[tuple[TopicPartition, int]]:
         """Which of these records have their decision already: those of a partition whose position was set back."""
@@ -338,6 +363,9 @@ class Writer:
         for due in touched.due_added[self._due_noted :]:
             self._agenda.add(self._appointment(due, JobId(decisions[0].subject.job_id or "")))
         self._due_noted = len(touched.due_added)
+        for day, freelancer_id in touched.cycles_added[self._cycles_noted :]:
+            self._agenda.add(Appointment(midnight(day) + self._grace, CYCLE, (), 0, freelancer_id, freelancer_id))
+        self._cycles_noted = len(touched.cycles_added)
 
     def _appointment(self, due: Due, job_id: JobId) -> Appointment:
         seq, _, proposal_id = due.key.partition("/")
@@ -348,8 +376,11 @@ class Writer:
 
     # Clock work.
 
-    async def _do_due(self, instant: datetime, until: float | None) -> bool:
-        """Do what is due at or before `instant`, in order, until a monotonic time; True when nothing is left."""
+    async def _do_due(self, instant: datetime, until: float | None, soon: datetime | None = None) -> bool:
+        """Do what is due at or before `instant`, in order, until a monotonic time; True when nothing is left.
+
+        What it asks about is loaded for many appointments together, those due up to `soon` among them.
+        """
         slice_end = time.monotonic() + _SLICE_SECONDS
         while True:
             appointment = self._agenda.next_due(instant)
@@ -359,9 +390,9 @@ class Writer:
                 await self._cut()
                 await self.settle_down()
                 await self._refill_agenda()
-                continue
-            finished = await self._keep(appointment)
-            if finished:
+            elif appointment not in self._ahead:
+                await self._look_ahead(instant, soon)
+            elif await self._keep(appointment):
                 self._agenda.done(appointment)
             if until is not None and time.monotonic() > until:
                 return self._agenda.is_clear(instant)
@@ -372,11 +403,26 @@ class Writer:
                 await asyncio.sleep(0)
                 slice_end = time.monotonic() + _SLICE_SECONDS
 
+    async def _look_ahead(self, instant: datetime, soon: datetime | None) -> None:
+        """Load what the next clock work asks about, and forget what there is no room for any more."""
+        begun = time.monotonic()
+        if self._memory.is_full:
+            self._memory.forget(self._in_flight, self._committed_through)
+        due = self._agenda.peek(instant if soon is None else max(instant, soon), _DUE_AHEAD)
+        await self._memory.prepare_due(due, self.business_time)
+        self._ahead = set(due)
+        self._load_seconds += time.monotonic() - begun
+
     async def _keep(self, appointment: Appointment) -> bool:
         """Do one appointment, or the next part of it; True when it is done."""
         if appointment.rank == EXPIRY:
             await self._memory.load_wallets([FreelancerId(appointment.subject)], self.business_time)
             self._expire(appointment)
+            return True
+        if appointment.rank == CYCLE:
+            await self._memory.load_wallets([FreelancerId(appointment.subject)], self.business_time)
+            await self._memory.load_memberships([FreelancerId(appointment.subject)])
+            self._start_cycle(appointment)
             return True
         job_id = JobId(appointment.subject)
         await self._memory.load_jobs([job_id])
@@ -435,24 +481,55 @@ class Writer:
         lot = _lot(wallet.lots, appointment.key)
         if lot is None:
             return  # nothing remains in it
-        seq = self._draft.next_seq
-        identity = ("expiry", lot.lot_id)
-        key = ParkedKey("wallet", wallet.freelancer_id)
-        if key in self.parked or identity in self._buggy:
-            if lot.lot_id not in self.parked.get(key, ()):
-                subject = Subject(wallet.freelancer_id)
-                error = self._buggy.get(identity)
-                decision = answers.parked(seq, "clock", expiry_cause(lot.lot_id), None, subject, key, error)
-                decision.occurred_at, decision.business_time = lot.expires_at, appointment.due_at
-                self._keep_parked(decision, key, error)
-                self.parked[key].add(lot.lot_id)
+        cause = expiry_cause(lot.lot_id)
+        if self._waits(appointment, cause, lot.expires_at):
             return
         try:
-            decision = decide_expiry(self._books, ExpiryDue(lot, appointment.due_at, seq), self._policies)
+            due = ExpiryDue(lot, appointment.due_at, self._draft.next_seq)
+            decision = decide_expiry(self._books, due, self._policies)
         except Exception as error:
-            self._buggy[identity] = _told(error)
-            raise Bug(f"expiry of lot {lot.lot_id}: {_told(error)}") from error
+            self._buggy[cause] = _told(error)
+            raise Bug(f"{cause.event_id}: {_told(error)}") from error
         self._book([decision])
+
+    def _start_cycle(self, appointment: Appointment) -> None:
+        freelancer_id = FreelancerId(appointment.subject)
+        membership = self._books.memberships[freelancer_id]
+        day = membership.next_renewal
+        if day is None or midnight(day) + self._grace != appointment.due_at:
+            return  # its cycle has been moved since
+        cause = cycle_cause(freelancer_id, day)
+        if self._waits(appointment, cause, midnight(day)):
+            return
+        try:
+            due = CycleDue(membership, appointment.due_at, self._draft.next_seq)
+            decisions = self._decide_cycle(due)
+        except Exception as error:
+            self._buggy[cause] = _told(error)
+            raise Bug(f"{cause.event_id}: {_told(error)}") from error
+        self._book(decisions)
+
+    def _decide_cycle(self, due: CycleDue) -> list[Decision]:
+        day = due.membership.next_renewal
+        decisions = decide_cycle(self._books, due, self._policies)
+        if due.membership.next_renewal == day:
+            raise AssertionError("the next cycle does not start later than this one")
+        return decisions
+
+    def _waits(self, appointment: Appointment, cause: Cause, occurred_at: datetime) -> bool:
+        """Whether this instant of the clock waits for a stopped wallet, or stops it; once, it is told so."""
+        key = ParkedKey("wallet", appointment.subject)
+        if key not in self.parked and cause not in self._buggy:
+            return False
+        event_id = cause.event_id or ""
+        if event_id not in self.parked.get(key, ()):
+            error = self._buggy.get(cause)
+            subject = Subject(FreelancerId(appointment.subject))
+            decision = answers.parked(self._draft.next_seq, "clock", cause, None, subject, key, error)
+            decision.occurred_at, decision.business_time = occurred_at, appointment.due_at
+            self._keep_parked(decision, key, error)
+            self.parked[key].add(event_id)
+        return True
 
     # Parking.
 
@@ -493,7 +570,7 @@ class Writer:
     def _begin_draft(self) -> None:
         self._draft = Draft(self._tail, self._now())
         self._books.touched = Touched()
-        self._due_noted = 0
+        self._due_noted = self._cycles_noted = 0
         self._records = 0
         self._drop_through = 0
         self._load_seconds = 0.0
@@ -560,9 +637,7 @@ class Writer:
         await self.open()
 
     async def _refill_agenda(self) -> None:
-        appointments, horizon = await self._store.appointments(20_000, self._grace)
-        waiting = {lot_id for lots in self.parked.values() for lot_id in lots}
-        self._agenda.refill((a for a in appointments if a.rank != EXPIRY or a.key not in waiting), horizon)
+        self._agenda.refill(*await self._store.appointments(_MOST_APPOINTMENTS, self._grace))
 
     def _pass(self, instant: datetime | None) -> None:
         if self.clock_is_stopped or instant is None:

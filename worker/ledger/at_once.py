@@ -44,11 +44,7 @@ class AtOnce:
         for table in merged:
             source = self._arrays(table, list(tables[table].values()))
             listed = ", ".join(f'"{name}"' for name in tables[table])
-            staged = f"{source} AS {{}} ({listed})"
-            text = _STAGED.sub(
-                lambda found, staged=staged: staged.format(found[2] or found[0]), _without_comment(table)
-            )
-            parts.append(f"merged_{table} AS ({text})")
+            parts.append(f"merged_{table} AS ({_merge(table, source, listed)})")
         self.text = f"WITH {', '.join(parts)} SELECT"
 
     def arguments(self, batch: Batch) -> list[Sequence[object]]:
@@ -84,5 +80,7 @@ def _insert(name: str, target: str, source: str) -> str:
     return f"added_{name} AS (INSERT INTO {target} SELECT * FROM {source})"  # noqa: S608 - of this code's own names
 
 
-def _without_comment(table: str) -> str:
-    return "\n".join(line for line in _SQL[f"write_{table}"].splitlines() if not line.startswith("--"))
+def _merge(table: str, source: str, columns: str) -> str:
+    """The statement that merges staged rows, with arrays in the place of the staging table."""
+    lines = [line for line in _SQL[f"write_{table}"].splitlines() if not line.startswith("--")]
+    return _STAGED.sub(lambda found: f"{source} AS {found[2] or found[0]} ({columns})", "\n".join(lines))

@@ -31,17 +31,20 @@ STATE: Final = (
     *(
         "awaiting",
         "batches",
+        "charges",
         "closures",
         "commands",
         "dead_letters",
         "due",
         "grants",
+        "held",
         "hires",
         "leader",
         "lots",
         "outbox",
     ),
-    *("parked", "parked_triggers", "policies", "positions", "relay_state", "seen_events", "spends", "wallets"),
+    *("memberships", "parked", "parked_triggers", "policies", "positions", "relay_state", "seen_events", "spends"),
+    "wallets",
 )
 """All other tables of the ledger: the worker's role may change them. Other tables are not ours to grant."""
 

@@ -8,14 +8,31 @@ from uuid import UUID
 
 import asyncpg
 
-from worker.domain.books import Awaited, Books
-from worker.domain.model import FreelancerId, Grant, InterviewGrant, Job, JobId, Lot, LotId, ProposalId, Spend, Wallet
+from worker.domain.books import Awaited, Books, Held
+from worker.domain.model import (
+    Charge,
+    ChargeId,
+    FreelancerId,
+    Grant,
+    InterviewGrant,
+    Job,
+    JobId,
+    Lot,
+    LotId,
+    Membership,
+    ProposalId,
+    Spend,
+    Wallet,
+    midnight,
+)
 from worker.errors import Transient
 from worker.ledger import at_once
 from worker.ledger.leadership import guard, writer_connection_settings
+from worker.ledger.membership_rows import read_charge, read_held, read_membership
 from worker.ledger.rows import as_uuid, columns, read_awaited, read_closure, read_lot, read_spend
 from worker.ledger.sql import load
 from worker.ledger.store import (
+    CYCLE,
     EXPIRY,
     LATE_SETTLEMENT,
     LATEST,
@@ -26,6 +43,7 @@ from worker.ledger.store import (
     ParkedKey,
     Row,
     Tail,
+    end_of,
 )
 from worker.probes import Probe, no_probe
 from worker.stream.outbox import Letter, OutboxRow
@@ -51,7 +69,7 @@ _AWAY: Final = (
 )
 """What waiting, or taking the ledger again, mends. After a commit they leave its outcome unknown."""
 
-_MERGED: Final = ("wallets", "lots", "spends", "closures", "hires")
+_MERGED: Final = ("wallets", "lots", "spends", "closures", "hires", "memberships", "charges")
 """Tables of current state: a batch gives the whole row, in the order of the table's columns."""
 _COPIED: Final = {
     "decisions": [
@@ -69,6 +87,7 @@ _COPIED: Final = {
     "grants": ["rule", "natural_key", "freelancer_id", "occurred_at", "connects", "decision_seq"],
     "awaiting": ["proposal_id", "decision_seq"],
     "due": ["due_at", "kind", "key"],
+    "held": ["decision_seq", "freelancer_id"],
 }
 """Tables that a batch only adds to, and the columns of its rows."""
 _RARE: Final = {
@@ -186,31 +205,50 @@ class PostgresStore:
         rows = await self._rows("grants", _listed(rule for rule, _ in pairs), _listed(key for _, key in pairs))
         return [Grant(*row) for row in rows]
 
-    async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], datetime]:
-        """The next clock work by due instant, and the instant up to which that is all there is (LATEST: all there is).
+    async def memberships(self, ids: Sequence[FreelancerId]) -> dict[FreelancerId, Membership]:
+        """Every membership asked for; one never heard of has not begun."""
+        memberships = {freelancer_id: Membership(freelancer_id) for freelancer_id in ids}
+        for row in await self._rows("memberships", _listed(ids)):
+            memberships[row["freelancer_id"]] = read_membership(row)
+        return memberships
 
-        At most about twice `limit`, with every tie of the last instant. An expiry is due one grace after expires_at.
+    async def charges(self, ids: Sequence[ChargeId]) -> list[Charge]:
+        """The charges of these ids that were asked for."""
+        return [read_charge(row) for row in await self._rows("charges", _listed(ids))]
+
+    async def held(self, ids: Sequence[FreelancerId]) -> list[Held]:
+        """These freelancers' membership events that cannot count yet, in ledger order."""
+        return [read_held(row) for row in await self._rows("held", _listed(ids))]
+
+    async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], Appointment]:
+        """The next clock work that is not parked, and the place in its order up to which that is all there is.
+
+        At most `limit` cycle starts, even of one instant, and about as many settlements and expiries, with every tie of
+        the last instant. Expiries and cycle starts are due one grace after their instant.
         """
-        settlements = await self._rows("due_settlements", limit)
-        expiries = await self._rows("due_expiries", limit)
         horizon = LATEST
+        found = {_cycle(row, grace) for row in await self._rows("due_cycles", limit)}
+        if len(found) == limit:
+            horizon = max(found)
+        settlements = await self._rows("due_settlements", horizon.due_at, limit)
         if len(settlements) == limit:
-            horizon = settlements[-1]["due_at"]
-            settlements += await self._rows("due_settlements_at", horizon)
+            horizon = min(horizon, end_of(settlements[-1]["due_at"]))
+            settlements += await self._rows("due_settlements_at", settlements[-1]["due_at"])
+        expiries = await self._rows("due_expiries", horizon.due_at - grace, limit)
         if len(expiries) == limit:
             last = expiries[-1]["expires_at"]
-            horizon = min(horizon, last + grace)
+            horizon = min(horizon, end_of(last + grace))
             expiries += await self._rows("due_expiries_at", last)
-        found = {_settlement(row) for row in settlements}
+        found.update(_settlement(row) for row in settlements)
         for row in expiries:
             found.add(Appointment(row["expires_at"] + grace, EXPIRY, (), 0, row["lot_id"], row["freelancer_id"]))
-        return [appointment for appointment in found if appointment.due_at <= horizon], horizon
+        return [appointment for appointment in found if appointment <= horizon], horizon
 
     async def parked(self) -> dict[ParkedKey, set[str]]:
-        """Stopped wallets and jobs, each with the lot ids whose expiry waits there."""
+        """Stopped wallets and jobs, each with the event ids of the clock work that waits there."""
         found: dict[ParkedKey, set[str]] = {ParkedKey(*row): set() for row in await self._rows("parked")}
-        for row in await self._rows("parked_lots"):
-            found.setdefault(ParkedKey("wallet", row["key"]), set()).add(row["event_id"].removeprefix("expiry:"))
+        for row in await self._rows("parked_clock_work"):
+            found.setdefault(ParkedKey("wallet", row["key"]), set()).add(row["event_id"])
         return found
 
     async def parked_triggers(self, key: ParkedKey) -> list[asyncpg.Record]:
@@ -289,6 +327,8 @@ class PostgresStore:
             await connection.execute(_SQL["remove_awaiting"], *columns(batch.awaiting_done))
         if batch.due_done:
             await connection.execute(_SQL["remove_due"], *columns(batch.due_done))
+        if batch.held_done:
+            await connection.execute(_SQL["remove_held"], batch.held_done)
         for key in batch.unparked:
             await connection.execute(_SQL["unpark"], *key)
         if batch.triggers_released:
@@ -370,6 +410,11 @@ def _settlement(row: asyncpg.Record) -> Appointment:
         return Appointment(row["due_at"], SETTLEMENT, (), int(seq), "", row["job_id"])
     closing = (row["closed_at"], row["closure"])
     return Appointment(row["due_at"], LATE_SETTLEMENT, closing, int(seq), proposal_id, row["job_id"])
+
+
+def _cycle(row: asyncpg.Record, grace: timedelta) -> Appointment:
+    freelancer_id = row["freelancer_id"]
+    return Appointment(midnight(row["next_renewal"]) + grace, CYCLE, (), 0, freelancer_id, freelancer_id)
 
 
 def _rest(position: Position) -> Row:

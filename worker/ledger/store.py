@@ -8,8 +8,21 @@ from uuid import UUID
 
 import asyncpg
 
-from worker.domain.books import Awaited, Books
-from worker.domain.model import FreelancerId, Grant, Job, JobId, Lot, LotId, ProposalId, Spend, Wallet
+from worker.domain.books import Awaited, Books, Held
+from worker.domain.model import (
+    Charge,
+    ChargeId,
+    FreelancerId,
+    Grant,
+    Job,
+    JobId,
+    Lot,
+    LotId,
+    Membership,
+    ProposalId,
+    Spend,
+    Wallet,
+)
 from worker.stream.records import Position, TopicPartition
 
 Row = tuple[object, ...]
@@ -39,11 +52,11 @@ class FirstDecision(NamedTuple):
 
 
 class Appointment(NamedTuple):
-    """One piece of clock work, in the order it is done: by due instant, settlements before expiries, then key.
+    """One piece of clock work, in the order it is done: by due instant, then settlements, expiries, cycles, then key.
 
     For a settlement `seq` is the job-closed decision's and `subject` its job; of a late one `key` is the proposal and
     `closing` the closing time and kind, so that one proposal's late settlements come in closing order. For an expiry
-    `key` is the lot and `subject` its freelancer.
+    `key` is the lot and `subject` its freelancer; for the start of a membership's cycle both are the freelancer.
     """
 
     due_at: datetime
@@ -54,8 +67,17 @@ class Appointment(NamedTuple):
     subject: str
 
 
-SETTLEMENT, LATE_SETTLEMENT, EXPIRY = 0, 1, 2
-LATEST: Final = datetime.max.replace(tzinfo=UTC)
+SETTLEMENT, LATE_SETTLEMENT, EXPIRY, CYCLE = 0, 1, 2, 3
+_AFTER_ALL: Final = 9
+
+
+def end_of(instant: datetime) -> Appointment:
+    """A place in the clock's order: after all that is due at that instant, before whatever is due later."""
+    return Appointment(instant, _AFTER_ALL, (), 0, "", "")
+
+
+LATEST: Final = end_of(datetime.max.replace(tzinfo=UTC))
+"""After all clock work there can be."""
 
 
 class ParkedKey(NamedTuple):
@@ -95,6 +117,10 @@ class Batch:
     awaiting_done: list[Row] = field(default_factory=list)
     due: list[Row] = field(default_factory=list)
     due_done: list[Row] = field(default_factory=list)
+    memberships: list[Row] = field(default_factory=list)
+    charges: list[Row] = field(default_factory=list)
+    held: list[Row] = field(default_factory=list)
+    held_done: list[int] = field(default_factory=list)
     parked: list[Row] = field(default_factory=list)
     unparked: list[ParkedKey] = field(default_factory=list)
     parked_triggers: list[Row] = field(default_factory=list)
@@ -157,12 +183,27 @@ class Store(Protocol):
         """Grants made under these (rule, natural key)."""
         ...
 
-    async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], datetime]:
-        """The next clock work by due instant, and the instant up to which that is all (LATEST: all there is)."""
+    async def memberships(self, ids: Sequence[FreelancerId]) -> dict[FreelancerId, Membership]:
+        """Every membership asked for; one never heard of has not begun."""
+        ...
+
+    async def charges(self, ids: Sequence[ChargeId]) -> list[Charge]:
+        """The charges of these ids that were asked for."""
+        ...
+
+    async def held(self, ids: Sequence[FreelancerId]) -> list[Held]:
+        """These freelancers' membership events that cannot count yet, in ledger order."""
+        ...
+
+    async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], Appointment]:
+        """The next clock work that is not parked, and the place in its order up to which that is all there is.
+
+        LATEST: there is no more. Of one instant's cycle starts some may be told, of its other work all or nothing.
+        """
         ...
 
     async def parked(self) -> dict[ParkedKey, set[str]]:
-        """Stopped wallets and jobs, each with the lot ids whose expiry waits there."""
+        """Stopped wallets and jobs, each with the event ids of the clock work that waits there."""
         ...
 
     async def parked_triggers(self, key: ParkedKey) -> list[asyncpg.Record]:

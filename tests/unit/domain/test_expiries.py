@@ -11,7 +11,7 @@ A_MICROSECOND = timedelta(microseconds=1)
 
 
 def test_what_remains_expires_one_calendar_year_after_it_was_issued(story: Story) -> None:
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     story.proposed("p-1", by="f-1", on="j-1", connects=12, at=day(1))
     (expiry,) = story.until(day(365) + GRACE)
     change = only_change(expiry)
@@ -21,7 +21,7 @@ def test_what_remains_expires_one_calendar_year_after_it_was_issued(story: Story
 
 
 def test_an_expiry_is_booked_one_grace_after_its_instant(story: Story) -> None:
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     assert story.until(day(365) + GRACE - A_MICROSECOND) == []
     (expiry,) = story.until(day(365) + GRACE)
     assert expiry.business_time == day(365) + GRACE
@@ -61,18 +61,21 @@ def test_connects_of_every_source_expire_alike(story: Story) -> None:
     story.interviewed("f-1", on="j-1")
     story.bought("f-1", 7)
     story.adjusted("f-1", 9)
-    story.passes(days=366)
-    assert (story.balance("f-1"), story.lots("f-1")) == (0, [])
+    story.passes(days=800)
+    left = story.lots("f-1")
+    assert {lot.source for lot in left} == {"monthly"}
+    assert story.balance("f-1") == 120
+    assert all(lot.expires_at + GRACE > story.now for lot in left)
 
 
 def test_a_drained_lot_has_nothing_that_could_expire(story: Story) -> None:
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     story.proposed("p-1", by="f-1", on="j-1", connects=40)
     assert story.until(day(400)) == []
 
 
 def test_a_lot_that_was_drained_and_got_connects_back_expires_in_its_time(story: Story) -> None:
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     story.proposed("p-1", by="f-1", on="j-1", connects=40)
     story.closed("j-1")
     story.settled()
@@ -101,7 +104,7 @@ def test_settlements_of_an_instant_come_before_its_expiries(story: Story) -> Non
 
 
 def test_a_booked_expiry_is_not_reversed_by_a_late_spend(story: Story) -> None:
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     story.until(day(366))
     story.proposed("p-1", by="f-1", on="j-1", connects=12, at=day(100))
     assert (story.balance("f-1"), story.debt("f-1")) == (-12, 12)
@@ -109,7 +112,7 @@ def test_a_booked_expiry_is_not_reversed_by_a_late_spend(story: Story) -> None:
 
 def test_a_grant_read_more_than_a_year_late_comes_in_and_expires(story: Story) -> None:
     story.until(day(400))
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     assert story.balance("f-1") == 40
     (expiry,) = story.passes(seconds=0)
     assert (only_change(expiry).occurred_at, story.balance("f-1")) == (day(365), 0)
@@ -118,8 +121,8 @@ def test_a_grant_read_more_than_a_year_late_comes_in_and_expires(story: Story) -
 def test_an_expiry_names_the_policy_under_which_its_lot_was_issued() -> None:
     text = policy_text() + later_version("2026-07-01", lot_lifetime_years=2)
     story = Story(policies(text))
-    story.registered("f-1", at=day(0))
-    story.registered("f-2", at=datetime(2026, 8, 1, tzinfo=UTC))
+    story.bought("f-1", 40, at=day(0))
+    story.bought("f-2", 40, at=datetime(2026, 8, 1, tzinfo=UTC))
     expiries = story.until(datetime(2028, 9, 1, tzinfo=UTC))
     assert [(decision.policy_version, decision.occurred_at) for decision in expiries] == [
         ("2026-01-01", day(365)),

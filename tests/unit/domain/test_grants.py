@@ -263,7 +263,7 @@ def test_an_adjustment_below_zero_is_refused_and_may_come_again(story: Story) ->
 
 
 def test_an_adjustment_never_makes_a_debt_of_a_lot_whose_time_is_over(story: Story) -> None:
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     decision = story.adjusted("f-1", -1, at=day(365))
     assert answer(decision) == "declined/insufficient-balance"
     assert (story.balance("f-1"), story.debt("f-1")) == (40, 0)

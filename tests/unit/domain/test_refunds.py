@@ -553,7 +553,7 @@ def test_a_boost_alone_that_was_outbid_has_come_back_before(story: Story) -> Non
 @pytest.fixture
 def ending(story: Story) -> Story:
     """f-1 spent 12 of the 40 that expire at day 365."""
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     story.proposed("p-1", by="f-1", on="j-1", connects=12, at=day(1))
     return story
 
@@ -561,14 +561,14 @@ def ending(story: Story) -> Story:
 def test_a_lot_with_thirty_days_left_takes_its_connects_back(ending: Story) -> None:
     ending.closed("j-1", at=day(335) - GRACE)
     ending.settled()
-    assert ending.lots("f-1") == [("registration", 40, day(365))]
+    assert ending.lots("f-1") == [("purchase", 40, day(365))]
 
 
 def test_what_would_return_to_a_lot_with_less_than_thirty_days_left_gets_a_new_lot(ending: Story) -> None:
     ending.closed("j-1", at=day(335) - GRACE + A_MICROSECOND)
     ending.settled()
     due = day(335) + A_MICROSECOND
-    assert ending.lots("f-1") == [("registration", 28, day(365)), ("refund", 12, due + timedelta(days=30))]
+    assert ending.lots("f-1") == [("purchase", 28, day(365)), ("refund", 12, due + timedelta(days=30))]
     old, new = ending.wallet("f-1").lots
     assert (new.linked_to, new.order.issued_at) == (old.lot_id, due)
 
@@ -605,12 +605,12 @@ def test_each_ending_lot_gets_a_new_lot_of_its_own_in_burn_order(story: Story) -
 
 
 def test_an_outbid_asks_whether_a_lot_is_ending_when_it_is_decided(story: Story) -> None:
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     story.proposed("p-1", by="f-1", on="j-1", connects=4, boost=12, at=day(1))
     story.until(day(350))
     decision = story.outbid("p-1", by="f-1", on="j-1", at=day(2))
     assert only_change(decision).occurred_at == day(2)
-    assert story.lots("f-1") == [("registration", 24, day(365)), ("refund", 12, day(380))]
+    assert story.lots("f-1") == [("purchase", 24, day(365)), ("refund", 12, day(380))]
 
 
 def test_a_new_lot_can_be_spent_and_returned_like_any_other(ending: Story) -> None:
@@ -627,11 +627,11 @@ def test_a_new_lot_can_be_spent_and_returned_like_any_other(ending: Story) -> No
 
 def test_policy_expire_returns_to_the_lot_itself_which_then_ends() -> None:
     story = Story(policies(refund_to_ending_lot="expire"))
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     story.proposed("p-1", by="f-1", on="j-1", connects=12, at=day(1))
     story.closed("j-1", at=day(350))
     story.settled()
-    assert story.lots("f-1") == [("registration", 40, day(365))]
+    assert story.lots("f-1") == [("purchase", 40, day(365))]
     (expiry,) = story.until(day(366))
     assert only_change(expiry).delta == -40
 
@@ -639,7 +639,7 @@ def test_policy_expire_returns_to_the_lot_itself_which_then_ends() -> None:
 @pytest.mark.parametrize("connects", [12, 40])
 def test_policy_expire_expires_at_once_what_returns_to_a_lot_that_has_ended(connects: int) -> None:
     story = Story(policies(refund_to_ending_lot="expire"))
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     story.proposed("p-1", by="f-1", on="j-1", connects=connects, at=day(1))
     story.closed("j-1", at=day(400))
     assert story.settled() == ["applied/closed-without-hire"]
@@ -652,7 +652,7 @@ def test_policy_expire_expires_at_once_what_returns_to_a_lot_that_has_ended(conn
 
 def test_policy_expire_lets_what_returns_pay_debts_before_it_ends() -> None:
     story = Story(policies(refund_to_ending_lot="expire"))
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     story.proposed("p-1", by="f-1", on="j-1", connects=40, at=day(1))
     story.proposed("p-2", by="f-1", on="j-2", connects=15, at=day(2))
     story.closed("j-1", at=day(400))

@@ -230,7 +230,7 @@ def test_policy_decline_leaves_no_spend_and_does_not_use_up_the_id() -> None:
 
 def test_policy_decline_does_not_count_lots_whose_time_is_over() -> None:
     story = Story(policies(overdraft="decline"))
-    story.registered("f-1", at=day(0))
+    story.bought("f-1", 40, at=day(0))
     decision = story.proposed("p-1", by="f-1", on="j-1", connects=4, at=day(365))
     assert answer(decision) == "declined/insufficient-balance"
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.reference.answers import Row
 from tests.reference.comparison import compare
 from tests.reference.ledger import Ledger, check, ledger_of
-from tests.reference.model import ReferenceModel, Row
+from tests.reference.model import ReferenceModel
 from tests.reference.story import (
     DAY,
     GRACE,
@@ -30,7 +31,7 @@ from tests.support.histories import History
 
 
 def test_a_lot_expires_a_calendar_year_after_it_was_issued_booked_one_grace_later() -> None:
-    told = Told(registered(0), bought(9, "b-1", 5), proposed(10, "p-1", 12), until=365 * DAY + GRACE)
+    told = Told(bought(0, "b-0", 40), bought(9, "b-1", 5), proposed(10, "p-1", 12), until=365 * DAY + GRACE)
     (expiry,) = told.of("clock")
     assert (expiry["event_id"], expiry["business_time"]) == ("expiry:f-1:1", instant(365 * DAY + GRACE))
     (change,) = expiry["changes"]
@@ -41,12 +42,12 @@ def test_a_lot_expires_a_calendar_year_after_it_was_issued_booked_one_grace_late
 
 def test_connects_of_the_29th_of_february_expire_on_the_28th() -> None:
     leap_day = (datetime(2028, 2, 29, 12, tzinfo=UTC) - START).total_seconds()
-    told = Told(registered(leap_day), until=leap_day + 366 * DAY)
+    told = Told(bought(leap_day, "b-0", 40), until=leap_day + 366 * DAY)
     assert told.of("clock")[0]["occurred_at"] == datetime(2029, 2, 28, 12, tzinfo=UTC)
 
 
 def test_a_lot_that_was_used_up_does_not_expire() -> None:
-    assert Told(registered(0), proposed(1, "p-1", 40), until=400 * DAY).of("clock") == []
+    assert Told(bought(0, "b-0", 40), proposed(1, "p-1", 40), until=400 * DAY).of("clock") == []
 
 
 def test_debts_do_not_expire() -> None:
@@ -54,7 +55,7 @@ def test_debts_do_not_expire() -> None:
 
 
 def test_a_settlement_comes_before_an_expiry_of_the_same_instant() -> None:
-    told = Told(registered(0), proposed(1, "p-1", 12), closed(365 * DAY))
+    told = Told(bought(0, "b-0", 40), proposed(1, "p-1", 12), closed(365 * DAY))
     assert [row["kind"] for row in told.rows[-2:]] == ["settlement", "clock"]
 
 
@@ -179,13 +180,13 @@ def test_a_settlement_that_is_missing_is_found() -> None:
 
 
 def test_clock_work_before_its_turn_is_found() -> None:
-    rows = Told(registered(0), bought(1, "b-1", 5), until=366 * DAY).rows
+    rows = Told(bought(0, "b-0", 40), bought(1, "b-1", 5), until=366 * DAY).rows
     rows[-1], rows[-2] = rows[-2], rows[-1]
     assert "was due before" in differences(rows)
 
 
 def test_clock_work_before_its_time_is_found() -> None:
-    rows = Told(registered(0), registered(1, "f-2"), until=366 * DAY).rows
+    rows = Told(bought(0, "b-0", 40), bought(1, "b-2", 40, "f-2"), until=366 * DAY).rows
     rows[1], rows[2] = rows[2], rows[1]
     assert "was done before its time" in differences(rows)
 

@@ -235,7 +235,7 @@ def test_a_refund_returns_to_the_lot_that_paid_the_debt_and_pays_what_else_is_ow
 
 def test_connects_that_return_to_an_ending_lot_get_thirty_days_in_a_new_one() -> None:
     closing = 340 * DAY
-    told = Told(registered(0), bought(DAY, "b-1", 5), proposed(2 * DAY, "p-1", 43), closed(closing))
+    told = Told(bought(0, "b-0", 40), bought(DAY, "b-1", 5), proposed(2 * DAY, "p-1", 43), closed(closing))
     assert told.of("settlement")[0]["changes"][0]["movements"] == [("f-1:4", None, 40), ("f-1:4.2", None, 3)]
     lots = told.driver.model.books.lots
     assert [lots[name].linked_to for name in ("f-1:4", "f-1:4.2")] == ["f-1:1", "f-1:2"]
@@ -245,13 +245,16 @@ def test_connects_that_return_to_an_ending_lot_get_thirty_days_in_a_new_one() ->
 
 def test_a_lot_with_just_thirty_days_left_is_not_ending() -> None:
     last = 335 * DAY - GRACE
-    assert Told(registered(0), proposed(1, "p-1", 4), closed(last)).left() == {"f-1:1": 40}
-    assert Told(registered(0), proposed(1, "p-1", 4), closed(last + 1)).left() == {"f-1:1": 36, "f-1:3": 4}
+    assert Told(bought(0, "b-0", 40), proposed(1, "p-1", 4), closed(last)).left() == {"f-1:1": 40}
+    assert Told(bought(0, "b-0", 40), proposed(1, "p-1", 4), closed(last + 1)).left() == {"f-1:1": 36, "f-1:3": 4}
 
 
 def test_where_policy_lets_them_expire_connects_that_return_to_an_ended_lot_end_at_once() -> None:
     told = Told(
-        registered(0), proposed(1, "p-1", 12), closed(400 * DAY), policy=policy_with(refund_to_ending_lot="expire")
+        bought(0, "b-0", 40),
+        proposed(1, "p-1", 12),
+        closed(400 * DAY),
+        policy=policy_with(refund_to_ending_lot="expire"),
     )
     refund, expiry = told.of("settlement")[0]["changes"]
     assert (refund["delta"], refund["rule"]) == (12, "refund.job-closed-without-hire")
@@ -262,12 +265,15 @@ def test_where_policy_lets_them_expire_connects_that_return_to_an_ended_lot_end_
 
 def test_where_policy_lets_them_expire_a_lot_that_has_not_ended_yet_takes_its_connects_back() -> None:
     told = Told(
-        registered(0), proposed(1, "p-1", 12), closed(360 * DAY), policy=policy_with(refund_to_ending_lot="expire")
+        bought(0, "b-0", 40),
+        proposed(1, "p-1", 12),
+        closed(360 * DAY),
+        policy=policy_with(refund_to_ending_lot="expire"),
     )
     assert told.left() == {"f-1:1": 40}
 
 
 def test_an_outbid_long_after_a_lot_ended_opens_a_new_one_at_business_time() -> None:
-    told = Told(registered(0), proposed(1, "p-1", 12, 5), outbid(400 * DAY, "p-9"), outbid(2, "p-1"))
+    told = Told(bought(0, "b-0", 40), proposed(1, "p-1", 12, 5), outbid(400 * DAY, "p-9"), outbid(2, "p-1"))
     lot = told.driver.model.books.lots["f-1:4"]
     assert (lot.issued_at, lot.remaining, lot.linked_to) == (instant(400 * DAY), 5, "f-1:1")

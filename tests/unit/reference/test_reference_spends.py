@@ -37,7 +37,7 @@ def test_lots_of_one_age_are_drawn_by_their_ids() -> None:
 
 
 def test_an_expired_lot_is_not_drawn_even_before_its_expiry_is_booked() -> None:
-    told = Told(registered(0), proposed(365 * DAY, "p-1", 5))
+    told = Told(bought(0, "b-0", 40), proposed(365 * DAY, "p-1", 5))
     assert told.changes[1]["movements"] == [(None, ("p-1", "base"), -5)]
     assert told.balance() == -5
 

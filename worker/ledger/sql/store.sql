@@ -79,10 +79,10 @@ SELECT rule, natural_key, freelancer_id, occurred_at, connects, decision_seq FRO
 WHERE (rule, natural_key) IN (SELECT * FROM unnest(string_to_array($1, ','), string_to_array($2, ',')))
 
 -- name: due_settlements
--- The next settlements, by index; $1 of them.
+-- The next settlements due up to $1, by index; $2 of them.
 SELECT d.due_at, d.kind, d.key, c.job_id, c.closed_at, c.closure
 FROM due d JOIN closures c ON c.decision_seq = split_part(d.key, '/', 1)::bigint
-WHERE d.kind IN ('settlement', 'late-settlement') ORDER BY d.due_at, d.kind, d.key LIMIT $1
+WHERE d.kind IN ('settlement', 'late-settlement') AND d.due_at <= $1 ORDER BY d.due_at, d.kind, d.key LIMIT $2
 
 -- name: due_settlements_at
 -- All settlements of one due instant.
@@ -91,18 +91,48 @@ FROM due d JOIN closures c ON c.decision_seq = split_part(d.key, '/', 1)::bigint
 WHERE d.kind IN ('settlement', 'late-settlement') AND d.due_at = $1
 
 -- name: due_expiries
--- The next lots to expire, by index; $1 of them.
-SELECT expires_at, lot_id, freelancer_id FROM lots WHERE open ORDER BY expires_at, lot_id LIMIT $1
+-- The next lots to expire up to $1, by index; $2 of them. Those that wait for a parked wallet are not asked for again.
+SELECT expires_at, lot_id, freelancer_id FROM lots
+WHERE open AND expires_at <= $1 AND 'expiry:' || lot_id NOT IN (
+    SELECT d.event_id FROM parked_triggers t JOIN decisions d ON d.seq = t.decision_seq WHERE d.kind = 'clock')
+ORDER BY expires_at, lot_id LIMIT $2
 
 -- name: due_expiries_at
 -- All lots that expire at one instant.
-SELECT expires_at, lot_id, freelancer_id FROM lots WHERE open AND expires_at = $1
+SELECT expires_at, lot_id, freelancer_id FROM lots
+WHERE open AND expires_at = $1 AND 'expiry:' || lot_id NOT IN (
+    SELECT d.event_id FROM parked_triggers t JOIN decisions d ON d.seq = t.decision_seq WHERE d.kind = 'clock')
+
+-- name: due_cycles
+-- The next cycle starts, by index, a freelancer's ids in byte order; $1 of them, and none that waits for a parked wallet.
+SELECT next_renewal, freelancer_id FROM memberships
+WHERE next_renewal IS NOT NULL
+  AND 'cycle:' || freelancer_id || ':' || to_char(next_renewal, 'YYYY-MM-DD') NOT IN (
+    SELECT d.event_id FROM parked_triggers t JOIN decisions d ON d.seq = t.decision_seq WHERE d.kind = 'clock')
+ORDER BY next_renewal, freelancer_id COLLATE "C" LIMIT $1
+
+-- name: memberships
+SELECT freelancer_id, version, plan, cycle_start, next_renewal, downgrade_chosen_at, upgrade_charge, renewal_charge,
+       suspensions, earnings_at, earnings_cents, promos
+FROM memberships WHERE freelancer_id = ANY(string_to_array($1, ','))
+
+-- name: charges
+SELECT charge_id, freelancer_id, kind, cycle_start, chosen_at, attempt, amount_cents, currency, source, promo_code,
+       choice_promo, requested_at, decision_seq, status
+FROM charges WHERE charge_id = ANY(string_to_array($1, ','))
+
+-- name: held
+-- Membership events that cannot count yet. One that was parked before has its payload in the decision that parked it.
+SELECT h.freelancer_id, h.decision_seq, d.topic, d.incarnation, d.partition, d."offset", d.event_id,
+       coalesce(d.payload, parked.payload) AS payload
+FROM held h JOIN decisions d ON d.seq = h.decision_seq LEFT JOIN decisions parked ON parked.seq = d.follows
+WHERE h.freelancer_id = ANY(string_to_array($1, ',')) ORDER BY h.decision_seq
 
 -- name: parked
 SELECT scope, key FROM parked
 
--- name: parked_lots
--- Whose expiry waits for a parked wallet.
+-- name: parked_clock_work
+-- Expiries and cycle starts that wait for a parked wallet.
 SELECT t.key, d.event_id FROM parked_triggers t JOIN decisions d ON d.seq = t.decision_seq WHERE d.kind = 'clock'
 
 -- name: parked_triggers
@@ -139,7 +169,9 @@ CREATE TEMP TABLE staged_wallets (LIKE wallets) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE staged_lots (LIKE lots) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE staged_spends (LIKE spends) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE staged_closures (LIKE closures) ON COMMIT DELETE ROWS;
-CREATE TEMP TABLE staged_hires (LIKE hires) ON COMMIT DELETE ROWS
+CREATE TEMP TABLE staged_hires (LIKE hires) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE staged_memberships (LIKE memberships) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE staged_charges (LIKE charges) ON COMMIT DELETE ROWS
 
 -- name: write_wallets
 INSERT INTO wallets SELECT * FROM staged_wallets
@@ -165,12 +197,28 @@ ON CONFLICT (job_id, closed_at, closure) DO UPDATE SET settled_through = exclude
 INSERT INTO hires SELECT * FROM staged_hires
 ON CONFLICT (job_id) DO UPDATE SET first_hired_at = excluded.first_hired_at
 
+-- name: write_memberships
+INSERT INTO memberships SELECT * FROM staged_memberships
+ON CONFLICT (freelancer_id) DO UPDATE SET version = excluded.version, plan = excluded.plan,
+    cycle_start = excluded.cycle_start, next_renewal = excluded.next_renewal,
+    downgrade_chosen_at = excluded.downgrade_chosen_at, upgrade_charge = excluded.upgrade_charge,
+    renewal_charge = excluded.renewal_charge, suspensions = excluded.suspensions, earnings_at = excluded.earnings_at,
+    earnings_cents = excluded.earnings_cents, promos = excluded.promos
+
+-- name: write_charges
+-- What was asked stays as it was asked; only what became of it changes.
+INSERT INTO charges SELECT * FROM staged_charges
+ON CONFLICT (charge_id) DO UPDATE SET status = excluded.status
+
 -- name: remove_awaiting
 DELETE FROM awaiting USING unnest($1::text[], $2::bigint[]) AS done(proposal_id, decision_seq)
 WHERE awaiting.proposal_id = done.proposal_id AND awaiting.decision_seq = done.decision_seq
 
 -- name: remove_due
 DELETE FROM due USING unnest($1::text[], $2::text[]) AS done(kind, key) WHERE due.kind = done.kind AND due.key = done.key
+
+-- name: remove_held
+DELETE FROM held WHERE decision_seq = ANY($1::bigint[])
 
 -- name: drop_outbox
 -- Drop outbox rows that are published, and note up to where.

@@ -1,0 +1,78 @@
+"""What must always hold of memberships, looked at after every decision, from what is told and from the books."""
+
+from collections.abc import Iterable
+
+from worker.domain.books import Books
+from worker.domain.decisions import Decision, MembershipTold
+from worker.domain.model import ChargeId, Membership, midnight
+from worker.domain.policy import PolicyBook
+from worker.domain.rules.memberships import ready
+
+
+class MembershipChecks:
+    """Versions without a gap, cycles that never go back, one open charge, one grant for each charge that was paid."""
+
+    def __init__(self, books: Books, policies: PolicyBook) -> None:
+        self._books = books
+        self._plus_may_bring_nothing = any(not version.monthly_plus_paid for version in policies.versions)
+        self._told: dict[str, MembershipTold] = {}
+        self._asked: dict[ChargeId, int] = {}
+
+    def after(self, decisions: Iterable[Decision]) -> None:
+        """What one trigger led to."""
+        named = {}
+        for decision in decisions:
+            self._add(decision)
+            if decision.subject.freelancer_id is not None:
+                named[decision.subject.freelancer_id] = decision
+        for freelancer_id in named:
+            membership = self._books.memberships.get(freelancer_id)
+            if membership is not None:
+                self.compare(membership)
+
+    def _add(self, decision: Decision) -> None:
+        told, charge, who = decision.membership, decision.charge, decision.subject.freelancer_id or ""
+        if told is not None:
+            before = self._told.get(who)
+            assert told.version == (before.version if before else 0) + 1, f"{who}: membership versions have a gap"
+            assert told.cycle_start < told.next_renewal_on, f"{who}: a cycle of no days: {told}"
+            assert told.reason == decision.reason, f"{who}: told {told.reason}, decided {decision.reason}"
+            if before is not None:
+                assert told[1:-1] != before[1:-1], f"{who}: told again what was told before: {told}"
+                assert told.cycle_start >= before.cycle_start, f"{who}: the cycle went back: {before}, {told}"
+            self._told[who] = told
+        if charge is not None:
+            assert charge.charge_id not in self._asked, f"{charge.charge_id} was asked by {self._asked}"
+            assert charge.decision_seq == decision.seq, f"{charge.charge_id} names another decision"
+            assert charge.freelancer_id == who, f"{charge.charge_id} is asked of somebody else"
+            assert charge.amount_cents >= 0, f"{charge.charge_id} asks for less than nothing"
+            self._asked[charge.charge_id] = decision.seq
+
+    def compare(self, membership: Membership) -> None:
+        """One membership, as the books have it."""
+        who, told = membership.freelancer_id, self._told.get(membership.freelancer_id)
+        if membership.cycle_start is None:
+            assert (told, membership.version) == (None, 0), f"{who}: told of before it began"
+            return
+        assert told is not None, f"{who}: began, and nobody was told"
+        now = (membership.version, membership.plan, membership.cycle_start, membership.next_renewal)
+        assert told[:4] == now, f"{who}: told {told}, is {now}"
+        open_charge = membership.upgrade if membership.plan == "basic" else membership.renewal
+        assert {membership.upgrade, membership.renewal} <= {None, open_charge}, f"{who}: an open charge of no use"
+        mine = [charge for charge in self._books.charges.values() if charge.freelancer_id == who]
+        asked = {charge.charge_id for charge in mine if charge.status == "asked"}
+        assert asked == ({open_charge} if open_charge else set()), f"{who}: open charges {asked}"
+        for charge in mine:
+            keys = (("grant.upgrade", charge.charge_id), ("grant.monthly", charge.charge_id))
+            granted, paid = sum(key in self._books.grants for key in keys), charge.status == "paid"
+            right = granted == paid or (paid and self._plus_may_bring_nothing)
+            assert right, f"{who}: {charge.charge_id} {charge.status}, {granted} grants"
+        assert not ready(self._books, who), f"{who}: something waits that counts by now"
+        for held in self._books.held.get(who, ()):
+            waits_for_cycle = membership.next_renewal and held.event.occurred_at >= midnight(membership.next_renewal)
+            assert waits_for_cycle or held.topic == "membership-charge-settled", f"{who}: waits for nothing: {held}"
+        suspensions = membership.suspensions
+        assert suspensions == sorted(suspensions, key=lambda fact: fact.at), f"{who}: suspensions out of order"
+        assert all(promo.charges_left >= 0 for promo in membership.promos), f"{who}: a promotion used too often"
+        codes = [promo.code for promo in membership.promos]
+        assert len(codes) == len(set(codes)), f"{who}: a promotion accepted twice"

@@ -1,0 +1,583 @@
+"""Memberships in words: each reason code of domain.md, and the complaints that they answer."""
+
+import re
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.support.members import basic_member, cycle_starts, on, plus_member
+from tests.support.story import explained, only_change
+from worker.domain.decisions import Fact, Subject
+from worker.domain.explanations import explain
+from worker.domain.membership_words import MEMBERSHIP_WORDS
+
+HER = Subject("f-1")
+PAID = datetime(2026, 4, 12, 15, tzinfo=UTC)
+CHOSEN = datetime(2026, 4, 10, 9, tzinfo=UTC)
+SINCE = datetime(2026, 4, 20, tzinfo=UTC)
+UPGRADE: dict[str, Fact] = {
+    "charge_id": "f-1:e-2:1",
+    "charge": "upgrade",
+    "cycle_start": "2026-04-10",
+    "amount_cents": 2000,
+    "currency": "USD",
+    "source": "earnings-balance",
+    "attempt": 1,
+}
+RENEWAL: dict[str, Fact] = UPGRADE | {
+    "charge_id": "f-1:2026-05-10:1",
+    "charge": "renewal",
+    "cycle_start": "2026-05-10",
+    "source": "payment-method",
+}
+PLUS: dict[str, Fact] = {"plan": "plus", "cycle_start": "2026-04-10", "next_renewal": "2026-05-10"}
+BASIC: dict[str, Fact] = {"plan": "basic", "cycle_start": "2026-05-10", "next_renewal": "2026-06-10"}
+PRORATED: dict[str, Fact] = UPGRADE | {
+    "connects": 73,
+    "paid": 70,
+    "free": 3,
+    "free_whole": 10,
+    "days": 9,
+    "length": 30,
+    "prorated_from": "2026-04-01",
+    "prorated_to": "2026-04-10",
+    "chosen_at": CHOSEN,
+    "paid_at": PAID,
+    "next_renewal": "2026-05-10",
+}
+WHOLE: dict[str, Fact] = {"plan": "plus", "connects": 80, "paid": 70, "free": 10, "paid_at": PAID.replace(month=5)}
+
+Case = tuple[str, str, dict[str, Fact], str]
+WORDED: list[Case] = [
+    (
+        "cycle-started",
+        "applied",
+        BASIC | {"connects": 10},
+        "10 Connects granted for the Basic cycle that began on 10 May 2026. The next cycle begins on 10 June 2026.",
+    ),
+    (
+        "cycle-started",
+        "applied",
+        BASIC | {"connects": 10, "why": "chosen", "downgrade_chosen_at": SINCE},
+        (
+            "10 Connects granted for the Basic cycle that began on 10 May 2026. Plus ended with the cycle before: "
+            "Basic was chosen on 20 April 2026. The next cycle begins on 10 June 2026."
+        ),
+    ),
+    (
+        "cycle-started",
+        "applied",
+        BASIC | {"connects": 10, "why": "suspended", "scope": "billing-method", "suspended_at": SINCE},
+        (
+            "10 Connects granted for the Basic cycle that began on 10 May 2026. Plus ended with the cycle before: "
+            "the billing method was suspended on 20 April 2026. The next cycle begins on 10 June 2026."
+        ),
+    ),
+    (
+        "cycle-started",
+        "applied",
+        RENEWAL | BASIC | {"connects": 10, "why": "failed", "failed_at": PAID.replace(month=5)},
+        (
+            "10 Connects granted for the Basic cycle that began on 10 May 2026. Plus ended: the charge of $20.00 for "
+            "the Plus cycle that began on 10 May 2026 failed on 12 May 2026. The next cycle begins on 10 June 2026."
+        ),
+    ),
+    (
+        "cycle-started",
+        "applied",
+        BASIC | {"connects": 10, "why": "lapsed"},
+        (
+            "10 Connects granted for the Basic cycle that began on 10 May 2026. Plus ended: the charge for this cycle "
+            "was not answered before the next began. The next cycle begins on 10 June 2026."
+        ),
+    ),
+    (
+        "cycle-started",
+        "applied",
+        RENEWAL | WHOLE | {"next_renewal": "2026-06-10"},
+        (
+            "80 Connects granted for the Plus cycle that began on 10 May 2026 (70 that are paid for and 10 free): "
+            "its charge was paid on 12 May 2026. The next renewal is on 10 June 2026."
+        ),
+    ),
+    (
+        "upgraded",
+        "applied",
+        PRORATED,
+        (
+            "73 Connects granted for the upgrade to Plus, paid on 12 April 2026: 70 that are paid for + 3 of the 10 "
+            "free ones. The free ones are prorated, 10 x 9 / 30 rounded down: 9 of the 30 days of the Basic cycle had "
+            "passed, from 1 April 2026 to 10 April 2026. The next renewal is on 10 May 2026; it brings 80."
+        ),
+    ),
+    (
+        "upgraded",
+        "applied",
+        PRORATED | {"overtaken": True, "prorated_from": "2026-05-01", "prorated_to": "2026-05-10"},
+        (
+            "73 Connects granted for the upgrade to Plus, paid on 12 April 2026: 70 that are paid for + 3 of the 10 "
+            "free ones. The free ones are prorated, 10 x 9 / 30 rounded down: 9 of the 30 days of the Basic cycle had "
+            "passed, from 1 May 2026 to 10 May 2026. A Basic cycle began after the choice on 10 April 2026 and before "
+            "the payment, so it goes by the day of the payment. The next renewal is on 10 May 2026; it brings 80."
+        ),
+    ),
+    (
+        "renewed",
+        "applied",
+        RENEWAL | WHOLE | {"next_renewal": "2026-06-10"},
+        (
+            "The charge of $20.00 for the Plus cycle that began on 10 May 2026 was paid on 12 May 2026: 80 Connects "
+            "granted (70 that are paid for and 10 free). The next renewal is on 10 June 2026."
+        ),
+    ),
+    (
+        "paid-after-lapse",
+        "applied",
+        RENEWAL | WHOLE,
+        (
+            "80 Connects granted (70 that are paid for and 10 free): the charge of $20.00 for the Plus cycle that "
+            "began on 10 May 2026 was paid on 12 May 2026, after Plus had ended because it had not been. "
+            "The plan stays as it is. Plus may be chosen again at any time."
+        ),
+    ),
+    (
+        "account-suspended",
+        "withheld",
+        BASIC | {"connects": 10, "suspended_at": SINCE},
+        (
+            "10 Connects withheld for the cycle that began on 10 May 2026: the account had been suspended since "
+            "20 April 2026. They are not made up later. The next cycle begins on 10 June 2026."
+        ),
+    ),
+    (
+        "account-suspended",
+        "withheld",
+        BASIC | {"connects": 10, "suspended_at": SINCE, "why": "chosen", "downgrade_chosen_at": CHOSEN},
+        (
+            "10 Connects withheld for the cycle that began on 10 May 2026: the account had been suspended since "
+            "20 April 2026. They are not made up later. Plus ended with the cycle before: Basic was chosen on "
+            "10 April 2026. The next cycle begins on 10 June 2026."
+        ),
+    ),
+    (
+        "account-suspended",
+        "declined",
+        PLUS | {"scope": "billing-method", "suspended_at": SINCE},
+        (
+            "Plus was not ordered: the billing method had been suspended since 20 April 2026. "
+            "It can be chosen when that is lifted."
+        ),
+    ),
+    (
+        "membership-began",
+        "applied",
+        BASIC,
+        "The membership began on 10 May 2026, as Basic. The next cycle begins on 10 June 2026.",
+    ),
+    (
+        "already-on-plan",
+        "declined",
+        PLUS | {"chosen": "plus"},
+        "Nothing changed: the plan is Plus already. The next renewal is on 10 May 2026.",
+    ),
+    (
+        "already-on-plan",
+        "declined",
+        BASIC | {"chosen": "plus", "upgrade": "f-1:e-2:1"},
+        "Nothing changed: Plus was chosen before, and its charge is not answered yet. It is not charged twice.",
+    ),
+    (
+        "already-on-plan",
+        "declined",
+        PLUS | {"chosen": "basic", "downgrade_chosen_at": SINCE},
+        "Nothing changed: Basic was chosen on 20 April 2026 already. Plus ends with its cycle, on 10 May 2026.",
+    ),
+    (
+        "already-on-plan",
+        "declined",
+        BASIC | {"chosen": "basic", "downgrade_chosen_at": SINCE, "upgrade": "f-1:e-2:1"},
+        (
+            "Nothing changed: Basic was chosen on 20 April 2026 already. "
+            "If the charge for Plus is paid, Plus ends with its first cycle."
+        ),
+    ),
+    (
+        "already-on-plan",
+        "declined",
+        BASIC | {"chosen": "basic"},
+        "Nothing changed: the plan is Basic already. The next cycle begins on 10 June 2026.",
+    ),
+    (
+        "downgrade-scheduled",
+        "applied",
+        PLUS | {"chosen": "basic", "chosen_at": SINCE},
+        (
+            "Basic was chosen on 20 April 2026. Plus ends with its cycle, on 10 May 2026. "
+            "Until then Plus stays; nothing is charged for the time after."
+        ),
+    ),
+    (
+        "downgrade-scheduled",
+        "applied",
+        BASIC | {"chosen": "basic", "chosen_at": SINCE, "upgrade": "f-1:e-2:1"},
+        (
+            "Basic was chosen on 20 April 2026, while the charge for Plus is not answered yet. "
+            "If it is paid, Plus ends with its first cycle."
+        ),
+    ),
+    (
+        "downgrade-cancelled",
+        "applied",
+        PLUS | {"downgrade_chosen_at": SINCE},
+        (
+            "The downgrade chosen on 20 April 2026 is cancelled: Plus goes on, and its cycle stays as it is. "
+            "The next renewal is on 10 May 2026."
+        ),
+    ),
+    (
+        "downgrade-cancelled",
+        "applied",
+        BASIC | {"downgrade_chosen_at": SINCE, "upgrade": "f-1:e-2:1", "promo_code": "FIVE"},
+        (
+            "The downgrade chosen on 20 April 2026 is cancelled: Plus, once its charge is paid, goes on after its "
+            "first cycle. The promotion code FIVE counts for the next charge."
+        ),
+    ),
+    (
+        "downgraded",
+        "applied",
+        {"why": "chosen", "downgrade_chosen_at": SINCE, "cycle_start": "2026-05-10"},
+        (
+            "Plus ended with its cycle on 10 May 2026: Basic was chosen on 20 April 2026. The plan is Basic from then "
+            "on, and nothing is charged. Plus may be chosen again at any time."
+        ),
+    ),
+    (
+        "downgraded",
+        "applied",
+        {"why": "suspended", "scope": "account", "suspended_at": SINCE, "cycle_start": "2026-05-10"},
+        (
+            "Plus ended with its cycle on 10 May 2026: the account was suspended on 20 April 2026. The plan is Basic "
+            "from then on, and nothing is charged. Plus may be chosen again at any time."
+        ),
+    ),
+    (
+        "suspended",
+        "applied",
+        {"scope": "account", "at": SINCE, "plan": "plus", "next_renewal": "2026-05-10"},
+        (
+            "The account was suspended on 20 April 2026. Plus ends with its cycle, on 10 May 2026, unless that is "
+            "lifted before. Monthly Connects are withheld meanwhile; everything else goes on."
+        ),
+    ),
+    (
+        "suspended",
+        "applied",
+        {"scope": "billing-method", "at": SINCE, "plan": "basic", "next_renewal": "2026-05-10"},
+        "The billing method was suspended on 20 April 2026.",
+    ),
+    (
+        "suspended",
+        "recorded",
+        {"scope": "account", "at": SINCE, "plan": "plus"},
+        (
+            "Noted: the account was suspended on 20 April 2026. It changes nothing: that was known already, or the "
+            "suspension was lifted after it."
+        ),
+    ),
+    (
+        "reinstated",
+        "applied",
+        {"scope": "account", "at": SINCE, "plan": "plus", "next_renewal": "2026-05-10"},
+        (
+            "The suspension of the account was lifted on 20 April 2026. Plus goes on. "
+            "The next renewal is on 10 May 2026."
+        ),
+    ),
+    (
+        "reinstated",
+        "applied",
+        {"scope": "account", "at": SINCE, "plan": "plus", "still_suspended": "billing-method"},
+        "The suspension of the account was lifted on 20 April 2026. The billing method is still suspended.",
+    ),
+    (
+        "reinstated",
+        "applied",
+        {
+            "scope": "account",
+            "at": SINCE,
+            "plan": "plus",
+            "next_renewal": "2026-05-10",
+            "downgrade_chosen_at": CHOSEN,
+        },
+        (
+            "The suspension of the account was lifted on 20 April 2026. Basic had been chosen on 10 April 2026 "
+            "besides: Plus ends with its cycle, on 10 May 2026."
+        ),
+    ),
+    (
+        "reinstated",
+        "applied",
+        {"scope": "billing-method", "at": SINCE, "plan": "basic"},
+        (
+            "The suspension of the billing method was lifted on 20 April 2026. "
+            "Plus, if it had ended, comes back when it is chosen again."
+        ),
+    ),
+    (
+        "reinstated",
+        "recorded",
+        {"scope": "account", "at": SINCE, "plan": "basic"},
+        (
+            "Noted: the suspension of the account was lifted on 20 April 2026. It changes nothing: there was none, or "
+            "there has been a new one since."
+        ),
+    ),
+    (
+        "charge-requested",
+        "applied",
+        UPGRADE | {"price_cents": 2000, "chosen_at": CHOSEN},
+        (
+            "Plus was chosen on 10 April 2026: $20.00 is asked of the earnings balance. When that is paid, Plus "
+            "begins and its Connects come in; until then the plan is Basic."
+        ),
+    ),
+    (
+        "charge-requested",
+        "applied",
+        RENEWAL
+        | {
+            "price_cents": 2000,
+            "amount_cents": 1505,
+            "promo_code": "SPRING",
+            "connects": 80,
+            "next_renewal": "2026-06-10",
+        },
+        (
+            "Plus is renewed on 10 May 2026: $15.05 is asked of the payment method, instead of $20.00, with the "
+            "promotion code SPRING. The 80 Connects of this cycle come in when that is paid. "
+            "The next renewal is on 10 June 2026."
+        ),
+    ),
+    (
+        "charge-retried",
+        "applied",
+        RENEWAL | {"attempt": 2, "failed_at": PAID, "currency": "EUR"},
+        (
+            "On 12 April 2026 the earnings balance did not pay for the Plus cycle that began on 10 May 2026: 20.00 EUR "
+            "is asked of the payment method now. If that fails too, it is not asked again."
+        ),
+    ),
+    (
+        "charge-failed",
+        "applied",
+        UPGRADE | {"failed_at": PAID},
+        (
+            "The charge of $20.00 for the upgrade to Plus failed on 12 April 2026. Nothing changed. "
+            "Plus may be chosen again at any time."
+        ),
+    ),
+    (
+        "charge-failed",
+        "applied",
+        RENEWAL | {"failed_at": PAID, "connects": 10, "next_renewal": "2026-06-10"},
+        (
+            "The charge of $20.00 for the Plus cycle that began on 10 May 2026 failed on 12 April 2026: the plan is "
+            "Basic now, 10 Connects granted for this cycle. The next cycle begins on 10 June 2026. "
+            "Plus may be chosen again at any time."
+        ),
+    ),
+    (
+        "charge-failed",
+        "applied",
+        RENEWAL | {"failed_at": PAID, "withheld": True, "suspended_at": SINCE, "next_renewal": "2026-06-10"},
+        (
+            "The charge of $20.00 for the Plus cycle that began on 10 May 2026 failed on 12 April 2026: the plan is "
+            "Basic now, Basic's Connects for this cycle withheld, for the account was suspended on 20 April 2026. "
+            "The next cycle begins on 10 June 2026. Plus may be chosen again at any time."
+        ),
+    ),
+    (
+        "charge-failed",
+        "applied",
+        RENEWAL | {"lapsed": True, "lapsed_on": "2026-06-10"},
+        (
+            "The charge of $20.00 for the Plus cycle that began on 10 May 2026 was not answered before the next cycle "
+            "began on 10 June 2026. It counts as failed: the plan is Basic from 10 May 2026 on. "
+            "If it is paid after all, its Connects come in then."
+        ),
+    ),
+    (
+        "charge-already-settled",
+        "declined",
+        RENEWAL | {"status": "paid", "outcome": "failed"},
+        (
+            "Nothing done: the charge of $20.00 for the Plus cycle that began on 10 May 2026 is settled; "
+            "it had been paid before."
+        ),
+    ),
+    (
+        "charge-already-settled",
+        "declined",
+        RENEWAL | {"status": "lapsed", "outcome": "failed"},
+        (
+            "Nothing done: the charge of $20.00 for the Plus cycle that began on 10 May 2026 is settled; "
+            "it counts as failed since the next cycle began without an answer."
+        ),
+    ),
+    (
+        "unknown-charge",
+        "recorded",
+        {"charge_id": "f-1:e-2:1", "outcome": "paid"},
+        "Noted: no charge f-1:e-2:1 has been requested yet. The answer counts as soon as it is.",
+    ),
+    (
+        "unknown-charge",
+        "recorded",
+        {"charge_id": "f-1:e-2:1", "outcome": "paid", "of_another": True},
+        "No effect: the charge f-1:e-2:1 is another freelancer's.",
+    ),
+    (
+        "earnings-noted",
+        "recorded",
+        {"available_cents": 1234, "at": SINCE},
+        (
+            "Noted: the earnings balance was $12.34 on 20 April 2026. "
+            "If it is enough, the next charge of a membership is taken from it."
+        ),
+    ),
+    (
+        "awaits-cycle-start",
+        "recorded",
+        {"at": PAID, "next_renewal": "2026-04-12"},
+        (
+            "Noted: this is dated on 12 April 2026, not before the cycle start on 12 April 2026. "
+            "That is decided first, this right after."
+        ),
+    ),
+    (
+        "promo-accepted",
+        "applied",
+        {"promo_code": "HALF", "percent_off": 50, "charges": 3},
+        "The promotion code HALF is accepted: 50% off the next 3 charges.",
+    ),
+    (
+        "promo-accepted",
+        "applied",
+        {"promo_code": "FIVE", "cents_off": 500, "currency": "USD", "charges": 1},
+        "The promotion code FIVE is accepted: $5.00 off the next charge.",
+    ),
+    (
+        "promo-code-unknown",
+        "declined",
+        {"promo_code": "NOPE"},
+        "Not accepted: there is no promotion code NOPE.",
+    ),
+    (
+        "promo-code-unknown",
+        "declined",
+        {"promo_code": "NOPE", "chosen": "plus"},
+        "Nothing changed: there is no promotion code NOPE.",
+    ),
+    (
+        "promo-code-expired",
+        "declined",
+        {"promo_code": "HALF", "valid_from": CHOSEN, "valid_until": SINCE},
+        (
+            "Not accepted: the promotion code HALF is not valid on that day: "
+            "it counts from 10 April 2026 on, and before 20 April 2026."
+        ),
+    ),
+    (
+        "promo-code-already-used",
+        "declined",
+        {"promo_code": "HALF"},
+        "Not accepted: the promotion code HALF was used before. Each counts once.",
+    ),
+]
+REASONS = sorted({(reason, outcome) for reason, outcome, *_ in WORDED})
+
+
+@pytest.mark.parametrize(("reason", "outcome", "facts", "words"), WORDED)
+def test_every_reason_has_words_that_name_what_when_and_how_many(
+    reason: str, outcome: str, facts: dict[str, Fact], words: str
+) -> None:
+    assert explain(reason, outcome, HER, facts) == words
+
+
+@pytest.mark.parametrize(("reason", "outcome", "facts", "words"), WORDED)
+def test_facts_read_back_from_the_ledger_give_the_same_words(
+    reason: str, outcome: str, facts: dict[str, Fact], words: str
+) -> None:
+    stored = {name: fact.isoformat() if isinstance(fact, datetime) else fact for name, fact in facts.items()}
+    assert explain(reason, outcome, HER, stored) == words
+
+
+@pytest.mark.parametrize(("reason", "outcome", "facts", "words"), WORDED)
+def test_with_any_fact_missing_there_is_still_a_sentence(
+    reason: str, outcome: str, facts: dict[str, Fact], words: str
+) -> None:
+    assert words
+    for missing in [None, *facts]:
+        left = {name: fact for name, fact in facts.items() if missing not in {None, name}}
+        told = explain(reason, outcome, Subject(), left)
+        assert told.endswith("."), told
+        assert "None" not in told
+        assert "  " not in told
+
+
+def test_every_reason_code_of_memberships_has_words_and_a_test() -> None:
+    assert set(MEMBERSHIP_WORDS) == {reason for reason, _ in REASONS}
+
+
+def test_reason_codes_of_membership_decisions_are_those_of_the_rules() -> None:
+    rules = (Path(__file__).parents[3] / "docs" / "domain.md").read_text().splitlines()
+    (line,) = (line for line in rules if line.startswith("- Reason codes of membership decisions:"))
+    codes = set(re.findall("`([a-z-]+)`", line.partition("Rule ids")[0]))
+    assert len(codes) > 10
+    assert codes <= set(MEMBERSHIP_WORDS)
+
+
+# The complaints (domain.md).
+
+
+def test_prorated_without_a_word_73_and_not_80() -> None:
+    words = only_change(plus_member().decisions[-1]).explanation
+    assert "70 that are paid for + 3 of the 10 free ones" in words
+    assert "10 x 9 / 30 rounded down" in words
+    assert "from 1 April 2026 to 10 April 2026" in words
+
+
+def test_downgraded_and_got_10_not_80() -> None:
+    story = plus_member()
+    story.chose("basic", "f-1", at=on(4, 20))
+    cycle = cycle_starts(story, 5, 10)[-1]
+    assert "Plus ended with the cycle before: Basic was chosen on 20 April 2026." in only_change(cycle).explanation
+
+
+def test_monthly_late_or_missing_my_cycle_began_yesterday() -> None:
+    story = plus_member()
+    (renewal,) = cycle_starts(story, 5, 10)
+    assert explained(renewal) == (
+        "Plus is renewed on 10 May 2026: $20.00 is asked of the payment method. The 80 Connects of this cycle come in "
+        "when that is paid. The next renewal is on 10 June 2026."
+    )
+
+
+def test_when_are_my_next_connects() -> None:
+    (cycle,) = cycle_starts(basic_member(), 5, 1)
+    assert only_change(cycle).explanation.endswith("The next cycle begins on 1 June 2026.")
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Auckland"])
+def test_a_day_is_the_same_day_wherever_the_worker_runs(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        words = explain("membership-began", "applied", HER, BASIC | {"cycle_start": "2026-05-09"})
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert "on 9 May 2026" in words

@@ -1,0 +1,136 @@
+"""Cycles: a membership's periods [start, next start), in days of UTC; each starts at 00:00 of its first day (S0).
+
+Here is the calendar, what of a membership holds at an instant, and what others are told of it.
+"""
+
+from bisect import insort
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Final, NamedTuple
+
+from worker.domain.books import Books
+from worker.domain.decisions import MembershipTold
+from worker.domain.model import Membership, Plan, Scope, Suspension, midnight
+from worker.domain.policy import Policy, PolicyBook
+
+LAST_MONTHLY_DAY: Final = 28
+"""The last day of a month on which anybody is billed month after month (S0)."""
+_MONTHS_IN_A_YEAR: Final = 12
+
+
+def next_cycle_start(day: date, policy: Policy) -> date:
+    """The first day of the cycle after the one that starts on `day`.
+
+    Up to the 28th: the same day of the next month. The 29th, 30th and 31st: the 1st of the next month (S0), or, with
+    policy `late_cycle_start` = "after-anniversary", of the month after that: nobody pays twice in two days (ours).
+    """
+    months = 1
+    first_of_month = day.day > LAST_MONTHLY_DAY
+    if first_of_month and policy.late_cycle_start == "after-anniversary":
+        months = 2
+    years, month = divmod(day.month - 1 + months, _MONTHS_IN_A_YEAR)
+    return date(day.year + years, month + 1, 1 if first_of_month else day.day)
+
+
+def what_is_due(membership: Membership, until: datetime, policies: PolicyBook) -> list[date]:
+    """The cycle starts not booked yet that lie at or before `until`, if the membership goes on as it is."""
+    due: list[date] = []
+    day = membership.next_renewal
+    while day is not None and midnight(day) <= until:
+        due.append(day)
+        day = next_cycle_start(day, policies.in_force(midnight(day)))
+    return due
+
+
+def begin(books: Books, membership: Membership, day: date, policy: Policy) -> None:
+    """Begin a membership: Basic, its cycle on that day, that start granting nothing (ours)."""
+    membership.plan = "basic"
+    enter_cycle(books, membership, day, next_cycle_start(day, policy))
+
+
+def enter_cycle(books: Books, membership: Membership, day: date, next_renewal: date) -> None:
+    """Let the cycle [day, next_renewal) be the running one; the clock is told when the next is due."""
+    membership.cycle_start = day
+    if membership.next_renewal != next_renewal:
+        membership.next_renewal = next_renewal
+        books.touched.cycles_added.append((next_renewal, membership.freelancer_id))
+    books.keep_membership(membership)
+
+
+def running_cycle(membership: Membership) -> tuple[date, date]:
+    """The cycle that runs, of a membership that has begun: its first day and the first day of the next."""
+    if membership.cycle_start is None or membership.next_renewal is None:
+        raise AssertionError(f"{membership.freelancer_id}: the membership has not begun")
+    return membership.cycle_start, membership.next_renewal
+
+
+def note_suspension(membership: Membership, fact: Suspension) -> None:
+    """Keep a dated fact in its place; of two dated alike the one decided later counts."""
+    insort(membership.suspensions, fact, key=lambda known: known.at)
+
+
+def suspended_before(membership: Membership, at: datetime) -> frozenset[Scope]:
+    """The scopes that are suspended at a cycle start: of each the latest fact dated before it."""
+    if not membership.suspensions:
+        return _NONE
+    return _in_force(fact for fact in membership.suspensions if fact.at < at)
+
+
+def suspended_at(membership: Membership, at: datetime) -> frozenset[Scope]:
+    """The scopes that are suspended at an instant: a suspension holds from its own instant on."""
+    if not membership.suspensions:
+        return _NONE
+    return _in_force(fact for fact in membership.suspensions if fact.at <= at)
+
+
+def suspended_by_latest(membership: Membership) -> frozenset[Scope]:
+    """The scopes that are suspended by the latest facts, whatever their dates."""
+    return _in_force(membership.suspensions) if membership.suspensions else _NONE
+
+
+def suspended_since(membership: Membership, scope: Scope, at: datetime) -> datetime | None:
+    """Since when a scope that is suspended at that instant has been so without a break."""
+    since: datetime | None = None
+    for fact in membership.suspensions:
+        if fact.scope == scope and fact.at <= at:
+            since = (since or fact.at) if fact.suspended else None
+    return since
+
+
+class Seen(NamedTuple):
+    """What others see of a membership that has begun."""
+
+    plan: Plan
+    cycle_start: date
+    next_renewal_on: date
+    scheduled_plan: Plan | None
+    suspended: bool
+
+
+def seen(membership: Membership) -> Seen | None:
+    """What others see of it; nothing, as long as it has not begun.
+
+    Basic is scheduled while the plan is Plus and a downgrade is chosen or a suspension in force.
+    """
+    if membership.cycle_start is None or membership.next_renewal is None:
+        return None
+    suspended = bool(suspended_by_latest(membership))
+    ends = membership.plan == "plus" and (suspended or membership.downgrade_chosen_at is not None)
+    return Seen(membership.plan, membership.cycle_start, membership.next_renewal, "basic" if ends else None, suspended)
+
+
+def told(membership: Membership, before: Seen | None, reason: str) -> MembershipTold | None:
+    """What a decision tells of a membership that looked like `before`: one version more, if it looks different now."""
+    now = seen(membership)
+    if now is None or now == before:
+        return None
+    membership.version += 1
+    return MembershipTold(membership.version, *now, reason)
+
+
+def _in_force(facts: Iterable[Suspension]) -> frozenset[Scope]:
+    latest = {fact.scope: fact.suspended for fact in facts}
+    return frozenset(scope for scope, suspended in latest.items() if suspended)
+
+
+_NONE: Final[frozenset[Scope]] = frozenset()

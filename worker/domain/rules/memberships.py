@@ -1,0 +1,289 @@
+"""Memberships: which plan, from when to when, and what moves it (S0).
+
+A membership begins as Basic. Plus is chosen, charged for and renewed month after month, until Basic is chosen, a charge
+fails or a suspension ends it. What is dated at or after a cycle start that is not booked yet waits for it, so that the
+order of arrival within the grace changes nothing (docs/decisions/0008).
+"""
+
+from datetime import date
+from typing import NamedTuple
+
+from schemas.base import InputEvent
+from schemas.memberships import (
+    AccountReinstated,
+    AccountSuspended,
+    EarningsBalanceUpdated,
+    MembershipChargeSettled,
+    MembershipPlanChosen,
+)
+from worker.domain.books import Books, Held
+from worker.domain.decisions import Fact, Verdict
+from worker.domain.model import FreelancerId, Membership, Suspension, midnight
+from worker.domain.policy import Policy, PolicyBook
+from worker.domain.rules import charges, monthly, promos
+from worker.domain.rules.cycles import (
+    begin,
+    enter_cycle,
+    next_cycle_start,
+    note_suspension,
+    running_cycle,
+    seen,
+    suspended_at,
+    suspended_before,
+    suspended_by_latest,
+    suspended_since,
+    told,
+)
+from worker.domain.triggers import CycleDue, Received
+
+BEGAN = "membership.began"
+DOWNGRADE = "membership.downgrade"
+SUSPENSION = "membership.suspension"
+EARNINGS = "membership.earnings"
+
+
+# Choices.
+
+
+def choose(books: Books, event: MembershipPlanChosen, trigger: Received, policies: PolicyBook) -> Verdict:
+    """A plan was chosen: Plus begins when its charge is paid, Basic at the next cycle start (S0)."""
+    membership = books.membership(FreelancerId(event.freelancer_id))
+    policy = policies.in_force(event.occurred_at)
+    begins = membership.cycle_start is None
+    if begins:
+        begin(books, membership, event.occurred_at.date(), policy)
+    if event.plan == "plus":
+        return _choose_plus(books, membership, event, policy, trigger.seq)
+    if begins:
+        return Verdict("applied", "membership-began", BEGAN, _plan_facts(membership, event))
+    return _choose_basic(books, membership, event)
+
+
+def _choose_plus(
+    books: Books, membership: Membership, event: MembershipPlanChosen, policy: Policy, seq: int
+) -> Verdict:
+    at, code = event.occurred_at, event.promo_code
+    facts = _plan_facts(membership, event)
+    suspended = suspended_at(membership, at)
+    if suspended:
+        facts |= {"scope": min(suspended), "suspended_at": suspended_since(membership, min(suspended), at)}
+        return Verdict("declined", "account-suspended", charges.UPGRADE, facts)
+    has_plus = membership.plan == "plus" or membership.upgrade is not None
+    if has_plus and membership.downgrade_chosen_at is None:
+        return Verdict("declined", "already-on-plan", charges.UPGRADE, facts)
+    if code is not None:
+        refusal = promos.why_not(membership, code, at, policy)
+        if refusal is not None:
+            return Verdict("declined", refusal, charges.UPGRADE, facts | promos.terms(code, policy))
+        promos.accept(books, membership, code, policy)
+    if has_plus:
+        membership.downgrade_chosen_at = None
+        books.keep_membership(membership)
+        return Verdict("applied", "downgrade-cancelled", DOWNGRADE, facts | ({"promo_code": code} if code else {}))
+    charge = charges.request(
+        books, membership, "upgrade", event.event_id, at.date(), at, policy, seq, choice_promo=code is not None
+    )
+    asked: dict[str, Fact] = {**charges.told_of(charge), "price_cents": policy.plus_price_cents, "chosen_at": at}
+    return Verdict("applied", "charge-requested", charges.UPGRADE, asked, charge=charge)
+
+
+def _choose_basic(books: Books, membership: Membership, event: MembershipPlanChosen) -> Verdict:
+    facts = _plan_facts(membership, event)
+    has_plus = membership.plan == "plus" or membership.upgrade is not None
+    if not has_plus or membership.downgrade_chosen_at is not None:
+        return Verdict("declined", "already-on-plan", DOWNGRADE, facts)
+    membership.downgrade_chosen_at = event.occurred_at
+    books.keep_membership(membership)
+    return Verdict("applied", "downgrade-scheduled", DOWNGRADE, facts)
+
+
+def _plan_facts(membership: Membership, event: MembershipPlanChosen) -> dict[str, Fact]:
+    """What was chosen, and the plan as it stands, as facts."""
+    start, until = running_cycle(membership)
+    facts: dict[str, Fact] = {
+        "chosen": event.plan,
+        "chosen_at": event.occurred_at,
+        "plan": membership.plan,
+        "cycle_start": start.isoformat(),
+        "next_renewal": until.isoformat(),
+    }
+    if membership.upgrade is not None:
+        facts["upgrade"] = membership.upgrade
+    if membership.downgrade_chosen_at is not None:
+        facts["downgrade_chosen_at"] = membership.downgrade_chosen_at
+    return facts
+
+
+# Suspensions and balances.
+
+
+def suspend(books: Books, event: AccountSuspended, _trigger: Received, _policies: PolicyBook) -> Verdict:
+    """An account or its way of paying was suspended: Plus ends with its cycle, unless that is lifted before (S0)."""
+    return _note_suspension(books, event, suspended=True)
+
+
+def reinstate(books: Books, event: AccountReinstated, _trigger: Received, _policies: PolicyBook) -> Verdict:
+    """A suspension was lifted; the last one lifted before the cycle ends keeps the plan (S0)."""
+    return _note_suspension(books, event, suspended=False)
+
+
+def _note_suspension(books: Books, event: AccountSuspended | AccountReinstated, *, suspended: bool) -> Verdict:
+    membership = books.membership(FreelancerId(event.freelancer_id))
+    before = suspended_by_latest(membership)
+    note_suspension(membership, Suspension(event.occurred_at, event.scope, suspended))
+    books.keep_membership(membership)
+    now = suspended_by_latest(membership)
+    facts: dict[str, Fact] = {"scope": event.scope, "at": event.occurred_at, "plan": membership.plan}
+    if membership.next_renewal is not None:
+        facts["next_renewal"] = membership.next_renewal.isoformat()
+    if now and not suspended:
+        facts["still_suspended"] = min(now)
+    if not suspended and membership.downgrade_chosen_at is not None:
+        facts["downgrade_chosen_at"] = membership.downgrade_chosen_at
+    return Verdict(
+        "recorded" if now == before else "applied", "suspended" if suspended else "reinstated", SUSPENSION, facts
+    )
+
+
+def note_earnings(books: Books, event: EarningsBalanceUpdated, _trigger: Received, _policies: PolicyBook) -> Verdict:
+    """What could be charged: the latest told is the first source of the next charge (S0)."""
+    membership = books.membership(FreelancerId(event.freelancer_id))
+    if membership.earnings is None or membership.earnings[0] <= event.occurred_at:
+        membership.earnings = (event.occurred_at, event.available_cents)
+        books.keep_membership(membership)
+    facts: dict[str, Fact] = {"available_cents": event.available_cents, "at": event.occurred_at}
+    return Verdict("recorded", "earnings-noted", EARNINGS, facts)
+
+
+# Cycle starts.
+
+
+class Step(NamedTuple):
+    """One decision of a cycle start: what it answers (`cycle` or `renewal`), of which day, under which policy."""
+
+    what: str
+    day: date
+    verdict: Verdict
+    policy: Policy
+
+
+def start_cycle(books: Books, due: CycleDue, policies: PolicyBook) -> list[Step]:
+    """What a cycle start brings: Basic its Connects; Plus a charge, unless it lapsed or is to end there (S0)."""
+    membership = due.membership
+    _, day = running_cycle(membership)
+    at = midnight(day)
+    policy = policies.in_force(at)
+    if membership.plan == "basic":
+        return [_basic_cycle(books, membership, day, policy, due.seq, {})]
+    if membership.renewal is not None:
+        return _lapse(books, membership, day, policies, due.seq)
+    suspended = suspended_before(membership, at)
+    if suspended or membership.downgrade_chosen_at is not None:
+        return _end_plus(books, membership, day, policy, due.seq)
+    return [_renew(books, membership, day, policy, due.seq)]
+
+
+def _basic_cycle(
+    books: Books, membership: Membership, day: date, policy: Policy, seq: int, why: dict[str, Fact]
+) -> Step:
+    until = next_cycle_start(day, policy)
+    enter_cycle(books, membership, day, until)
+    verdict = monthly.basic_cycle(books, membership, day, until, policy, seq, why)
+    verdict.membership = told(membership, None, verdict.reason)
+    return Step("cycle", day, verdict, policy)
+
+
+def _renew(books: Books, membership: Membership, day: date, policy: Policy, seq: int) -> Step:
+    """Plus goes on: a charge is requested, and its Connects come in when it is paid."""
+    before, until = seen(membership), next_cycle_start(day, policy)
+    enter_cycle(books, membership, day, until)
+    charge = charges.request(books, membership, "renewal", day.isoformat(), day, midnight(day), policy, seq)
+    facts: dict[str, Fact] = {
+        **charges.told_of(charge),
+        "price_cents": policy.plus_price_cents,
+        "connects": policy.monthly_plus_paid + policy.monthly_plus_free,
+        "next_renewal": until.isoformat(),
+    }
+    verdict = Verdict("applied", "charge-requested", charges.RENEWAL, facts, charge=charge)
+    verdict.membership = told(membership, before, verdict.reason)
+    return Step("renewal", day, verdict, policy)
+
+
+def _end_plus(books: Books, membership: Membership, day: date, policy: Policy, seq: int) -> list[Step]:
+    """Plus ends with its cycle, for a downgrade was chosen or a suspension is in force; Basic's cycle begins."""
+    before, at, chosen_at = seen(membership), midnight(day), membership.downgrade_chosen_at
+    why: dict[str, Fact] = {"why": "chosen", "downgrade_chosen_at": chosen_at}
+    if chosen_at is None:
+        scope = min(suspended_before(membership, at))
+        why = {"why": "suspended", "scope": scope, "suspended_at": suspended_since(membership, scope, at)}
+    membership.plan, membership.downgrade_chosen_at = "basic", None
+    facts: dict[str, Fact] = {**why, "cycle_start": day.isoformat()}
+    verdict = Verdict("applied", "downgraded", DOWNGRADE, facts)
+    verdict.membership = told(membership, before, verdict.reason)
+    return [Step("renewal", day, verdict, policy), _basic_cycle(books, membership, day, policy, seq + 1, why)]
+
+
+def _lapse(books: Books, membership: Membership, day: date, policies: PolicyBook, seq: int) -> list[Step]:
+    """A charge not answered in its whole cycle counts as failed: Basic from that cycle's start, with its Connects."""
+    if membership.renewal is None:
+        raise AssertionError(f"{membership.freelancer_id}: no renewal that could lapse")
+    charge, before, policy = books.charges[membership.renewal], seen(membership), policies.in_force(midnight(day))
+    charge.status = "lapsed"
+    books.keep_charge(charge)
+    membership.plan = "basic"
+    membership.renewal = membership.downgrade_chosen_at = None
+    facts: dict[str, Fact] = {**charges.told_of(charge), "lapsed": True, "lapsed_on": day.isoformat()}
+    verdict = Verdict("applied", "charge-failed", charges.RENEWAL, facts)
+    verdict.membership = told(membership, before, verdict.reason)
+    why: dict[str, Fact] = {"why": "lapsed"}
+    since, then = charge.cycle_start, policies.in_force(midnight(charge.cycle_start))
+    missed = monthly.basic_cycle(books, membership, since, day, then, seq + 1, why)
+    return [
+        Step("renewal", day, verdict, policy),
+        Step("cycle", since, missed, then),
+        _basic_cycle(books, membership, day, policy, seq + 2, {}),
+    ]
+
+
+# What waits, and for what.
+
+
+def await_cycle_start(books: Books, trigger: Received) -> Verdict | None:
+    """Hold an event that is dated at or after a cycle start that is not booked yet; None if it counts now."""
+    event = trigger.event
+    freelancer_id = freelancer_of(event)
+    day = books.membership(freelancer_id).next_renewal
+    if day is None or event.occurred_at < midnight(day):
+        return None
+    books.hold(Held(freelancer_id, trigger.seq, trigger.topic, event, trigger.cause))
+    facts: dict[str, Fact] = {"at": event.occurred_at, "next_renewal": day.isoformat()}
+    return Verdict("recorded", "awaits-cycle-start", _rule_of(event), facts)
+
+
+def ready(books: Books, freelancer_id: FreelancerId) -> list[Held]:
+    """What was held and counts by now, by (occurred_at, ledger order)."""
+    counts = [held for held in books.held.get(freelancer_id, ()) if _is_ready(books, held)]
+    return sorted(counts, key=lambda held: (held.event.occurred_at, held.decision_seq))
+
+
+def freelancer_of(event: InputEvent) -> FreelancerId:
+    """Whose membership an event of the six membership topics is about."""
+    return FreelancerId(event.__dict__["freelancer_id"])
+
+
+def _is_ready(books: Books, held: Held) -> bool:
+    day = books.membership(held.freelancer_id).next_renewal
+    if day is not None and held.event.occurred_at >= midnight(day):
+        return False
+    return not isinstance(held.event, MembershipChargeSettled) or charges.known_charge(books, held.event) is not None
+
+
+def _rule_of(event: InputEvent) -> str:
+    """The rule under which an event is held."""
+    if isinstance(event, MembershipPlanChosen):
+        return charges.UPGRADE if event.plan == "plus" else DOWNGRADE
+    if isinstance(event, MembershipChargeSettled):
+        return charges.CHARGE
+    if isinstance(event, EarningsBalanceUpdated):
+        return EARNINGS
+    return SUSPENSION if isinstance(event, AccountSuspended | AccountReinstated) else promos.PROMO
