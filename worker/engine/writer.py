@@ -133,15 +133,25 @@ class Writer:
             else:
                 return
 
-    async def pass_time(self, frontier: datetime | None, *, seconds: float) -> bool:
-        """Let business time pass up to `frontier` and do what became due, for about `seconds`; True when it is done."""
+    @property
+    def is_committing(self) -> bool:
+        """Whether a batch is under way to the ledger: the next one has to wait for it."""
+        return self._committing is not None and not self._committing.done()
+
+    async def pass_time(self, frontier: datetime | None, *, seconds: float, least_seconds: float | None = None) -> bool:
+        """Let business time pass up to `frontier` and do what became due, for about `seconds`; True when it is done.
+
+        With `least_seconds` no longer than that once the batch before is committed, for then the next one may go.
+        """
         self._pass(frontier)
         instant = self.business_time
         if instant is None:
             return True
         self._freshen_draft()
         try:
-            return await self._do_due(instant, time.monotonic() + seconds)
+            begun = time.monotonic()
+            least = None if least_seconds is None else begun + least_seconds
+            return await self._do_due(instant, begun + seconds, least=least)
         except Bug as bug:
             pending = self._pending
             await self._start_over(bug)
@@ -376,10 +386,13 @@ class Writer:
 
     # Clock work.
 
-    async def _do_due(self, instant: datetime, until: float | None, soon: datetime | None = None) -> bool:
+    async def _do_due(
+        self, instant: datetime, until: float | None, soon: datetime | None = None, least: float | None = None
+    ) -> bool:
         """Do what is due at or before `instant`, in order, until a monotonic time; True when nothing is left.
 
-        What it asks about is loaded for many appointments together, those due up to `soon` among them.
+        From the time `least` on it also ends when no batch is being committed. What it asks about is loaded for many
+        appointments together, those due up to `soon` among them.
         """
         slice_end = time.monotonic() + _SLICE_SECONDS
         while True:
@@ -394,12 +407,13 @@ class Writer:
                 await self._look_ahead(instant, soon)
             elif await self._keep(appointment):
                 self._agenda.done(appointment)
-            if until is not None and time.monotonic() > until:
+            now = time.monotonic()
+            if until is not None and (now > until or (least is not None and now > least and not self.is_committing)):
                 return self._agenda.is_clear(instant)
             if len(self._draft) >= self._batch_size:
                 await self._cut()
                 self._reached("between-chunks")
-            if time.monotonic() > slice_end:
+            if now > slice_end:
                 await asyncio.sleep(0)
                 slice_end = time.monotonic() + _SLICE_SECONDS
 
@@ -420,8 +434,10 @@ class Writer:
             self._expire(appointment)
             return True
         if appointment.rank == CYCLE:
-            await self._memory.load_wallets([FreelancerId(appointment.subject)], self.business_time)
-            await self._memory.load_memberships([FreelancerId(appointment.subject)])
+            freelancer_id = FreelancerId(appointment.subject)
+            if freelancer_id not in self._books.wallets or freelancer_id not in self._books.memberships:
+                await self._memory.load_wallets([freelancer_id], self.business_time)
+                await self._memory.load_memberships([freelancer_id])
             self._start_cycle(appointment)
             return True
         job_id = JobId(appointment.subject)
