@@ -23,6 +23,7 @@ from worker.stream.messages import Message, pack
 
 WALLET_UPDATED: Final = "wallet-updated"
 _NO_LINE: Final = (None, None)
+_MOST_BYTES: Final = 8 * 1024 * 1024
 _encode = msgspec.json.Encoder().encode
 
 
@@ -75,9 +76,14 @@ class Draft:
         self.outcomes: dict[tuple[str, str], int] = {}
         """How many decisions of each (outcome, reason); known once finished."""
         self.late = 0
+        self._payload_bytes = 0
 
     def __len__(self) -> int:
         return len(self.batch.decisions)
+
+    def is_full(self, batch_size: int) -> bool:
+        """Whether it should be closed: by the number of its decisions, or by the bytes of what they answer."""
+        return len(self.batch.decisions) >= batch_size or self._payload_bytes >= _MOST_BYTES
 
     @property
     def next_seq(self) -> int:
@@ -116,6 +122,8 @@ class Draft:
                 decision.payload,
             )
         )
+        if decision.payload is not None:
+            self._payload_bytes += len(decision.payload)
         mention(decision, batch.mentions.append)
         if decision.late_by_seconds is not None:
             self.late += 1

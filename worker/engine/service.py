@@ -151,6 +151,8 @@ class Term:
                 self._reached("after-read")
                 self._drop_published()
                 await writer.decide(records)
+                if writer.left_records:
+                    break
             if not writer.is_committing or not records:  # otherwise clock work may come along, until it can be sent
                 await self._send_at_once(records)
             finished = await self._let_time_pass()
@@ -229,7 +231,8 @@ class Term:
             await self.writer.settle_down()
             await self._publish_what_is_left()
             self._drop_published()
-            await self.writer.advance(self.intake.advanced())
+            if not self.writer.left_records:
+                await self.writer.advance(self.intake.advanced())
             await self.writer.settle_down()
 
     async def _publish_what_is_left(self) -> None:
@@ -316,6 +319,8 @@ class Service:
     def stop(self) -> None:
         """Finish what was begun, hand the lease over, and end."""
         self._stopping.set()
+        if self.term is not None:
+            self.term.writer.is_stopping = True
 
     async def run(self) -> None:
         """Work until `stop`.

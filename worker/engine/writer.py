@@ -96,6 +96,10 @@ class Writer:
         self.parked: dict[ParkedKey, set[str]] = {}
         self.clock_is_stopped = False
         """While this host's clock cannot be trusted business time stands still, and nothing is due."""
+        self.is_stopping = False
+        """Set when the worker is to end: then clock work that would take long is left to whoever comes next."""
+        self.left_records = False
+        """Whether records that were handed over are left with it: their positions have not moved."""
         self._done = 0
         self._drop_through = self._due_noted = self._cycles_noted = self._records = 0
         self._begun_at = self._load_seconds = 0.0
@@ -225,7 +229,6 @@ class Writer:
         waiting = await self._store.parked_triggers(key)
         release = Release(self._memory, self._policies, self.business_time)
         await release.prepare(waiting)
-        batch = self._draft.batch
         for place, row in enumerate(waiting):
             identity = ("release", row["seq"])
             if (failure := self._buggy.pop(identity, None)) is not None:
@@ -237,9 +240,12 @@ class Writer:
                 raise Bug(f"{key.scope} {key.key}, waiting trigger {row['seq']}: {_told(error)}") from error
             if decisions:
                 self._book(decisions)
-            batch.triggers_released.append(row["seq"])
+            self._draft.batch.triggers_released.append(row["seq"])
+            if self._draft.is_full(self._batch_size):
+                await self._cut()
+            await asyncio.sleep(0)  # the lease is renewed meanwhile
         del self.parked[key]
-        batch.unparked.append(key)
+        self._draft.batch.unparked.append(key)
         return len(waiting), 0, None
 
     async def answer(self, command: Command, answer: Answer) -> None:
@@ -279,10 +285,13 @@ class Writer:
                 record.business_time = instant
                 if instant < live and not self._agenda.is_clear(instant):
                     await self._do_due_before(instant, records)
+                    if self.is_stopping and not self._agenda.is_clear(instant):
+                        self.left_records = True
+                        return
             self._decide_record(record)
             self._pending.append(record)
             self._done += 1
-            if len(self._draft) >= self._batch_size:
+            if self._draft.is_full(self._batch_size):
                 await self._cut()
             if time.monotonic() > slice_end:
                 await asyncio.sleep(0)
@@ -342,7 +351,7 @@ class Writer:
             if conflict is not None:
                 draft.batch.dead_letters.append(answers.dead_letter(record, conflict, seq))
             return
-        self._memory.seen[record.event_key] = (seq, record)
+        self._memory.note_seen(seq, record)
         draft.batch.seen_events.append((record.event_key, seq))
         if self.parked or self._buggy:
             stopped = self._stopped_for(topic, event.__dict__)
@@ -410,7 +419,9 @@ class Writer:
             now = time.monotonic()
             if until is not None and (now > until or (least is not None and now > least and not self.is_committing)):
                 return self._agenda.is_clear(instant)
-            if len(self._draft) >= self._batch_size:
+            if self.is_stopping:
+                return False
+            if self._draft.is_full(self._batch_size):
                 await self._cut()
                 self._reached("between-chunks")
             if now > slice_end:
