@@ -35,6 +35,9 @@ class Telling:
     def registered(self, at: datetime, who: str = "f-1") -> InputRecord:
         return self.event("freelancer-registered", at, freelancer_id=who)
 
+    def bought(self, at: datetime, connects: int, who: str = "f-1") -> InputRecord:
+        return self.event("connects-purchased", at, freelancer_id=who, purchase_id=f"b-{who}", connects=connects)
+
     def proposed(self, at: datetime, connects: int, read: datetime | None = None) -> InputRecord:
         named = {"freelancer_id": "f-1", "job_id": "j-1", "proposal_id": "p-1", "origin": "proposal"}
         return self.event("proposal-submitted", at, read, connects=connects, **named)
@@ -93,7 +96,7 @@ async def test_a_settlement_that_was_due_before_a_long_stop_returns_to_a_lot_tha
 async def test_a_settlement_released_long_after_it_was_due_returns_to_a_lot_that_has_ended_since(
     database_url: str, telling: Telling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records = [telling.registered(day(0)), telling.proposed(day(1), 40), telling.closed(day(300))]
+    records = [telling.bought(day(0), 40), telling.proposed(day(1), 40), telling.closed(day(300))]
     async with deciding(database_url, policies()) as decides:
         with monkeypatch.context() as broken:
             broken.setattr(refunds, "settle", None)
