@@ -1,25 +1,26 @@
 """Loading what the next triggers ask about, and forgetting what nobody asked about for long."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, Final, TypeVar
 
 from worker.domain.books import Books, Touched
-from worker.domain.model import BurnOrder, ChargeId, FreelancerId, JobId, ProposalId, Spend, Wallet
+from worker.domain.model import BurnOrder, ChargeId, FreelancerId, JobId, LotId, ProposalId, Spend, Wallet
 from worker.domain.policy import PolicyBook
 from worker.domain.rules import grants
 from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, Appointment, FirstDecision, Store
 from worker.stream.records import InputRecord
 
 MOST_WALLETS: Final = 30_000
-MOST_JOBS: Final = 40_000
-MOST_SPENDS: Final = 40_000
+MOST_JOBS: Final = 20_000
+MOST_SPENDS: Final = 30_000
 MOST_GRANTS: Final = 20_000
 MOST_MEMBERSHIPS: Final = 30_000
 MOST_CHARGES: Final = 20_000
-MOST_SEEN: Final = 20_000
+MOST_SEEN: Final = 8_000
+MOST_SEEN_BYTES: Final = 16 * 1024 * 1024
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -85,8 +86,9 @@ class Memory:
         self.books = books
         self.forgotten = 0
         """How often anything was forgotten: whoever prepared something before has to prepare it again."""
-        self.seen: dict[str, tuple[int, InputRecord]] = {}
+        self._seen: dict[str, tuple[int, InputRecord]] = {}
         """First decisions on event ids, of batches that may not be committed yet (and some that are)."""
+        self._seen_bytes = 0
         self.seen_long_ago: dict[str, FirstDecision] = {}
         """First decisions, found in the ledger, on event ids of the records prepared last."""
 
@@ -128,9 +130,14 @@ class Memory:
         if missing:
             self.books.grants.update({(g.rule, g.natural_key): g for g in await self._store.grants(missing)})
 
+    def note_seen(self, seq: int, record: InputRecord) -> None:
+        """Note the first decision on a record's event id."""
+        self._seen[record.event_key] = (seq, record)
+        self._seen_bytes += len(record.value or b"")
+
     def first_decision(self, event_key: str) -> FirstDecision | None:
         """The first decision on an event id, of a record that was prepared; None: it was never seen."""
-        recent = self.seen.get(event_key)
+        recent = self._seen.get(event_key)
         if recent is None:
             return self.seen_long_ago.get(event_key)
         seq, record = recent
@@ -206,31 +213,41 @@ class Memory:
         Not in the ledger is what `touched` and `in_flight` name; decisions up to `committed_through` are.
         """
         self.forgotten += 1
-        books = self.books
-        drafts = (books.touched, in_flight)
+        books, touched = self.books, self.books.touched
         books.absent_wallets.clear()
-        _trim(books.wallets, MOST_WALLETS, [touched.wallets for touched in drafts])
-        _trim(books.jobs, MOST_JOBS, [touched.jobs for touched in drafts])
-        if len(books.spends) > MOST_SPENDS:  # a wallet in memory shares its owing spends with `spends`
-            owing = {spend.proposal_id: spend for wallet in books.wallets.values() for spend in wallet.owing}
-            _trim(books.spends, MOST_SPENDS, [owing, *(touched.spends for touched in drafts)])
-        added = {(grant.rule, grant.natural_key): grant for touched in drafts for grant in touched.grants}
-        _trim(books.grants, MOST_GRANTS, [added])
-        awaited = {told.proposal_id: told for touched in drafts for told in touched.awaiting_added}
-        _trim(books.awaiting, MOST_GRANTS, [awaited])
-        self._forget_memberships(drafts)
-        if len(self.seen) > MOST_SEEN:
-            self.seen = {key: first for key, first in self.seen.items() if first[0] > committed_through}
+        _trim(books.wallets, MOST_WALLETS, lambda key, _: key in touched.wallets or key in in_flight.wallets)
+        _trim(books.jobs, MOST_JOBS, lambda key, _: key in touched.jobs or key in in_flight.jobs)
+        # A wallet in memory shares its owing spends with `spends`.
+        _trim(
+            books.spends,
+            MOST_SPENDS,
+            lambda key, spend: spend.owes or key in touched.spends or key in in_flight.spends,
+        )
+        if len(books.grants) > MOST_GRANTS:
+            added = {(grant.rule, grant.natural_key) for draft in (touched, in_flight) for grant in draft.grants}
+            _trim(books.grants, MOST_GRANTS, lambda key, _: key in added)
+        if len(books.awaiting) > MOST_GRANTS:
+            awaited = {told.proposal_id for draft in (touched, in_flight) for told in draft.awaiting_added}
+            _trim(books.awaiting, MOST_GRANTS, lambda key, _: key in awaited)
+        self._forget_memberships(in_flight)
+        if len(self._seen) > MOST_SEEN or self._seen_bytes > MOST_SEEN_BYTES:
+            self._seen = {key: first for key, first in self._seen.items() if first[0] > committed_through}
+            self._seen_bytes = sum(len(record.value or b"") for _, record in self._seen.values())
 
-    def _forget_memberships(self, drafts: Sequence[Touched]) -> None:
+    def _forget_memberships(self, in_flight: Touched) -> None:
         """Let go of memberships, each with what is held of it, and of charges: these come back with who needs them."""
-        books = self.books
+        books, touched = self.books, self.books.touched
         if len(books.memberships) > MOST_MEMBERSHIPS:
-            moved = {held.freelancer_id: held for touched in drafts for held in touched.held_added + touched.held_done}
-            _trim(books.memberships, MOST_MEMBERSHIPS, [moved, *(touched.memberships for touched in drafts)])
+            drafts = (touched, in_flight)
+            moved = {held.freelancer_id for draft in drafts for held in draft.held_added + draft.held_done}
+            _trim(
+                books.memberships,
+                MOST_MEMBERSHIPS,
+                lambda key, _: key in moved or key in touched.memberships or key in in_flight.memberships,
+            )
             for freelancer_id in [known for known in books.held if known not in books.memberships]:
                 del books.held[freelancer_id]
-        _trim(books.charges, MOST_CHARGES, [touched.charges for touched in drafts])
+        _trim(books.charges, MOST_CHARGES, lambda key, _: key in touched.charges or key in in_flight.charges)
 
     async def _load_lots_drawn(self, spends: Iterable[Spend], business_time: datetime | None) -> None:
         """Have the lots that these spends drew in their wallets.
@@ -240,13 +257,12 @@ class Memory:
         """
         if business_time is None:
             return
-        drawn = {
-            draw.lot.lot_id
-            for spend in spends
-            for line in spend.lines
-            for draw in line.draws
-            if draw.lot.expires_at <= business_time and not _holds(self.books.wallets[spend.freelancer_id], draw.lot)
-        }
+        drawn: dict[LotId, None] = {}
+        for spend in spends:
+            for line in (spend.base, spend.boost):
+                for order, _ in line.draws:
+                    if order.expires_at <= business_time and not _holds(self.books.wallets[spend.freelancer_id], order):
+                        drawn[order.lot_id] = None
         for lot in await self._store.lots(list(drawn)) if drawn else ():
             self.books.wallets[lot.freelancer_id].drained[lot.lot_id] = lot
 
@@ -255,7 +271,7 @@ class Memory:
         for record in records:
             if record.event is not None:
                 record.event_key = key = seen_key(record.source.topic, record.event.event_id)
-                if key not in self.seen:
+                if key not in self._seen:
                     keys.append(key)
         found = await self._store.seen(keys) if keys else {}
         decisions = await self._store.first_decisions(list(found.values())) if found else {}
@@ -299,12 +315,13 @@ def _missing(held: Mapping[Key, object], wanted: Iterable[Key]) -> list[Key]:
     return [key for key in wanted if key not in held]
 
 
-def _trim(held: dict[Key, Value], most: int, keep: Sequence[Mapping[Key, object]]) -> None:
-    """Forget what was loaded first, down to three fourths of `most`, once there are more, but none of `keep`."""
+def _trim(held: dict[Key, Value], most: int, is_needed: Callable[[Key, Value], bool]) -> None:
+    """Forget what was loaded first, down to three fourths of `most`, once there are more, but nothing needed."""
     if len(held) <= most:
         return
-    kept = set[Key]().union(*keep)
-    for key in list(islice((key for key in held if key not in kept), len(held) - most * 3 // 4)):
+    surplus = len(held) - most * 3 // 4
+    oldest = (key for key, value in held.items() if not is_needed(key, value))
+    for key in list(islice(oldest, surplus)):
         del held[key]
 
 

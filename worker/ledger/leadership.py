@@ -69,6 +69,7 @@ def writer_connection_settings(holder: str, server_version: int = 180_000) -> di
         "client_connection_check_interval": "1s",
         # Every statement names its rows by key. The planner knows no statistics of staged rows, and would now and then
         # read a whole table to find a few thousand.
+        "plan_cache_mode": "force_generic_plan",
         "enable_seqscan": "off",
         "enable_hashjoin": "off",
         "enable_mergejoin": "off",

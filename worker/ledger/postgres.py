@@ -26,6 +26,7 @@ from worker.domain.model import (
     midnight,
 )
 from worker.errors import Transient
+from worker.ledger import at_once
 from worker.ledger.leadership import guard, writer_connection_settings
 from worker.ledger.membership_rows import read_charge, read_held, read_membership
 from worker.ledger.rows import as_uuid, columns, read_awaited, read_closure, read_lot, read_spend
@@ -90,6 +91,9 @@ _COPIED: Final = {
     "awaiting": ["proposal_id", "decision_seq"],
     "due": ["due_at", "kind", "key"],
     "held": ["decision_seq", "freelancer_id"],
+}
+"""Tables that a batch only adds to, and the columns of its rows."""
+_RARE: Final = {
     "parked": ["scope", "key", "decision_seq", "error", "since"],
     "parked_triggers": ["decision_seq", "scope", "key"],
     "dead_letters": [
@@ -97,7 +101,7 @@ _COPIED: Final = {
         *("error_code", "error_detail"),
     ],
 }
-"""Tables that a batch only adds to, and the columns of its rows."""
+"""The same, of what hardly any batch has."""
 
 
 class PostgresStore:
@@ -111,6 +115,8 @@ class PostgresStore:
         self._holder = holder
         self._reached = reached
         self._connections: dict[str, asyncpg.Connection[asyncpg.Record]] = {}
+        self._at_once: at_once.AtOnce | None = None
+        """The statement for small batches, of the present connection that writes."""
 
     async def tail(self) -> Tail:
         """Where the ledger ends."""
@@ -281,15 +287,15 @@ class PostgresStore:
             self._reached("after-commit")
 
     async def _write(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch, epoch: int) -> None:
-        for table, names in _COPIED.items():
+        if self._at_once is not None and at_once.is_small(batch, (*_COPIED, *_MERGED, "new_spends")):
+            await connection.execute(self._at_once.text, *self._at_once.arguments(batch))
+            copied = _RARE
+        else:
+            await self._merge(connection, batch)
+            copied = _COPIED | _RARE
+        for table, names in copied.items():
             if rows := getattr(batch, table):
                 await connection.copy_records_to_table(table, records=rows, columns=names)
-        for table in _MERGED:
-            if rows := getattr(batch, table):
-                await connection.copy_records_to_table(f"staged_{table}", records=rows)
-                await connection.execute(_SQL[f"write_{table}"])
-        if batch.new_spends:
-            await connection.copy_records_to_table("spends", records=batch.new_spends)
         await self._strike_out(connection, batch)
         await self._answer(connection, batch)
         if batch.outbox is not None:
@@ -310,6 +316,14 @@ class PostgresStore:
             batch.batch_uid,
         )
 
+    async def _merge(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch) -> None:
+        for table in _MERGED:
+            if rows := getattr(batch, table):
+                await connection.copy_records_to_table(f"staged_{table}", records=rows)
+                await connection.execute(_SQL[f"write_{table}"])
+        if batch.new_spends:
+            await connection.copy_records_to_table("spends", records=batch.new_spends)
+
     async def _strike_out(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch) -> None:
         """Remove what is done: events that were waited for, clock work, parked triggers, published outbox rows."""
         if batch.awaiting_done:
@@ -324,7 +338,6 @@ class PostgresStore:
             await connection.execute(_SQL["release_triggers"], batch.triggers_released)
         if batch.drop_outbox_through:
             await connection.execute(_SQL["drop_outbox"], batch.drop_outbox_through)
-            await connection.execute(_SQL["note_dropped"], batch.drop_outbox_through)
 
     async def _answer(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch) -> None:
         """Keep what operators brought: answers to their commands, and new policy versions."""
@@ -378,9 +391,12 @@ class PostgresStore:
             connection = self._connections.pop(purpose, None)
             if connection is None or connection.is_closed():
                 settings = writer_connection_settings(f"{self._holder}/{purpose}")
-                connection = await asyncpg.connect(self._database_url, server_settings=settings, timeout=5)
+                connection = await asyncpg.connect(
+                    self._database_url, server_settings=settings, timeout=5, max_cacheable_statement_size=0
+                )
                 if purpose == "writer":
                     await connection.execute(_SQL["staging"])
+                    self._at_once = at_once.AtOnce(await at_once.columns_of(connection), _COPIED, _MERGED)
             try:
                 yield connection
             except BaseException:
