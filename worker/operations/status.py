@@ -15,13 +15,17 @@ from worker.operations.asking import Connection, connected, kafka_told, snapshot
 from worker.operations.explain import in_words
 from worker.operations.history import named
 from worker.operations.lag import Holder, Lag, StoppedPartition, measure_lag
+from worker.operations.memberships import UnansweredCharge, unanswered_charges
 from worker.operations.positions import stored_positions
 from worker.settings import Settings
 from worker.stream.marker import MARKER_TOPIC, read_marker
+from worker.stream.topics import DEAD_LETTER_TOPIC
 
 _SQL: Final = load("asking.sql")
 _LAG_ALARM_SECONDS: Final = 300
 _LISTED: Final = 20
+_UNSENT_ALARM_SECONDS: Final = 60
+"""A dead letter goes out at once; one that waits for longer has nowhere to go."""
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -39,6 +43,7 @@ class Status(msgspec.Struct, frozen=True):
 
     `role` is `active` while a worker holds the ledger, else `none`. `outbox_pending` counts batches committed and not
     published, `dead_letters` all there ever were, `parked` wallets and jobs, `parked_waiting` what waits behind them.
+    `charges` are the unanswered ones that have waited longest; `missing_topics` are inputs.
     """
 
     role: str
@@ -58,8 +63,12 @@ class Status(msgspec.Struct, frozen=True):
     dead_letters: int
     dead_letters_unsent: int
     overdrawn_wallets: int
+    charges_unanswered: int
+    charges_unanswered_since: datetime | None
+    charges: list[UnansweredCharge]
     commands_open: int
     missing_topics: list[str] | None
+    missing_output_topics: list[str] | None
     stopped_partitions: list[StoppedPartition] | None
     problems: list[str]
     for_operators: list[Listed]
@@ -75,6 +84,8 @@ class _Ledger(msgspec.Struct, frozen=True):
     held: bool
     business_time: datetime | None
     waiting: dict[str, int]
+    charges_since: datetime | None
+    charges: list[UnansweredCharge]
     listed: list[Listed]
 
 
@@ -107,7 +118,7 @@ async def status(settings: Settings) -> Status:
         business_time=ledger.business_time,
         held_back_by=None if lag is None else lag.held_back_by,
         settlements_pending=waiting["settlements_pending"],
-        clock_due=waiting["expiries_due"] + waiting["other_due"],
+        clock_due=waiting["expiries_due"] + waiting["cycles_due"] + waiting["other_due"],
         outbox_pending=0 if unpublished is None else unpublished["batches"],
         outbox_age_seconds=0.0 if unpublished is None else round(unpublished["seconds"], 3),
         parked=waiting["parked"],
@@ -115,10 +126,14 @@ async def status(settings: Settings) -> Status:
         dead_letters=waiting["dead_letters"],
         dead_letters_unsent=waiting["dead_letters_unsent"],
         overdrawn_wallets=waiting["overdrawn_wallets"],
+        charges_unanswered=waiting["charges_unanswered"],
+        charges_unanswered_since=ledger.charges_since,
+        charges=ledger.charges,
         commands_open=waiting["commands_open"],
         missing_topics=None if lag is None else lag.missing_topics,
+        missing_output_topics=None if lag is None else lag.missing_outputs,
         stopped_partitions=None if lag is None else lag.stopped,
-        problems=list(_problems(ledger, lag, kafka_problem)),
+        problems=list(_problems(ledger, lag, kafka_problem, 0 if unpublished is None else unpublished["batches"])),
         for_operators=ledger.listed,
     )
 
@@ -130,14 +145,18 @@ async def _ledger(connection: Connection, settings: Settings) -> _Ledger:
     batch = await connection.fetchrow(_SQL["last_batch"])
     business_time = None if batch is None else batch["business_time"]
     expired_by = business_time and business_time - settings.grace
-    waiting = await connection.fetchrow(_SQL["waiting_work"], business_time, expired_by)
+    waiting = dict(
+        await connection.fetchrow(_SQL["waiting_work"], business_time, expired_by, _UNSENT_ALARM_SECONDS) or {}
+    )
     return _Ledger(
         as_uuid(leader["ledger_id"]),
         leader["epoch"],
         leader["holder"],
         leader["held"],
         business_time,
-        dict(waiting or {}),
+        waiting,
+        waiting.pop("charges_unanswered_since"),
+        await unanswered_charges(connection, _LISTED),
         [
             Listed(
                 row["seq"],
@@ -160,7 +179,7 @@ async def _published(settings: Settings, ledger_id: UUID) -> int | None:
     return None if marker is None else marker.seq
 
 
-def _problems(ledger: _Ledger, lag: Lag | None, kafka_problem: str | None) -> Iterator[str]:
+def _problems(ledger: _Ledger, lag: Lag | None, kafka_problem: str | None, unpublished: int) -> Iterator[str]:
     if kafka_problem is not None:
         yield kafka_problem
     if ledger.waiting["parked"]:
@@ -168,8 +187,18 @@ def _problems(ledger: _Ledger, lag: Lag | None, kafka_problem: str | None) -> It
             f"{ledger.waiting['parked']} wallets or jobs are stopped by a failure inside a rule, and "
             f"{ledger.waiting['parked_triggers']} messages wait behind them. See `connects parked list`."
         )
+    if ledger.waiting["dead_letters_overdue"]:
+        yield (
+            f"{ledger.waiting['dead_letters_overdue']} dead letters have waited to be sent for more than "
+            f"{_UNSENT_ALARM_SECONDS} s. Does a worker run, and does {DEAD_LETTER_TOPIC} take messages of 4 MiB?"
+        )
     if lag is None:
         return
+    if lag.missing_outputs:
+        yield (
+            f"the output topics {', '.join(lag.missing_outputs)} do not exist, and {unpublished} batches wait to be "
+            "published. Make them with `connects topics create`."
+        )
     for partition in lag.stopped:
         yield f"{partition.topic}, partition {partition.partition} is not read: {partition.reason}"
     if lag.records and not ledger.held:
