@@ -207,17 +207,17 @@ def flattened(document: Mapping[str, object], above: str = "") -> dict[str, obje
 
 
 def _unanswered(status: Status) -> str:
-    if not status.charges_unanswered:
-        return "0"
-    return f"{status.charges_unanswered}, the oldest asked at {when(status.charges_unanswered_since)}"
+    if not status.charges_waiting:
+        return "none"
+    return f"{status.charges_unanswered}, the oldest asked at {when(status.charges_waiting[0].requested_at)}"
 
 
 def _charges(status: Status) -> list[RenderableType]:
     """The charges that have waited longest for the billing system."""
-    if not status.charges:
+    if not status.charges_waiting:
         return []
     table = _table("unanswered charge", "freelancer", "amount", "asked (UTC)", "lapses on")
-    for charge in status.charges:
+    for charge in status.charges_waiting:
         table.add_row(
             charge.charge_id,
             charge.freelancer_id,
@@ -225,7 +225,7 @@ def _charges(status: Status) -> list[RenderableType]:
             when(charge.requested_at),
             "never (an upgrade)" if charge.lapses_on is None else str(charge.lapses_on),
         )
-    more = status.charges_unanswered - len(status.charges)
+    more = status.charges_unanswered - len(status.charges_waiting)
     return [table, *([f"... and {more} more"] if more > 0 else [])]
 
 

@@ -43,7 +43,7 @@ class Status(msgspec.Struct, frozen=True):
 
     `role` is `active` while a worker holds the ledger, else `none`. `outbox_pending` counts batches committed and not
     published, `dead_letters` all there ever were, `parked` wallets and jobs, `parked_waiting` what waits behind them.
-    `charges` are the unanswered ones that have waited longest; `missing_topics` are inputs.
+    `missing_topics` are inputs.
     """
 
     role: str
@@ -63,16 +63,16 @@ class Status(msgspec.Struct, frozen=True):
     dead_letters: int
     dead_letters_unsent: int
     overdrawn_wallets: int
-    charges_unanswered: int
-    charges_unanswered_since: datetime | None
-    charges: list[UnansweredCharge]
     commands_open: int
+    charges_unanswered: int
     missing_topics: list[str] | None
     missing_output_topics: list[str] | None
     stopped_partitions: list[StoppedPartition] | None
     problems: list[str]
     for_operators: list[Listed]
     """The last of them, newest first; nothing that stops anybody."""
+    charges_waiting: list[UnansweredCharge]
+    """Those of the unanswered charges that have waited longest, oldest first."""
 
 
 class _Ledger(msgspec.Struct, frozen=True):
@@ -84,9 +84,8 @@ class _Ledger(msgspec.Struct, frozen=True):
     held: bool
     business_time: datetime | None
     waiting: dict[str, int]
-    charges_since: datetime | None
-    charges: list[UnansweredCharge]
     listed: list[Listed]
+    charges: list[UnansweredCharge]
 
 
 async def status(settings: Settings) -> Status:
@@ -126,15 +125,14 @@ async def status(settings: Settings) -> Status:
         dead_letters=waiting["dead_letters"],
         dead_letters_unsent=waiting["dead_letters_unsent"],
         overdrawn_wallets=waiting["overdrawn_wallets"],
-        charges_unanswered=waiting["charges_unanswered"],
-        charges_unanswered_since=ledger.charges_since,
-        charges=ledger.charges,
         commands_open=waiting["commands_open"],
+        charges_unanswered=waiting["charges_unanswered"],
         missing_topics=None if lag is None else lag.missing_topics,
         missing_output_topics=None if lag is None else lag.missing_outputs,
         stopped_partitions=None if lag is None else lag.stopped,
         problems=list(_problems(ledger, lag, kafka_problem, 0 if unpublished is None else unpublished["batches"])),
         for_operators=ledger.listed,
+        charges_waiting=ledger.charges,
     )
 
 
@@ -145,18 +143,14 @@ async def _ledger(connection: Connection, settings: Settings) -> _Ledger:
     batch = await connection.fetchrow(_SQL["last_batch"])
     business_time = None if batch is None else batch["business_time"]
     expired_by = business_time and business_time - settings.grace
-    waiting = dict(
-        await connection.fetchrow(_SQL["waiting_work"], business_time, expired_by, _UNSENT_ALARM_SECONDS) or {}
-    )
+    waiting = await connection.fetchrow(_SQL["waiting_work"], business_time, expired_by, _UNSENT_ALARM_SECONDS)
     return _Ledger(
         as_uuid(leader["ledger_id"]),
         leader["epoch"],
         leader["holder"],
         leader["held"],
         business_time,
-        waiting,
-        waiting.pop("charges_unanswered_since"),
-        await unanswered_charges(connection, _LISTED),
+        dict(waiting or {}),
         [
             Listed(
                 row["seq"],
@@ -167,6 +161,7 @@ async def _ledger(connection: Connection, settings: Settings) -> _Ledger:
             )
             for row in await connection.fetch(_SQL["for_operators"], _LISTED)
         ],
+        await unanswered_charges(connection, _LISTED),
     )
 
 

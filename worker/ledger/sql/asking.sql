@@ -138,7 +138,6 @@ SELECT (SELECT count(*) FROM due WHERE kind IN ('settlement', 'late-settlement')
        (SELECT count(*) FROM lots WHERE open AND expires_at <= $2) AS expiries_due,
        (SELECT count(*) FROM memberships WHERE next_renewal <= ($2 AT TIME ZONE 'UTC')::date) AS cycles_due,
        (SELECT count(*) FROM charges WHERE status = 'asked') AS charges_unanswered,
-       (SELECT min(requested_at) FROM charges WHERE status = 'asked') AS charges_unanswered_since,
        (SELECT count(*) FROM parked) AS parked,
        (SELECT count(*) FROM parked_triggers) AS parked_triggers,
        (SELECT count(*) FROM dead_letters) AS dead_letters,

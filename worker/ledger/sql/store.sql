@@ -218,7 +218,7 @@ ON CONFLICT (freelancer_id) DO UPDATE SET version = excluded.version, plan = exc
 -- name: write_charges
 -- What was asked stays as it was asked; only what became of it changes.
 INSERT INTO charges SELECT * FROM staged_charges
-ON CONFLICT (charge_id) DO UPDATE SET status = excluded.status
+ON CONFLICT (charge_id) DO UPDATE SET status = excluded.status WHERE charges.freelancer_id = excluded.freelancer_id
 
 -- name: remove_awaiting
 DELETE FROM awaiting WHERE proposal_id = ANY($1::text[]) AND decision_seq = ANY($2::bigint[])
