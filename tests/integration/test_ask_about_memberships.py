@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.support.asking import Asking
 from tests.support.deciding import Deciding, as_read, deciding
 from tests.support.policies import policies
+from worker.ledger.sql import load
 
 EXPECTED_KEYS = {"on", "kind", "connects", "explanation"}
 MEMBERSHIP_KEYS = {
@@ -283,6 +285,21 @@ async def test_status_tells_what_the_billing_system_owes_an_answer_to(year: Year
     page = (await connects("status")).text
     assert "charges unanswered 2, the oldest asked at 2026-03-12 10:00:00" in page
     assert "f-1:2026-04-11:1 f-1 $20.00 2026-04-11 00:00:00 2026-05-11" in page
+
+
+async def test_metrics_sample_how_many_charges_wait_and_for_how_long(year: Year, database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    assert tuple(await connection.fetchrow(load("asking.sql")["sampled"])) == (0, 0, 0.0)
+    await year.f_1_is_on_plus()
+    await year.tell(
+        "proposal-submitted", "3-12 09:00", "f-2", job_id="j", proposal_id="p", connects=2, origin="proposal"
+    )
+    await year.until("4-11 00:05")
+    overdrawn, charges, oldest_seconds = await connection.fetchrow(load("asking.sql")["sampled"])
+    assert (overdrawn, charges) == (1, 1)
+    waited = datetime.now(UTC) - at("4-11 00:00")
+    assert abs(oldest_seconds - waited.total_seconds()) < 60
+    await connection.close()
 
 
 async def test_status_counts_cycle_starts_that_are_due(year: Year, connects: Asking) -> None:
