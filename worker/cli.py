@@ -136,38 +136,42 @@ def settings(*, as_json: Json = False) -> None:
 def history(
     freelancer: Annotated[str, typer.Argument(metavar="FREELANCER", help="The freelancer's id.")],
     *,
-    upcoming: Annotated[bool, typer.Option("--upcoming", help="What will expire when, instead.")] = False,
+    upcoming: Annotated[
+        bool, typer.Option("--upcoming", help="What is coming up, instead: grants, renewals, expiries.")
+    ] = False,
     last: Annotated[int | None, typer.Option(min=1, help="How many changes. Default: all in JSON, else 40.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell a wallet's balance, its lots, and every change in words. Exit 1 if nobody ever named the freelancer.
+    """Tell a wallet's balance, lots and membership, and every change in words.
+
+    Exit 1 if nobody ever named the freelancer.
 
     Example: connects history f-1 --upcoming --json
     """
     from worker.operations import history as wallets  # noqa: PLC0415
     from worker.operations import pages  # noqa: PLC0415
     from worker.operations.asking import snapshot  # noqa: PLC0415
+    from worker.operations.policies import policies  # noqa: PLC0415
     from worker.settings import Settings  # noqa: PLC0415
 
     async def ask(settings: Settings) -> wallets.History | wallets.Upcoming | None:
+        book = policies(settings)
         async with snapshot(settings.database_url) as connection:
             if upcoming:
-                return await wallets.upcoming(connection, freelancer)
+                return await wallets.upcoming(connection, freelancer, book)
             wanted = last if as_json or last else _LAST_SHOWN
-            return await wallets.history(connection, freelancer, last=wanted)
+            return await wallets.history(connection, freelancer, last=wanted, policies=book)
 
     found = answer(ask)
     if found is None:
         if as_json:
-            print_json(
-                wallets.Upcoming(freelancer, []) if upcoming else wallets.History(freelancer, 0, 0, False, [], [])
-            )
+            print_json(wallets.Upcoming([]) if upcoming else wallets.History(freelancer, 0, 0, False, [], []))
         typer.echo(f"no event has named the freelancer {freelancer!r} yet", err=True)
         raise typer.Exit(FOUND_SOMETHING)
     if as_json:
         print_json(found)
     elif isinstance(found, wallets.Upcoming):
-        print_page(pages.upcoming_page(found))
+        print_page(pages.upcoming_page(found, freelancer))
     else:
         print_page(pages.history_page(found, shown_of=found.version))
 
@@ -189,6 +193,8 @@ def explain(
 ) -> None:
     """Tell what was decided and why, in words to paste. Exit 1 if nothing was.
 
+    The clock's decisions have ids of their own: cycle:FREELANCER:DAY, renewal:FREELANCER:DAY and expiry:LOT.
+
     Example: connects explain --proposal p-1
     """
     if about is not None:
@@ -200,6 +206,7 @@ def explain(
     from worker.operations import explain as explaining  # noqa: PLC0415
     from worker.operations import pages  # noqa: PLC0415
     from worker.operations.asking import snapshot  # noqa: PLC0415
+    from worker.operations.policies import policies  # noqa: PLC0415
     from worker.settings import Settings  # noqa: PLC0415
 
     _one_of({"EVENT_ID": event_id, "--job": job, "--proposal": proposal, "--freelancer": freelancer})
@@ -212,13 +219,14 @@ def explain(
             if proposal is not None:
                 return await explaining.explain_proposal(connection, proposal)
             if freelancer is not None:
-                return await explaining.explain_freelancer(connection, freelancer)
-            return await explaining.explain_event(connection, event_id or "", topic)
+                due_by = settings.wall_clock().now() - settings.grace
+                return await explaining.explain_freelancer(connection, freelancer, policies(settings), due_by)
+            return await explaining.explain_event(connection, event_id or "", topic, policies=policies(settings))
 
     found = answer(ask)
     if as_json:
         print_json(found)
-    if not found.decisions and not found.open:
+    if not found.decisions and not found.open and not found.awaited:
         typer.echo(
             "nothing was decided about it yet; `connects status` tells whether input is still to be read", err=True
         )

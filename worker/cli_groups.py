@@ -259,15 +259,21 @@ def show_letter(
 
 
 @schemas.command("export")
-def export_schemas(folder: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False)] = _SCHEMAS) -> None:
+def export_schemas(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False)] = _SCHEMAS, *, as_json: Json = False
+) -> None:
     """Write one JSON Schema for each topic.
 
     Example: connects schemas export ./contract
     """
     from schemas import export  # noqa: PLC0415
 
-    for path in export.export(folder):
-        typer.echo(str(path))
+    written = [str(path) for path in export.export(folder)]
+    if as_json:
+        print_json({"written": written})
+        return
+    for path in written:
+        typer.echo(path)
 
 
 @schemas.command("check")
@@ -275,6 +281,8 @@ def check_schemas(
     folder: Annotated[
         Path | None, typer.Argument(metavar="DIR", file_okay=False, help="Default: what came with this release.")
     ] = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """Compare a folder with what `export` would write. Exit 1 if it differs.
 
@@ -284,11 +292,13 @@ def check_schemas(
 
     folder = folder or Path(export.__file__).parent / "json"
     drift = export.check(folder)
-    for line in drift:
-        typer.echo(line)
+    if as_json:
+        print_json({"dir": str(folder), "differences": drift})
+    else:
+        for line in drift or [f"{folder} is what this release would write"]:
+            typer.echo(line)
     if drift:
         raise typer.Exit(FOUND_SOMETHING)
-    typer.echo(f"{folder} is what this release would write")
 
 
 @policy.command("show")

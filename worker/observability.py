@@ -50,7 +50,9 @@ epoch = Gauge("connects_epoch", "The number of this worker's leadership.", regis
 lag_records = Gauge("connects_lag_records", "Records not yet decided.", ["topic"], registry=REGISTRY)
 lag_seconds = Gauge("connects_lag_seconds", "Age of the oldest record not yet decided.", registry=REGISTRY)
 business_time = Gauge("connects_business_time_seconds", "Business time, in seconds since 1970.", registry=REGISTRY)
-clock_due = Gauge("connects_clock_due", "Settlements and expiries due and not yet done.", registry=REGISTRY)
+clock_due = Gauge(
+    "connects_clock_due", "Settlements, expiries and cycle starts due and not yet done.", registry=REGISTRY
+)
 clock_stopped = Gauge("connects_clock_stopped", "1 while clock work is stopped. Alarm.", registry=REGISTRY)
 outbox_rows = Gauge("connects_outbox_rows", "Batches committed and not yet published.", registry=REGISTRY)
 outbox_age_seconds = Gauge("connects_outbox_age_seconds", "Age of the oldest of them.", registry=REGISTRY)
@@ -58,6 +60,12 @@ parked = Gauge("connects_parked", "Wallets and jobs that wait for an operator. A
 stopped_partitions = Gauge("connects_stopped_partitions", "Partitions that are not read on. Alarm.", registry=REGISTRY)
 missing_topics = Gauge("connects_missing_topics", "Input topics that do not exist.", registry=REGISTRY)
 overdrawn_wallets = Gauge("connects_overdrawn_wallets", "Wallets below zero.", registry=REGISTRY)
+charges_unanswered = Gauge(
+    "connects_charges_unanswered", "Charges that the billing system owes an answer to.", registry=REGISTRY
+)
+oldest_charge_seconds = Gauge(
+    "connects_oldest_charge_unanswered_seconds", "How long ago the oldest of them was asked.", registry=REGISTRY
+)
 
 
 def observe_batch(
@@ -111,6 +119,13 @@ def observe_work(*, due: int, clock_is_stopped: bool, parked_keys: int, outbox: 
     outbox_age_seconds.set(outbox_seconds)
 
 
+def observe_sample(*, overdrawn: int, charges: int, oldest_charge: float) -> None:
+    """Show what is asked of the ledger now and then: wallets below zero, unanswered charges, seconds of the oldest."""
+    overdrawn_wallets.set(overdrawn)
+    charges_unanswered.set(charges)
+    oldest_charge_seconds.set(oldest_charge)
+
+
 def observe_role(*, leads: bool, present_epoch: int | None) -> None:
     """Show whether this worker leads, and under which number. What only a leader knows is cleared for a standby."""
     active.set(leads)
@@ -120,7 +135,7 @@ def observe_role(*, leads: bool, present_epoch: int | None) -> None:
         lag_records.clear()
         for gauge in (lag_seconds, clock_due, clock_stopped, outbox_rows, outbox_age_seconds, parked):
             gauge.set(0)
-        for gauge in (stopped_partitions, missing_topics, overdrawn_wallets):
+        for gauge in (stopped_partitions, missing_topics, overdrawn_wallets, charges_unanswered, oldest_charge_seconds):
             gauge.set(0)
 
 

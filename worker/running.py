@@ -13,7 +13,6 @@ import uvloop
 
 from schemas.asyncapi import JsonObject, asyncapi_document
 from worker import observability
-from worker.domain.policy import PolicyBook, PolicyError, read_policy
 from worker.engine.commands import Command, CommandRunner
 from worker.engine.service import Service, Term, WorkerConfig, check_policies
 from worker.engine.writer import Committed, Writer
@@ -23,6 +22,7 @@ from worker.ledger.leadership import Leadership
 from worker.ledger.postgres import PostgresStore
 from worker.ledger.sql import load
 from worker.operations.asking import connected
+from worker.operations.policies import policies
 from worker.settings import Settings, SettingsError
 
 _SQL: Final = load("asking.sql")
@@ -63,18 +63,6 @@ def worker_config(settings: Settings) -> WorkerConfig:
         holder=f"{socket.gethostname()}:{os.getpid()}",
         simulated_time=bool(settings.clock),
     )
-
-
-def policies(settings: Settings) -> PolicyBook:
-    """The policy of the settings.
-
-    Raises:
-        SettingsError: naming the file, the line and the key.
-    """
-    try:
-        return read_policy(settings.policy.read_text(encoding="utf-8"), str(settings.policy))
-    except (PolicyError, OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"CONNECTS_POLICY: {error}") from None
 
 
 async def execute_pending_commands(settings: Settings) -> None:
@@ -211,7 +199,8 @@ class _Metrics:
             if self._service.role == "active":
                 try:
                     async with connected(database_url) as connection:
-                        observability.overdrawn_wallets.set(await connection.fetchval(_SQL["overdrawn"]))
+                        overdrawn, charges, oldest = await connection.fetchrow(_SQL["sampled"]) or (0, 0, 0.0)
+                    observability.observe_sample(overdrawn=overdrawn, charges=charges, oldest_charge=oldest)
                 except (Transient, OperatorNeeded) as error:
                     _log.debug("not sampled", error=str(error))
             await asyncio.sleep(_SAMPLE_SECONDS)

@@ -10,7 +10,8 @@ from typing import Any
 
 from tests.reference.ledger import read_ledger
 from tests.support.deciding import WALL_CLOCK, deciding
-from tests.support.policies import later_version, policies, policy_text
+from tests.support.policies import later_version, policies, policy_text, with_promo_codes
+from worker.domain.decide import MEMBERSHIP_RULES
 from worker.domain.decisions import Subject
 from worker.domain.explanations import explain
 from worker.domain.policy import PolicyBook
@@ -20,10 +21,18 @@ from worker.stream.wall_clock import SimulatedClock
 
 FOLDER = Path(__file__).parent
 CORPUS, DECISIONS = FOLDER / "corpus.jsonl", FOLDER / "decisions.jsonl"
+PROMO_CODES = """
+WELCOME = { percent_off = 50, charges = 2, valid_from = 2031-11-01T00:00:00Z, valid_until = 2032-07-01T00:00:00Z }
+FIVEOFF = { cents_off = 500, charges = 1, valid_from = 2031-11-01T00:00:00Z, valid_until = 2032-07-01T00:00:00Z }
+FREE = { percent_off = 100, charges = 1, valid_from = 2031-11-01T00:00:00Z, valid_until = 2032-07-01T00:00:00Z }
+ENDED = { percent_off = 10, charges = 1, valid_from = 2031-01-01T00:00:00Z, valid_until = 2031-11-01T00:00:00Z }
+"""
 POLICIES = (
     policy_text()
     + later_version("2028-01-01", overdraft="decline", registration=50)
     + later_version("2029-06-01", refund_to_ending_lot="expire", late_hire="claw-back")
+    + with_promo_codes(later_version("2031-11-01"), PROMO_CODES)
+    + later_version("2032-04-01", late_cycle_start="after-anniversary")
 )
 Line = dict[str, Any]
 
@@ -57,7 +66,7 @@ async def decide_corpus(database_url: str, *, batch_size: int = 1_000, restart_e
         await decides.commit()
     ledger = await read_ledger(database_url)
     triggers = {row["seq"]: _trigger(row) for row in ledger.decisions}
-    return [_written(row, reader.stories, triggers) for row in ledger.decisions]
+    return _in_short([_written(row, reader.stories, triggers) for row in ledger.decisions])
 
 
 def differences(recorded: Sequence[Line], decided: Sequence[Line]) -> list[str]:
@@ -130,6 +139,37 @@ def _written(row: Line, stories: dict[tuple[str, int], str], triggers: dict[int,
     }
 
 
+def _in_short(lines: list[Line]) -> list[Line]:
+    """One line at the end for all plain months of a freelancer whose membership no story is about.
+
+    A plain month is Basic's Connects at a cycle start, or their expiry, untouched, a year later.
+    """
+    told_of = {
+        entry["value"]["freelancer_id"] for entry in read_lines(CORPUS) if entry.get("topic") in MEMBERSHIP_RULES
+    }
+    months: dict[str, Line] = {}
+    kept = []
+    for line in lines:
+        change = line["changes"][0] if line["changes"] else None
+        if change is None or change["freelancer_id"] in told_of or (kind := _plain_month(line, change)) is None:
+            kept.append(line)
+            continue
+        nothing: Line = {"story": "the clock", "trigger": f"plain months of {change['freelancer_id']}"}
+        short = months.setdefault(change["freelancer_id"], {**nothing, "outcome": "applied", "reason": "cycle-started"})
+        year, day = change["occurred_at"][:4], change["occurred_at"][5:10]
+        days = short.setdefault(kind, {})
+        days[year] = f"{days[year]} {day}" if year in days else day
+    return [*kept, *({**month, "changes": []} for _, month in sorted(months.items()))]
+
+
+def _plain_month(line: Line, change: Line) -> str | None:
+    if (line["outcome"], len(line["changes"]), abs(change["delta"])) != ("applied", 1, 10):
+        return None
+    if line["trigger"].startswith("clock of cycle:") and line["reason"] == "cycle-started":
+        return "granted 10 on"
+    return "expired 10 on" if line["facts"].get("source") == "monthly" and line["reason"] == "lot-expired" else None
+
+
 def _change(change: Line) -> Line:
     names = ("freelancer_id", "version", "rule", "reason", "policy_version", "delta", "debt_delta", "balance_after")
     moved = [[lot_id, "/".join(line) if line else None, delta] for lot_id, line, delta in change["movements"]]
@@ -162,7 +202,7 @@ def _by_trigger(lines: Sequence[Line]) -> dict[tuple[str, int], Line]:
 
 def _place(key: tuple[str, int], before: dict[Any, Line], after: dict[Any, Line]) -> tuple[str, str]:
     line = after.get(key) or before[key]
-    return (line["business_time"] or "", key[0])
+    return (line.get("business_time") or "", key[0])
 
 
 def _short(line: Line | None) -> str:

@@ -2,23 +2,19 @@
 
 import asyncio
 import json
-import os
 import re
-import sys
 import urllib.request
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
+from tests.support.asking import Asking
 from tests.support.produce import Sent
 from tests.support.waiting import until_async
-from tests.support.worker_process import ROOT
 from tests.support.world import Told, World
 from worker.ledger.migrate import migrate
 from worker.ledger.sql import load
@@ -38,54 +34,15 @@ STATUS_KEYS = {
 REFUND = "12 Connects returned: the client closed job j-1 without hiring anyone."
 
 
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:  # noqa: ANN401
-        return json.loads(self.out)
-
-
-class Asking:
-    """`connects` with the settings of a world."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def environment(self, **more: str) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-        return {
-            **kept,
-            "PYTHONPATH": str(ROOT),
-            "DATABASE_URL": self.world.database_url,
-            "KAFKA_BOOTSTRAP_SERVERS": self.world.kafka["bootstrap_servers"],
-            "CONNECTS_TOPIC_PREFIX": self.world.prefix,
-            "CONNECTS_SETTLEMENT_GRACE": str(self.world.grace_seconds),
-            **more,
-        }
-
-    async def __call__(self, command: str, **more: str) -> Answer:
-        process = await self.start(command, **more)
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-        assert "Traceback" not in err.decode(), err.decode()
-        return Answer(process.returncode or 0, out.decode(), err.decode())
-
-    async def start(self, command: str, **more: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "worker", *command.split()),
-            cwd=self.world.folder,
-            env=self.environment(**more),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-
-
 @pytest.fixture
 def connects(world: World) -> Asking:
-    return Asking(world)
+    return Asking(
+        world.folder,
+        DATABASE_URL=world.database_url,
+        KAFKA_BOOTSTRAP_SERVERS=world.kafka["bootstrap_servers"],
+        CONNECTS_TOPIC_PREFIX=world.prefix,
+        CONNECTS_SETTLEMENT_GRACE=str(world.grace_seconds),
+    )
 
 
 @pytest.fixture
@@ -337,9 +294,12 @@ async def test_status_counts_charges_that_the_billing_system_has_not_answered(
         "freelancer_id": "f-1",
         "kind": "upgrade",
         "cycle_start": asked_at.date().isoformat(),
+        "attempt": 1,
         "amount_cents": 2_000,
         "currency": "USD",
         "source": "payment-method",
+        "promo_code": None,
+        "lapses_on": None,
     }
     assert "f-1:up-1:1" in (await connects("status")).out
 
@@ -394,6 +354,37 @@ async def test_dead_letters_are_listed_and_shown_whole(world: World, connects: A
     ]
     assert (await connects("dead-letters show 99")).code == 1
     assert (await connects("status --json")).json["dead_letters"] == 2
+
+
+async def test_status_says_that_output_topics_are_missing_and_letters_unsent(
+    world: World, connects: Asking, tell: Told
+) -> None:
+    tell("freelancer-registered", freelancer_id="f-1")
+    await world.produce([*tell.messages, Sent("hire-made", b"no JSON")])
+    worker = await world.worker()
+    await world.has_decided(2)
+
+    async def has_gone_out() -> bool:
+        return await world.value("SELECT count(*) FROM dead_letters WHERE sent_at IS NOT NULL") == 1
+
+    await until_async(has_gone_out, 30)
+    found = (await connects("status --json")).json
+    assert (found["missing_output_topics"], found["dead_letters_unsent"], found["problems"]) == ([], 0, [])
+
+    await worker.kill()
+    await world.execute("UPDATE dead_letters SET sent_at = NULL")
+    unsent = await connects("status --json")
+    assert (unsent.code, unsent.json["dead_letters_unsent"], unsent.json["problems"]) == (0, 1, [])
+    await world.execute(
+        "SET session_replication_role = replica; UPDATE decisions SET recorded_at = recorded_at - interval '2 minutes'"
+    )
+    overdue = await connects("status --json")
+    assert (overdue.code, "1 dead letters have waited" in overdue.json["problems"][0]) == (1, True)
+    elsewhere = await connects("status --json", CONNECTS_TOPIC_PREFIX="elsewhere-")
+    assert "elsewhere-membership-updated" in elsewhere.json["missing_output_topics"]
+    (problem,) = [problem for problem in elsewhere.json["problems"] if "output topics" in problem]
+    assert problem.startswith("the output topics elsewhere-connects-dead-letters, elsewhere-connects-relay-marker, ")
+    assert "connects topics create" in problem
 
 
 async def test_a_parked_wallet_is_listed_and_released_by_command(
@@ -528,7 +519,7 @@ async def test_migrations_at_the_same_time_take_turns(database_url: str) -> None
 
 
 async def test_every_question_about_someone_is_answered_by_index(database_url: str) -> None:
-    of_the_whole_ledger = {"leader", "waiting_work", "overdrawn", "unpublished", "positions", "parked", "ask"}
+    of_the_whole_ledger = {"leader", "waiting_work", "sampled", "unpublished", "positions", "parked", "ask"}
     connection = await asyncpg.connect(database_url)
     await connection.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
     for name, statement in load("asking.sql").items():

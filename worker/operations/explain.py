@@ -1,4 +1,7 @@
-"""`connects explain`: every answer that was given about an event, a job, a proposal or a freelancer, and why."""
+"""`connects explain`: every answer that was given about an event, a job, a proposal or a freelancer, and why.
+
+What has no answer yet is told too: Connects on a job that is open, a charge not answered, a cycle start not booked.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -10,13 +13,19 @@ import msgspec
 from schemas.catalogue import INPUT_TOPICS
 from worker.domain.decisions import Facts, Subject
 from worker.domain.explanations import explain, job_not_closed
+from worker.domain.model import midnight
+from worker.domain.phrases import day
+from worker.domain.policy import PolicyBook
 from worker.engine.memory import seen_key
 from worker.ledger.sql import load
 from worker.operations.asking import Connection
 from worker.operations.history import named
+from worker.operations.memberships import Standing, standing
 
 _SQL: Final = load("asking.sql")
 _MOST_STEPS: Final = 100
+_ASKED: Final = frozenset({"charge-requested", "charge-retried"})
+"""Reasons of decisions that asked for a charge."""
 
 
 class LotMoved(msgspec.Struct, frozen=True):
@@ -76,22 +85,46 @@ class OpenSpend(msgspec.Struct, frozen=True):
     reason: str = "job-not-closed"
 
 
+class Awaited(msgspec.Struct, frozen=True):
+    """What a membership waits for: `charge-unanswered`, or `cycle-start-due`: it is time, and it is not booked yet."""
+
+    subject: dict[str, str]
+    reason: str
+    since: datetime
+    explanation: str
+
+
 class Explanation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Decisions in ledger order; `open` where it applies."""
+    """Decisions in ledger order; `open` and `awaited` where they apply."""
 
     decisions: list[DecisionTold]
     open: list[OpenSpend] | None = None
+    awaited: list[Awaited] | None = None
 
 
-async def explain_event(connection: Connection, event_id: str, topic: str | None = None) -> Explanation:
-    """All that was decided on an event id, of all topics or of one, with follow-ups, and a closure's settlements."""
+async def explain_event(
+    connection: Connection, event_id: str, topic: str | None = None, *, policies: PolicyBook | None = None
+) -> Explanation:
+    """All that was decided on an event id, of all topics or of one, with follow-ups, and a closure's settlements.
+
+    With policies: a charge that it requested is awaited until it is answered. Instants of the clock have ids too:
+    `expiry:<lot id>`, `cycle:<freelancer id>:<day>` and `renewal:<freelancer id>:<day>`.
+    """
     keys = [seen_key(name, event_id) for name in ([topic] if topic else INPUT_TOPICS)]
     seqs = await _seqs(connection, "seqs_of_events", keys)
     seqs |= await _seqs(connection, "seqs_of_repeats", event_id, topic)
     if topic is None:
         seqs |= await _seqs(connection, "seqs_of_clock_and_commands", event_id)
     seqs |= await _seqs(connection, "seqs_of_settlements", list(seqs))
-    return Explanation(await _decisions(connection, await _with_follow_ups(connection, seqs)))
+    decisions = await _decisions(connection, await _with_follow_ups(connection, seqs))
+    if policies is None:
+        return Explanation(decisions)
+    asked = [decision.facts["charge_id"] for decision in decisions if decision.reason in _ASKED]
+    awaited: list[Awaited] = []
+    for row in await connection.fetch(_SQL["members_who_wait_for"], asked):
+        stands = await standing(connection, row["freelancer_id"], policies)
+        awaited += [] if stands is None else _charge_awaited(stands)
+    return Explanation(decisions, awaited=awaited or None)
 
 
 async def explain_job(connection: Connection, job_id: str) -> Explanation:
@@ -99,9 +132,21 @@ async def explain_job(connection: Connection, job_id: str) -> Explanation:
     return await _about(connection, "job", job_id)
 
 
-async def explain_freelancer(connection: Connection, freelancer_id: str) -> Explanation:
-    """All that was decided about a freelancer, and their Connects that still wait for a job's closing."""
-    return await _about(connection, "freelancer", freelancer_id)
+async def explain_freelancer(
+    connection: Connection, freelancer_id: str, policies: PolicyBook, due_by: datetime
+) -> Explanation:
+    """All that was decided about a freelancer, their Connects on open jobs, and what their membership waits for.
+
+    `due_by`: a cycle that starts until then should be booked.
+    """
+    found = await _about(connection, "freelancer", freelancer_id)
+    stands = await standing(connection, freelancer_id, policies)
+    awaited: list[Awaited] = []
+    if stands is not None:
+        batch = await connection.fetchrow(_SQL["last_batch"])
+        business_time = None if batch is None else batch["business_time"]
+        awaited = [*_charge_awaited(stands), *_cycle_awaited(stands, due_by, business_time)]
+    return Explanation(found.decisions, found.open, awaited)
 
 
 async def explain_proposal(connection: Connection, proposal_id: str) -> Explanation:
@@ -220,3 +265,23 @@ async def _open(connection: Connection, proposals: Sequence[str]) -> list[OpenSp
         )
         for row in await connection.fetch(_SQL["open_spends"], proposals)
     ]
+
+
+def _charge_awaited(stands: Standing) -> list[Awaited]:
+    charge = stands.charge_unanswered
+    if charge is None:
+        return []
+    subject = {"freelancer_id": charge.freelancer_id, "charge_id": charge.charge_id}
+    return [Awaited(subject, "charge-unanswered", charge.requested_at, stands.about_the_charge)]
+
+
+def _cycle_awaited(stands: Standing, due_by: datetime, business_time: datetime | None) -> list[Awaited]:
+    due = stands.membership.next_renewal
+    if due is None or midnight(due) > due_by:
+        return []
+    reached = "nowhere" if business_time is None else f"{business_time:%H:%M:%S} UTC on {day(business_time)}"
+    words = (
+        f"The cycle that begins on {day(midnight(due))} is not booked yet, nor what it brings: business time has come "
+        f"to {reached}. `connects status` tells what holds it back."
+    )
+    return [Awaited({"freelancer_id": stands.membership.freelancer_id}, "cycle-start-due", midnight(due), words)]

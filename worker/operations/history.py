@@ -1,4 +1,4 @@
-"""`connects history`: what a wallet holds, every change of it, and what will expire when."""
+"""`connects history`: what a wallet holds, every change of it, its membership, and what is coming up."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -9,8 +9,10 @@ import msgspec
 
 from worker.domain.phrases import connects as in_words
 from worker.domain.phrases import day
+from worker.domain.policy import PolicyBook
 from worker.ledger.sql import load
 from worker.operations.asking import Connection
+from worker.operations.memberships import MembershipTold, standing
 
 _SQL: Final = load("asking.sql")
 
@@ -63,7 +65,7 @@ class ChangeTold(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """A wallet and its changes, oldest first."""
+    """A wallet and its changes, oldest first; `membership` is None until one begins."""
 
     freelancer_id: str
     balance: int
@@ -71,6 +73,7 @@ class History(msgspec.Struct, frozen=True):
     overdrawn: bool
     lots: list[LotHeld]
     changes: list[ChangeTold]
+    membership: MembershipTold | None = None
 
 
 class Expected(msgspec.Struct, frozen=True):
@@ -83,18 +86,20 @@ class Expected(msgspec.Struct, frozen=True):
 
 
 class Upcoming(msgspec.Struct, frozen=True):
-    """What a wallet has to expect, in time order."""
+    """What a freelancer has to expect, in time order."""
 
-    freelancer_id: str
     upcoming: list[Expected]
 
 
-async def history(connection: Connection, freelancer_id: str, *, last: int | None = None) -> History | None:
-    """The wallet with its `last` changes (None: all); None if nobody ever named this freelancer."""
+async def history(
+    connection: Connection, freelancer_id: str, *, last: int | None = None, policies: PolicyBook | None = None
+) -> History | None:
+    """The wallet with its `last` changes (None: all), with policies its membership; None if nobody ever named it."""
     wallet = await connection.fetchrow(_SQL["wallet"], freelancer_id)
     if wallet is None:
         return None
     changes = await connection.fetch(_SQL["changes_of_wallet"], freelancer_id, last)
+    stands = None if policies is None else await standing(connection, freelancer_id, policies)
     return History(
         freelancer_id,
         wallet["balance"],
@@ -102,14 +107,21 @@ async def history(connection: Connection, freelancer_id: str, *, last: int | Non
         wallet["balance"] < 0,
         await _lots(connection, freelancer_id),
         [_change(row) for row in reversed(changes)],
+        None if stands is None else stands.told,
     )
 
 
-async def upcoming(connection: Connection, freelancer_id: str) -> Upcoming | None:
-    """What will expire when, if nothing is spent before; None if nobody ever named this freelancer."""
+async def upcoming(connection: Connection, freelancer_id: str, policies: PolicyBook) -> Upcoming | None:
+    """What the membership has ahead, and what expires when; None if nobody ever named this freelancer.
+
+    It tells what comes if nothing else happens: nothing is spent, chosen or suspended before.
+    """
     if await connection.fetchrow(_SQL["wallet"], freelancer_id) is None:
         return None
-    return Upcoming(freelancer_id, expiries(await _lots(connection, freelancer_id)))
+    stands = await standing(connection, freelancer_id, policies)
+    ahead = [] if stands is None else [Expected(*expected) for expected in stands.ahead]
+    ahead += expiries(await _lots(connection, freelancer_id))
+    return Upcoming(sorted(ahead, key=lambda expected: expected.on))
 
 
 def expiries(lots: Sequence[LotHeld]) -> list[Expected]:

@@ -15,6 +15,7 @@ from worker.settings import Settings
 from worker.stream.probe import READ_COMMITTED, Probe, TopicLook
 from worker.stream.raw_batches import readable_records
 from worker.stream.records import Position, TopicPartition
+from worker.stream.topics import output_topic_specs
 from worker.stream.verification import verify
 
 _QUESTIONS_AT_ONCE: Final = 16
@@ -46,6 +47,7 @@ class Lag(msgspec.Struct, frozen=True):
     by_topic: dict[str, int]
     held_back_by: Holder | None
     missing_topics: list[str]
+    missing_outputs: list[str]
     stopped: list[StoppedPartition]
 
 
@@ -66,6 +68,8 @@ async def measure_lag(settings: Settings, positions: Mapping[TopicPartition, Pos
 
 async def _measure(settings: Settings, probe: Probe, positions: Mapping[TopicPartition, Position]) -> Lag:
     names = {settings.topic_prefix + topic: topic for topic in RULES}
+    outputs = {settings.topic_prefix + spec.name for spec in output_topic_specs()}
+    missing_outputs = sorted(outputs - (await probe.topics(outputs)).keys())
     looks = await probe.topics(names)
     missing = sorted(name for topic, name in names.items() if topic not in looks)
     sources = {
@@ -74,7 +78,7 @@ async def _measure(settings: Settings, probe: Probe, positions: Mapping[TopicPar
         for partition in look.leaders
     }
     if not sources:
-        return Lag(0, 0.0, {}, None, missing, [])
+        return Lag(0, 0.0, {}, None, missing, missing_outputs, [])
     verdicts = await verify(probe, looks, sources, positions)
     starts = await probe.starts(looks)
     ends = await probe.stable_ends(looks)
@@ -97,6 +101,7 @@ async def _measure(settings: Settings, probe: Probe, positions: Mapping[TopicPar
         by_topic,
         _holder(settings, waiting, positions),
         missing,
+        missing_outputs,
         stopped,
     )
 

@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from worker.domain.phrases import connects
+from worker.domain.phrases import connects, money
 from worker.operations.commands import Answered
 from worker.operations.dead_letters import Letters, WholeLetter
 from worker.operations.explain import DecisionTold, Explanation
@@ -43,8 +43,10 @@ def when(instant: datetime | None) -> str:
 
 
 def history_page(history: History, *, shown_of: int) -> RenderableType:
-    """A wallet, its lots, and its changes, oldest first; `shown_of` is how many changes there are in all."""
+    """A wallet, its membership, lots and changes, oldest first; `shown_of` is how many changes there are in all."""
     parts: list[RenderableType] = [Text(_balance(history), style="bold")]
+    if history.membership is not None:
+        parts.append(Text(plain(history.membership.explanation)))
     if history.lots:
         lots = _table("remaining", "expires", "source", "came in", "lot")
         for lot in history.lots:
@@ -66,18 +68,18 @@ def history_page(history: History, *, shown_of: int) -> RenderableType:
     return Group(*parts)
 
 
-def upcoming_page(upcoming: Upcoming) -> RenderableType:
-    """What a wallet has to expect."""
+def upcoming_page(upcoming: Upcoming, freelancer_id: str) -> RenderableType:
+    """What a freelancer has to expect."""
     if not upcoming.upcoming:
-        return f"Nothing is coming up for {upcoming.freelancer_id}."
+        return f"Nothing is coming up for {plain(freelancer_id)}."
     table = _table("on", "what", "connects", "")
     for expected in upcoming.upcoming:
-        table.add_row(str(expected.on), expected.kind, str(expected.connects), expected.explanation)
+        table.add_row(str(expected.on), expected.kind, str(expected.connects), plain(expected.explanation))
     return table
 
 
 def explanation_page(explanation: Explanation, *, last: int) -> RenderableType:
-    """Each answer in words, and below it what it rests on; the `last` decisions, and what is still open."""
+    """Each answer in words, and below it what it rests on; the `last` decisions, and what is open or awaited."""
     parts: list[RenderableType] = []
     left_out = len(explanation.decisions) - last
     if left_out > 0:
@@ -86,6 +88,9 @@ def explanation_page(explanation: Explanation, *, last: int) -> RenderableType:
         parts += [*_decision(decision), ""]
     for spend in explanation.open or ():
         parts += [Text(plain(spend.explanation)), Text(f"  open, {_pairs(spend.subject)}", style="dim"), ""]
+    for awaited in explanation.awaited or ():
+        since = f"  {awaited.reason} since {when(awaited.since)}, {_pairs(awaited.subject)}"
+        parts += [Text(plain(awaited.explanation), style="bold"), Text(plain(since), style="dim"), ""]
     return Group(*parts[:-1])
 
 
@@ -107,26 +112,25 @@ def status_page(status: Status) -> RenderableType:
         "parked": f"{status.parked}, with {status.parked_waiting} messages waiting",
         "dead letters": f"{status.dead_letters}, {status.dead_letters_unsent} of them not sent yet",
         "overdrawn wallets": status.overdrawn_wallets,
-        "charges unanswered": _charges(status),
+        "charges unanswered": _unanswered(status),
         "missing topics": unknown if status.missing_topics is None else ", ".join(status.missing_topics),
     }
     for name, value in rows.items():
         if value != "":
             table.add_row(name, plain(value))
     problems = [Text(f"! {plain(problem)}", style="bold red") for problem in status.problems]
+    charges = _charges(status)
     listed = [
         Text(f"{when(row.recorded_at)}  decision {row.seq}: {plain(row.explanation)}") for row in status.for_operators
     ]
     return Group(
-        table, *([""] if problems else []), *problems, *(["", "For you to look at:"] if listed else []), *listed
+        table,
+        *([""] if problems else []),
+        *problems,
+        *(["", *charges] if charges else []),
+        *(["", "For you to look at:"] if listed else []),
+        *listed,
     )
-
-
-def _charges(status: Status) -> str:
-    if not status.charges_waiting:
-        return "none"
-    oldest = status.charges_waiting[0]
-    return f"{status.charges_unanswered}, the oldest since {when(oldest.requested_at)}: {oldest.charge_id}"
 
 
 def parked_page(parked: Parked) -> RenderableType:
@@ -200,6 +204,29 @@ def flattened(document: Mapping[str, object], above: str = "") -> dict[str, obje
         else:
             flat[f"{above}{name}"] = value
     return flat
+
+
+def _unanswered(status: Status) -> str:
+    if not status.charges_waiting:
+        return "none"
+    return f"{status.charges_unanswered}, the oldest asked at {when(status.charges_waiting[0].requested_at)}"
+
+
+def _charges(status: Status) -> list[RenderableType]:
+    """The charges that have waited longest for the billing system."""
+    if not status.charges_waiting:
+        return []
+    table = _table("unanswered charge", "freelancer", "amount", "asked (UTC)", "lapses on")
+    for charge in status.charges_waiting:
+        table.add_row(
+            charge.charge_id,
+            charge.freelancer_id,
+            money(charge.amount_cents, charge.currency),
+            when(charge.requested_at),
+            "never (an upgrade)" if charge.lapses_on is None else str(charge.lapses_on),
+        )
+    more = status.charges_unanswered - len(status.charges_waiting)
+    return [table, *([f"... and {more} more"] if more > 0 else [])]
 
 
 def _table(*columns: str, header: bool = True) -> Table:

@@ -1,7 +1,7 @@
 """`connects status`: how the ledger and its workers are, whether or not one runs."""
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -15,13 +15,17 @@ from worker.operations.asking import Connection, connected, kafka_told, snapshot
 from worker.operations.explain import in_words
 from worker.operations.history import named
 from worker.operations.lag import Holder, Lag, StoppedPartition, measure_lag
+from worker.operations.memberships import UnansweredCharge, unanswered_charges
 from worker.operations.positions import stored_positions
 from worker.settings import Settings
 from worker.stream.marker import MARKER_TOPIC, read_marker
+from worker.stream.topics import DEAD_LETTER_TOPIC
 
 _SQL: Final = load("asking.sql")
 _LAG_ALARM_SECONDS: Final = 300
 _LISTED: Final = 20
+_UNSENT_ALARM_SECONDS: Final = 60
+"""A dead letter goes out at once; one that waits for longer has nowhere to go."""
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -34,24 +38,12 @@ class Listed(msgspec.Struct, frozen=True):
     explanation: str
 
 
-class UnansweredCharge(msgspec.Struct, frozen=True):
-    """A charge that the billing system was asked for and has not answered; `amount_cents` in cents of `currency`."""
-
-    charge_id: str
-    freelancer_id: str
-    kind: str
-    cycle_start: date
-    amount_cents: int
-    currency: str
-    source: str
-    requested_at: datetime
-
-
 class Status(msgspec.Struct, frozen=True):
     """Figures for operators; `problems` are in words. What only Kafka knows is None while Kafka is away.
 
     `role` is `active` while a worker holds the ledger, else `none`. `outbox_pending` counts batches committed and not
     published, `dead_letters` all there ever were, `parked` wallets and jobs, `parked_waiting` what waits behind them.
+    `missing_topics` are inputs.
     """
 
     role: str
@@ -74,6 +66,7 @@ class Status(msgspec.Struct, frozen=True):
     commands_open: int
     charges_unanswered: int
     missing_topics: list[str] | None
+    missing_output_topics: list[str] | None
     stopped_partitions: list[StoppedPartition] | None
     problems: list[str]
     for_operators: list[Listed]
@@ -135,8 +128,9 @@ async def status(settings: Settings) -> Status:
         commands_open=waiting["commands_open"],
         charges_unanswered=waiting["charges_unanswered"],
         missing_topics=None if lag is None else lag.missing_topics,
+        missing_output_topics=None if lag is None else lag.missing_outputs,
         stopped_partitions=None if lag is None else lag.stopped,
-        problems=list(_problems(ledger, lag, kafka_problem)),
+        problems=list(_problems(ledger, lag, kafka_problem, 0 if unpublished is None else unpublished["batches"])),
         for_operators=ledger.listed,
         charges_waiting=ledger.charges,
     )
@@ -149,7 +143,7 @@ async def _ledger(connection: Connection, settings: Settings) -> _Ledger:
     batch = await connection.fetchrow(_SQL["last_batch"])
     business_time = None if batch is None else batch["business_time"]
     expired_by = business_time and business_time - settings.grace
-    waiting = await connection.fetchrow(_SQL["waiting_work"], business_time, expired_by)
+    waiting = await connection.fetchrow(_SQL["waiting_work"], business_time, expired_by, _UNSENT_ALARM_SECONDS)
     return _Ledger(
         as_uuid(leader["ledger_id"]),
         leader["epoch"],
@@ -167,7 +161,7 @@ async def _ledger(connection: Connection, settings: Settings) -> _Ledger:
             )
             for row in await connection.fetch(_SQL["for_operators"], _LISTED)
         ],
-        [UnansweredCharge(*row) for row in await connection.fetch(_SQL["charges_unanswered"], _LISTED)],
+        await unanswered_charges(connection, _LISTED),
     )
 
 
@@ -180,7 +174,7 @@ async def _published(settings: Settings, ledger_id: UUID) -> int | None:
     return None if marker is None else marker.seq
 
 
-def _problems(ledger: _Ledger, lag: Lag | None, kafka_problem: str | None) -> Iterator[str]:
+def _problems(ledger: _Ledger, lag: Lag | None, kafka_problem: str | None, unpublished: int) -> Iterator[str]:
     if kafka_problem is not None:
         yield kafka_problem
     if ledger.waiting["parked"]:
@@ -188,8 +182,18 @@ def _problems(ledger: _Ledger, lag: Lag | None, kafka_problem: str | None) -> It
             f"{ledger.waiting['parked']} wallets or jobs are stopped by a failure inside a rule, and "
             f"{ledger.waiting['parked_triggers']} messages wait behind them. See `connects parked list`."
         )
+    if ledger.waiting["dead_letters_overdue"]:
+        yield (
+            f"{ledger.waiting['dead_letters_overdue']} dead letters have waited to be sent for more than "
+            f"{_UNSENT_ALARM_SECONDS} s. Does a worker run, and does {DEAD_LETTER_TOPIC} take messages of 4 MiB?"
+        )
     if lag is None:
         return
+    if lag.missing_outputs:
+        yield (
+            f"the output topics {', '.join(lag.missing_outputs)} do not exist, and {unpublished} batches wait to be "
+            "published. Make them with `connects topics create`."
+        )
     for partition in lag.stopped:
         yield f"{partition.topic}, partition {partition.partition} is not read: {partition.reason}"
     if lag.records and not ledger.held:

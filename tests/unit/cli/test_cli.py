@@ -183,3 +183,9 @@ def test_schemas_are_written_and_checked(tmp_path: Path) -> None:
     code, out, _ = connects(f"schemas check {folder}")
     assert code == 1
     assert "job-closed" in out
+    code, out, _ = connects(f"schemas check {folder} --json")
+    assert (code, json.loads(out)["differences"]) == (1, ["job-closed.schema.json: stale, the model has changed"])
+    assert (
+        str(folder / "job-closed.schema.json") in json.loads(connects(f"schemas export {folder} --json")[1])["written"]
+    )
+    assert json.loads(connects(f"schemas check {folder} --json")[1]) == {"dir": str(folder), "differences": []}

@@ -8,7 +8,15 @@ import pytest
 import structlog
 
 from worker import observability
-from worker.observability import REGISTRY, configure_logging, observe_batch, observe_input, observe_role, observe_work
+from worker.observability import (
+    REGISTRY,
+    configure_logging,
+    observe_batch,
+    observe_input,
+    observe_role,
+    observe_sample,
+    observe_work,
+)
 from worker.settings import MASK, Settings
 
 SECRETS = Settings(
@@ -104,11 +112,15 @@ def test_a_standby_shows_nothing_of_what_only_the_leader_knows() -> None:
     observe_role(leads=True, present_epoch=4)
     observe_input(lag_by_topic={"job-closed": 9}, oldest_seconds=2.5, stopped=1, missing=1, at=datetime.now(UTC))
     observe_work(due=3, clock_is_stopped=True, parked_keys=1, outbox=2, outbox_seconds=0.5)
+    observe_sample(overdrawn=5, charges=6, oldest_charge=7.5)
     assert shown("connects_lag_records", topic="job-closed") == 9
     assert shown("connects_active") == 1
+    assert (shown("connects_overdrawn_wallets"), shown("connects_charges_unanswered")) == (5, 6)
+    assert shown("connects_oldest_charge_unanswered_seconds") == 7.5
     observe_role(leads=False, present_epoch=None)
     assert shown("connects_lag_records", topic="job-closed") is None
     assert shown("connects_parked") == shown("connects_stopped_partitions") == shown("connects_active") == 0
+    assert shown("connects_charges_unanswered") == shown("connects_oldest_charge_unanswered_seconds") == 0
     assert shown("connects_epoch") == 4
 
 

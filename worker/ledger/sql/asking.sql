@@ -14,6 +14,29 @@ SELECT c.version, c.occurred_at, c.recorded_at, c.delta, c.debt_delta, c.balance
 FROM changes c JOIN decisions d ON d.seq = c.decision_seq
 WHERE c.freelancer_id = $1 ORDER BY c.version DESC LIMIT $2::bigint
 
+-- name: membership
+-- One membership as it stands.
+SELECT freelancer_id, version, plan, cycle_start, next_renewal, downgrade_chosen_at, upgrade_charge, renewal_charge,
+       suspensions, earnings_at, earnings_cents, promos
+FROM memberships WHERE freelancer_id = $1
+
+-- name: charge
+SELECT charge_id, freelancer_id, kind, cycle_start, chosen_at, attempt, amount_cents, currency, source, promo_code,
+       choice_promo, requested_at, decision_seq, status
+FROM charges WHERE charge_id = $1
+
+-- name: members_who_wait_for
+-- Which of these charges are not answered yet, and whose they are.
+SELECT charge_id, freelancer_id FROM charges WHERE charge_id = ANY($1::text[]) AND status = 'asked' ORDER BY decision_seq
+
+-- name: charges_unanswered
+-- The $1 charges that have waited longest, each with the day from which on it counts as failed (a renewal's only).
+SELECT c.charge_id, c.freelancer_id, c.kind, c.cycle_start, c.chosen_at, c.attempt, c.amount_cents, c.currency, c.source,
+       c.promo_code, c.choice_promo, c.requested_at, c.decision_seq, c.status,
+       (SELECT m.next_renewal FROM memberships m
+        WHERE m.freelancer_id = c.freelancer_id AND m.renewal_charge = c.charge_id) AS lapses_on
+FROM charges c WHERE c.status = 'asked' ORDER BY c.requested_at, c.charge_id LIMIT $1
+
 -- name: seqs_of_events
 -- Decisions on event ids that were decided, by the hash of topic and id.
 SELECT seq FROM seen_events WHERE key = ANY($1::uuid[])
@@ -109,6 +132,7 @@ SELECT batch_no, last_seq, business_time, recorded_at FROM batches ORDER BY batc
 
 -- name: waiting_work
 -- What is waiting, counted; $1 is business time, $2 business time less the grace. Only who owes can be overdrawn.
+-- A cycle starts at 00:00 UTC. Of the letters, $3 is the age in seconds beyond which one should have been sent.
 SELECT (SELECT count(*) FROM due WHERE kind IN ('settlement', 'late-settlement')) AS settlements_pending,
        (SELECT count(*) FROM due WHERE kind NOT IN ('settlement', 'late-settlement') AND due_at <= $1) AS other_due,
        (SELECT count(*) FROM lots WHERE open AND expires_at <= $2) AS expiries_due,
@@ -118,14 +142,11 @@ SELECT (SELECT count(*) FROM due WHERE kind IN ('settlement', 'late-settlement')
        (SELECT count(*) FROM parked_triggers) AS parked_triggers,
        (SELECT count(*) FROM dead_letters) AS dead_letters,
        (SELECT count(*) FROM dead_letters WHERE sent_at IS NULL) AS dead_letters_unsent,
+       (SELECT count(*) FROM dead_letters l JOIN decisions d ON d.seq = l.decision_seq
+        WHERE l.sent_at IS NULL AND d.recorded_at < clock_timestamp() - make_interval(secs => $3::float)) AS dead_letters_overdue,
        (SELECT count(*) FROM commands WHERE answered_at IS NULL) AS commands_open,
        (SELECT count(*) FROM wallets
         WHERE balance < 0 AND freelancer_id IN (SELECT freelancer_id FROM spends WHERE owing)) AS overdrawn_wallets
-
--- name: charges_unanswered
--- The $1 charges that have waited longest for the billing system's answer.
-SELECT charge_id, freelancer_id, kind, cycle_start, amount_cents, currency, source, requested_at
-FROM charges WHERE status = 'asked' ORDER BY requested_at LIMIT $1
 
 -- name: for_operators
 -- What operators should look at themselves, newest first.
@@ -164,7 +185,11 @@ INSERT INTO commands (id, name, arguments, actor, why) VALUES ($1, $2, $3::json,
 -- name: answer
 SELECT answer FROM commands WHERE id = $1 AND answered_at IS NOT NULL
 
--- name: overdrawn
--- How many wallets are below zero. Only who owes can be.
-SELECT count(*) FROM wallets
-WHERE balance < 0 AND freelancer_id IN (SELECT freelancer_id FROM spends WHERE owing)
+-- name: sampled
+-- What a worker's metrics would pay too much for keeping count of: wallets below zero (only who owes can be), and what
+-- the billing system owes an answer to, with the age in seconds of the oldest.
+SELECT (SELECT count(*) FROM wallets
+        WHERE balance < 0 AND freelancer_id IN (SELECT freelancer_id FROM spends WHERE owing)) AS overdrawn_wallets,
+       (SELECT count(*) FROM charges WHERE status = 'asked') AS charges_unanswered,
+       (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(requested_at)), 0)::float
+        FROM charges WHERE status = 'asked') AS oldest_charge_seconds
