@@ -1,6 +1,7 @@
 """`connects demo` as a new user runs it, and that it fails when something that must hold does not."""
 
 import asyncio
+import io
 import itertools
 import json
 import os
@@ -17,6 +18,7 @@ from typing import Any
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
+from rich.console import Console
 
 from schemas.catalogue import INPUT_TOPICS
 from tests.support.reading import everything
@@ -29,6 +31,8 @@ from worker.local.demo_payments import PaymentService
 from worker.local.demo_policy import PAST_CODE, VALID_CODES, write_policy
 from worker.local.demo_stage import Stage
 from worker.local.demo_time import DemoTime
+from worker.local.demo_view import Moment, board
+from worker.local.demo_watch import Cause, Figures, Update
 from worker.local.errors import LocalStackError
 from worker.local.marketplace import Carelessness, Marketplace, Message, at_rate, spread
 from worker.local.marketplace_members import PROMO_CODES, Members
@@ -333,6 +337,22 @@ def test_on_any_day_of_the_year_yesterdays_cycle_began_yesterday() -> None:
                 event = INPUT_TOPICS[message.topic].model_validate_json(message.value)
                 assert event.occurred_at <= asked, case
         assert CycleDay(0).start(asked) == asked.date() - timedelta(days=1)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30), (140, 45)])
+@pytest.mark.parametrize("speed", [1.0, 86_400.0])
+def test_the_board_fits_the_terminal(width: int, height: int, speed: float) -> None:
+    outcomes = ("applied", "declined", "recorded", "withheld", "duplicate", "rejected", "parked")
+    figures = Figures(Counter({(outcome, "a-reason-of-some-length"): 123_456 for outcome in outcomes}))
+    figures.next_cycle = figures.business_time = NOW
+    update = Update("f-1234567890", 1, -10, 1_000, "spend.proposal", "10 Connects spent. " * 20, Cause(None))
+    moment = Moment(figures, 9_999_999, 100, 4_000, None, NOW, speed, 9_999_999, {}, 1, (0.123, 1.234))
+    console = Console(width=width, height=height, file=io.StringIO(), force_terminal=True, record=True)
+    console.print(board(moment, [update] * 40, width=width, height=height))
+    lines = console.export_text().rstrip("\n").split("\n")
+    assert len(lines) <= height - 2, "two lines are above it"
+    assert max(map(len, lines)) < width - 2
+    assert lines[4].count("on Plus") + lines[5].count("on Plus") == 1, "a row of figures was wrapped"
 
 
 def messages(seed: int, careless: Carelessness | None = None) -> list[Message]:

@@ -163,7 +163,7 @@ def _in_words(happening: Happening) -> str:
     elif happening.topic == "earnings-balance-updated":
         words = f"has ${fields['available_cents'] / 100:.2f} of earnings"
     elif happening.topic == "membership-charge-settled":
-        words = f"{fields['source']}: {fields['outcome']}"
+        words = f"{fields['source']} {'pays' if fields['outcome'] == 'paid' else 'does not pay'}"
     return words.format(
         **{name: str(value).capitalize() if name == "plan" else value for name, value in fields.items()}
     )

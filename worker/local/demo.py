@@ -187,7 +187,7 @@ class _Demo:
         self._start(worker)
         await leads(self._stage.database_url, worker)
         self._console.print(
-            f"Another worker (process {worker.pid}) goes on; from now on {pace(self._time.speed)} passes.", style="dim"
+            f"Another worker (process {worker.pid}) goes on; from now on {pace(self._time.speed)}.", style="dim"
         )
 
     def _start(self, worker: DemoWorker) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from worker.local.demo_payments import PaymentService
-from worker.local.demo_time import DAY_SECONDS, DemoTime, pace
+from worker.local.demo_time import DemoTime, pace
 from worker.local.demo_view import Moment, board, heading, plain_line
 from worker.local.demo_watch import Reader, Tap, Watcher
 from worker.local.marketplace import Carelessness, Marketplace, at_rate, send_in_time
@@ -108,14 +108,14 @@ class Market:
         reader = self._reader
         words = f"A marketplace of {FREELANCERS} freelancers, {rate:g} events a second"
         if self._time.is_fast:
-            words = f"{words}, {pace(self._time.speed)}"
+            words = f"{words}; {pace(self._time.speed)}"
         console.print(heading(words), end="")
         if not console.is_terminal:
             yield _lines(console)
             return
 
         def page(moment: Moment) -> RenderableType:
-            return board(moment, reader, width=console.width, height=console.size.height)
+            return board(moment, list(reader.latest), width=console.width, height=console.size.height)
 
         with Live(page(first), console=console, auto_refresh=False, transient=True) as live:
             yield lambda moment: live.update(page(moment), refresh=True)
@@ -123,7 +123,7 @@ class Market:
 
 def quiet_before(demo_time: DemoTime) -> timedelta:
     """How long nothing happens before the marketplace opens: whatever happened before is settled by then."""
-    return timedelta(seconds=min(demo_time.grace_seconds, DAY_SECONDS) + 60)
+    return timedelta(seconds=demo_time.grace_seconds + 60)
 
 
 async def _pause(ended: asyncio.Event) -> None:

@@ -59,7 +59,7 @@ class PaymentService:
         send: Callable[[Message], Awaitable[None]],
         seed: int,
     ) -> None:
-        self._consumer = AIOKafkaConsumer(**kafka, isolation_level="read_committed", auto_offset_reset="earliest")
+        self._kafka = kafka
         self._time, self._members, self._send, self._seed = time, members, send, seed
         self._seen: set[str] = set()
         self._due: list[tuple[datetime, int, Message | _Due]] = []
@@ -79,9 +79,10 @@ class PaymentService:
 
     async def start(self) -> None:
         """Begin to read, and to answer."""
-        await self._consumer.start()
-        self._consumer.assign([TopicPartition(REQUESTED, partition) for partition in range(PARTITIONS)])
-        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._answer())]
+        consumer = AIOKafkaConsumer(**self._kafka, isolation_level="read_committed", auto_offset_reset="earliest")
+        await consumer.start()
+        consumer.assign([TopicPartition(REQUESTED, partition) for partition in range(PARTITIONS)])
+        self._tasks = [asyncio.create_task(self._read(consumer)), asyncio.create_task(self._answer())]
 
     def require_well(self) -> None:
         """Refuse to go on when it has failed: raises what it failed with."""
@@ -96,13 +97,15 @@ class PaymentService:
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
-        await self._consumer.stop()
         await asyncio.gather(*answering)
 
-    async def _read(self) -> None:
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
         decoder = msgspec.json.Decoder(ChargeRequested)
-        async for record in self._consumer:
-            self._asked(decoder.decode(record.value))
+        try:
+            async for record in consumer:
+                self._asked(decoder.decode(record.value))
+        finally:
+            await consumer.stop()
 
     def _asked(self, request: ChargeRequested) -> None:
         """Decide what will become of a charge; one that is asked for again is known, and nothing comes of that."""
@@ -145,7 +148,7 @@ class PaymentService:
         if outcome == "paid":
             self.taken[request.charge_id] = cents
         fields = {"freelancer_id": who, "charge_id": request.charge_id, "outcome": outcome}
-        message = self._message(SETTLED, {**fields, "source": "the earnings" if of_earnings else "the card"})
+        message = self._message(SETTLED, {**fields, "source": "the earnings balance" if of_earnings else "the card"})
         await self._send(message)
         if outcome == "paid" and of_earnings:
             members.earnings[who] = members.earnings.get(who, 0) - cents

@@ -96,13 +96,10 @@ def _rate_of(clock: str) -> float:
 
 
 def pace(speed: float) -> str:
-    """A speed in words: `a day every second`."""
-    if speed == 1:
-        return "as usual"
-    for name, seconds in (("day", DAY_SECONDS), ("hour", 3_600), ("minute", 60)):
+    """A speed in words: `a day passes every second`."""
+    units = (("a day", "days", DAY_SECONDS), ("an hour", "hours", 3_600), ("a minute", "minutes", 60))
+    for one, many, seconds in units:
         if speed >= seconds:
             count = speed / seconds
-            if count == 1:
-                return f"{'an' if name == 'hour' else 'a'} {name} every second"
-            return f"{count:.3g} {name}s every second"
-    return f"{speed:g} seconds every second"
+            return f"{one} passes every second" if count == 1 else f"{count:.3g} {many} pass every second"
+    return "time passes as usual" if speed == 1 else f"{speed:.3g} seconds pass every second"

@@ -16,10 +16,12 @@ from rich.text import Text
 from worker.local.cases import Case
 from worker.local.demo_checks import Finding
 from worker.local.demo_time import pace
-from worker.local.demo_watch import Figures, Reader
+from worker.local.demo_watch import Figures, Update
 
 _PIPED_WIDTH: Final = 100
 _WIDEST: Final = 140
+_ROOM_FOR_CTRL_C: Final = 3
+"""A terminal shows `^C` where the cursor is; if that took a new line, a line of the board would stay behind."""
 _FEWEST_CHANGES: Final = 3
 _OTHER_ROWS: Final = 12
 """Rows of a board besides outcomes and changes, and the two or three above and below it."""
@@ -84,7 +86,7 @@ def answered(number: int, answer: Answer, asked: datetime) -> RenderableType:
     grid.add_column()
     grid.add_row(Text(str(number), style="dim"), Text(case.question, style="bold"))
     for at, words in case.told(asked):
-        grid.add_row("", Text(f"{at:%d %b}  {words}", style="dim"))
+        grid.add_row("", Text(f"{at:%d %b %H:%M}  {words}", style="dim"))
     style = "cyan" if answer.is_as_expected else "red"
     grid.add_row(Text("→", style=style), Text(answer.explanation, style=style))
     if not answer.is_as_expected:
@@ -94,7 +96,7 @@ def answered(number: int, answer: Answer, asked: datetime) -> RenderableType:
     return Padding(grid, (0, 0, 1, 0))
 
 
-def board(moment: Moment, reader: Reader, *, width: int, height: int) -> RenderableType:
+def board(moment: Moment, latest: Sequence[Update], *, width: int, height: int) -> RenderableType:
     """The marketplace now, for a terminal of that size."""
     end = "Ctrl-C ends it" if moment.left_seconds is None else f"{moment.left_seconds:.0f} s left"
     title = Table.grid(expand=True)
@@ -105,9 +107,9 @@ def board(moment: Moment, reader: Reader, *, width: int, height: int) -> Rendera
     room = height - outcomes.row_count - _OTHER_ROWS
     parts: list[RenderableType] = [title, _key_figures(moment), "", outcomes]
     if room >= _FEWEST_CHANGES:
-        parts += ["", Text("Wallets, as wallet-updated tells them", style="bold"), _latest(reader, room)]
+        parts += ["", Text("Wallets, as wallet-updated tells them", style="bold"), _latest(latest, room)]
     frame = Table.grid()
-    frame.add_column(width=min(width, _WIDEST) - 1)
+    frame.add_column(width=min(width, _WIDEST) - _ROOM_FOR_CTRL_C)
     frame.add_row(Group(*parts))
     return frame
 
@@ -168,9 +170,12 @@ def usable(folder: Path, settings: Mapping[str, str], *, up: bool) -> str:
         "  connects explain --freelancer f-carla",
         "  connects status",
         "  connects run                  # a worker, until Ctrl-C",
-        "",
-        f"Stop it: connects local down --dir {where}   (with --delete: remove it)",
     ]
+    if "CONNECTS_CLOCK" in settings:
+        lines.append(
+            "  unset CONNECTS_CLOCK          # before the next demo: else its time begins there, and runs as usual"
+        )
+    lines += ["", f"Stop it: connects local down --dir {where}   (with --delete: remove it)"]
     return "\n".join(lines)
 
 
@@ -218,13 +223,13 @@ def _outcomes(decisions: Mapping[tuple[str, str], int]) -> Table:
     return table
 
 
-def _latest(reader: Reader, rows: int) -> Table:
+def _latest(latest: Sequence[Update], rows: int) -> Table:
     table = Table.grid(padding=(0, 2), expand=True)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
-    for update in list(reader.latest)[-rows:]:
+    for update in latest[-rows:]:
         delta = Text(f"{update.delta:+d}", style="green" if update.delta > 0 else "")
         balance = Text(str(update.balance_after), style="red" if update.balance_after < 0 else "")
         table.add_row(update.freelancer_id, delta, balance, update.explanation)
@@ -235,7 +240,7 @@ def _time_now(moment: Moment) -> Text:
     passed = f"open for {_clock(moment.elapsed_seconds)}"
     if moment.speed <= 1:
         return Text(passed, style="bold")
-    return Text.assemble((f"{moment.now:%d %B %Y}", "bold"), (f"   {pace(moment.speed)}, {passed}", "dim"))
+    return Text.assemble((f"{moment.now:%d %B %Y}", "bold"), (f"   {pace(moment.speed)}; {passed}", "dim"))
 
 
 def _memberships(moment: Moment) -> str:

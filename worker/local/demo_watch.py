@@ -29,7 +29,9 @@ Place = tuple[str, int, int]
 """Topic, partition, offset."""
 
 
-class _Cause(msgspec.Struct):
+class Cause(msgspec.Struct):
+    """The record that brought a change about; without a topic: the clock or a command did."""
+
     topic: str | None
     partition: int | None = None
     offset: int | None = None
@@ -44,7 +46,7 @@ class Update(msgspec.Struct):
     balance_after: int
     rule: str
     explanation: str
-    cause: _Cause
+    cause: Cause
 
 
 class _MembershipUpdate(msgspec.Struct):

@@ -71,7 +71,7 @@ MEMBERSHIP_CASES: Final[tuple[Case, ...]] = (
             _chooses("plus", 1, 0.4),
             _settled(Answers(2), 1, 0.42),
             _has_earned(4_500, 1, 20.6),
-            _settled(Answers(_YESTERDAYS), 0, 0.02, "failed", "the earnings"),
+            _settled(Answers(_YESTERDAYS), 0, 0.02, "failed", "the earnings balance"),
             _settled(Answers(_YESTERDAYS, attempt=2), 0, 0.9),
         ),
         "renewed",
