@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import catch_up, live
+from benchmarks import catch_up, live, renewals
 from benchmarks.subject import fresh_ground
 from worker.local.stack import LocalStack
 
@@ -18,6 +18,8 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000, help="events of the catch-up (0: leave it out)")
     parser.add_argument("--live-seconds", type=float, default=30, help="length of the live run (0: leave it out)")
     parser.add_argument("--live-rate", type=int, default=1_000, help="events a second of the live run")
+    parser.add_argument("--renewals", type=int, default=1_000_000, help="cycles due at one instant (0: leave it out)")
+    parser.add_argument("--renewals-rate", type=int, default=500, help="live events a second beside them")
     parser.add_argument("--partitions", type=int, default=4, help="partitions of each input topic")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -45,6 +47,13 @@ async def _run(stack: LocalStack, folder: Path, arguments: argparse.Namespace) -
         lived = await live.live(ground, folder, arguments.live_rate, arguments.live_seconds, arguments.seed)
         figures["live"] = asdict(lived)
         print(live.report(lived), flush=True)
+    if arguments.renewals:
+        quiet = await fresh_ground(stack, folder, arguments.partitions)
+        ground = await fresh_ground(stack, folder, arguments.partitions)
+        rate, count = arguments.renewals_rate, arguments.renewals
+        renewed = await renewals.renewals(quiet, ground, folder, count, rate, arguments.seed)
+        figures["renewals"] = asdict(renewed)
+        print(renewals.report(renewed), flush=True)
     return figures
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from benchmarks.events import Produced, events
-from benchmarks.subject import Ground, running_worker
+from benchmarks.subject import Ground, Worker, running_worker
 
 _WARM_UP_SECONDS = 3.0
 
@@ -28,8 +29,19 @@ class Live:
     worst_ms: float
 
 
-async def live(ground: Ground, folder: Path, rate: int, seconds: float, seed: int) -> Live:
-    """Produce `rate` events a second for `seconds`, reading wallet-updated with read_committed all the while."""
+async def live(
+    ground: Ground,
+    folder: Path,
+    rate: int,
+    seconds: float,
+    seed: int,
+    watch: Callable[[Worker], Coroutine[None, None, None]] | None = None,
+    until: asyncio.Event | None = None,
+) -> Live:
+    """Produce `rate` events a second for `seconds`, reading wallet-updated with read_committed all the while.
+
+    `watch` runs beside it; `until` ends it before its time. Measured is what was produced before that.
+    """
     consumer = AIOKafkaConsumer(
         f"{ground.prefix}wallet-updated",
         **ground.kafka,
@@ -44,12 +56,15 @@ async def live(ground: Ground, folder: Path, rate: int, seconds: float, seed: in
         with running_worker(ground, folder / "worker-live.log") as worker:
             await worker.leads()
             reading = asyncio.create_task(_read(consumer, seen))
+            watching = None if watch is None else asyncio.create_task(watch(worker))
             began = time.monotonic()
-            count = await _produce(ground, rate, seconds + _WARM_UP_SECONDS, seed, sent)
+            count = await _produce(ground, rate, seconds + _WARM_UP_SECONDS, seed, sent, until)
             elapsed = time.monotonic() - began
             await asyncio.sleep(2)
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+            if watching is not None:
+                await watching
     finally:
         await consumer.stop()
     warm = began + _WARM_UP_SECONDS
@@ -72,7 +87,9 @@ def report(result: Live) -> str:
     )
 
 
-async def _produce(ground: Ground, rate: int, seconds: float, seed: int, sent: dict[str, float]) -> int:
+async def _produce(
+    ground: Ground, rate: int, seconds: float, seed: int, sent: dict[str, float], until: asyncio.Event | None
+) -> int:
     producer = AIOKafkaProducer(**ground.kafka, linger_ms=0)
     await producer.start()
     count = int(rate * seconds)
@@ -82,6 +99,8 @@ async def _produce(ground: Ground, rate: int, seconds: float, seed: int, sent: d
     pending: set[asyncio.Future[Any]] = set()
     try:
         for topic, key, value in stream:
+            if until is not None and until.is_set():
+                break
             produced += 1
             if (ahead := produced / rate - (time.monotonic() - began)) > 0:
                 await asyncio.sleep(ahead)

@@ -134,7 +134,7 @@ async def test_history_tells_a_wallet_in_numbers_and_words(world: World, connect
 
 async def test_history_tells_what_will_expire_when(world: World, connects: Asking) -> None:
     tell = Told(datetime(2026, 2, 28, 23, 59, 58, tzinfo=UTC))
-    tell("freelancer-registered", freelancer_id="f-1")
+    tell("connects-purchased", freelancer_id="f-1", purchase_id="b-0", connects=40)
     tell("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=5)
     await played(world, tell, 2)
 
@@ -258,7 +258,7 @@ async def test_explain_by_job_freelancer_and_proposal_agree(world: World, connec
 
 async def test_an_expiry_is_explained_by_the_instant_that_caused_it(world: World, connects: Asking) -> None:
     tell = Told(datetime(2025, 1, 31, tzinfo=UTC))
-    tell("freelancer-registered", freelancer_id="f-1")
+    tell("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=40)
     await world.produce(tell.messages)
     await world.worker()
     await world.has_decided(2)
@@ -267,8 +267,7 @@ async def test_an_expiry_is_explained_by_the_instant_that_caused_it(world: World
     (change,) = (await connects("history f-1 --json --last 1")).json["changes"]
     assert change["cause"] == {"topic": None, "event_id": "expiry:f-1:1"}
     assert change["explanation"] == (
-        "40 Connects expired on 31 January 2026: they came in on 31 January 2025 (registration) "
-        "and were not used in time."
+        "40 Connects expired on 31 January 2026: they came in on 31 January 2025 (purchase) and were not used in time."
     )
 
 
@@ -318,6 +317,44 @@ async def test_status_counts_closures_not_yet_settled_and_what_the_clock_owes(wo
 
     async def owed() -> bool:
         return bool((await connects("status --json", CONNECTS_SETTLEMENT_GRACE="0")).json["clock_due"])
+
+    await until_async(owed, 30)
+
+
+async def test_status_counts_charges_that_the_billing_system_has_not_answered(
+    world: World, connects: Asking, tell: Told
+) -> None:
+    tell("membership-plan-chosen", freelancer_id="f-1", plan="plus", event_id="up-1")
+    asked_at = tell.now
+    tell("membership-plan-chosen", freelancer_id="f-2", plan="plus", event_id="up-2")
+    await played(world, tell, 2)
+    status = (await connects("status --json")).json
+    assert status["charges_unanswered"] == 2
+    oldest, _ = status["charges_waiting"]
+    assert datetime.fromisoformat(oldest.pop("requested_at")) == asked_at
+    assert oldest == {
+        "charge_id": "f-1:up-1:1",
+        "freelancer_id": "f-1",
+        "kind": "upgrade",
+        "cycle_start": asked_at.date().isoformat(),
+        "amount_cents": 2_000,
+        "currency": "USD",
+        "source": "payment-method",
+    }
+    assert "f-1:up-1:1" in (await connects("status")).out
+
+
+async def test_status_counts_cycles_that_are_due(world: World, connects: Asking) -> None:
+    tell = Told(datetime.now(UTC))
+    world.grace_seconds = 3600
+    tell("freelancer-registered", freelancer_id="f-1")
+    await world.produce(tell.messages)
+    await world.worker()
+    await world.has_decided(1)
+    await world.execute("UPDATE memberships SET cycle_start = '2025-12-01', next_renewal = '2026-01-01'")
+
+    async def owed() -> bool:
+        return (await connects("status --json", CONNECTS_SETTLEMENT_GRACE="0")).json["clock_due"] == 1
 
     await until_async(owed, 30)
 

@@ -111,7 +111,7 @@ def expected_balances(history: History) -> dict[str, int]:
     from tests.support.world import POLICY  # noqa: PLC0415
 
     balances: dict[str, int] = {}
-    for row in simulate(history, POLICY):
+    for row in simulate(history, POLICY, until=datetime.now(UTC)):
         if row["freelancer_id"]:
             balances.setdefault(row["freelancer_id"], 0)
         for change in row["changes"]:

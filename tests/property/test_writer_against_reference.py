@@ -24,6 +24,8 @@ from worker.local.stack import LocalStack
 from worker.stream.records import InputRecord
 
 LIMIT_SECONDS = 60
+LIMITS = [name for name in vars(memory) if name.startswith("MOST_")]
+"""How much of each thing a memory holds."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def ledger_url(stack: LocalStack) -> str:
 def memory_that(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A memory that is large enough for everything, or for nothing that need not be there."""
     if request.param == "forgets":
-        for name in ("MOST_WALLETS", "MOST_JOBS", "MOST_SPENDS", "MOST_GRANTS", "MOST_SEEN"):
+        for name in LIMITS:
             monkeypatch.setattr(memory, name, 0)
     return request.param
 

@@ -11,7 +11,7 @@ from tests.reference.ledger import Ledger, check, read_ledger
 from tests.support.deciding import GRACE, FewAppointments, as_read, deciding
 from tests.support.policies import as_document, policies, policy_text
 from tests.support.story import day
-from worker.domain.rules import refunds
+from worker.domain.rules import grants, refunds
 from worker.ledger.store import ParkedKey
 from worker.stream.records import InputRecord
 
@@ -34,6 +34,9 @@ class Telling:
 
     def registered(self, at: datetime, who: str = "f-1") -> InputRecord:
         return self.event("freelancer-registered", at, freelancer_id=who)
+
+    def bought(self, at: datetime, connects: int, who: str = "f-1") -> InputRecord:
+        return self.event("connects-purchased", at, freelancer_id=who, purchase_id=f"b-{who}", connects=connects)
 
     def proposed(self, at: datetime, connects: int, read: datetime | None = None) -> InputRecord:
         named = {"freelancer_id": "f-1", "job_id": "j-1", "proposal_id": "p-1", "origin": "proposal"}
@@ -93,7 +96,7 @@ async def test_a_settlement_that_was_due_before_a_long_stop_returns_to_a_lot_tha
 async def test_a_settlement_released_long_after_it_was_due_returns_to_a_lot_that_has_ended_since(
     database_url: str, telling: Telling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records = [telling.registered(day(0)), telling.proposed(day(1), 40), telling.closed(day(300))]
+    records = [telling.bought(day(0), 40), telling.proposed(day(1), 40), telling.closed(day(300))]
     async with deciding(database_url, policies()) as decides:
         with monkeypatch.context() as broken:
             broken.setattr(refunds, "settle", None)
@@ -145,3 +148,42 @@ async def test_a_late_spend_is_settled_so_after_a_restart_too(database_url: str,
         await decides.until(day(4) + GRACE + timedelta(days=1))
     ledger = await checked(database_url, policy_text())
     assert settlements(ledger) == ["applied/closed-without-hire", "declined/already-refunded"]
+
+
+async def test_a_stop_within_a_long_backlog_of_clock_work_leaves_the_rest_to_whoever_comes_next(
+    database_url: str, telling: Telling
+) -> None:
+    """A worker that stops has ten seconds; years of work may be due between two records."""
+    records = [telling.registered(day(0), f"f-{number}") for number in range(30)]
+    records.append(telling.registered(day(900), "f-last"))
+    async with deciding(database_url, policies(), batch_size=20) as decides:
+        await decides.decide(records[:-1])
+        decides.writer.is_stopping = True
+        await decides.decide(records[-1:])
+        await decides.commit()
+        assert decides.writer.left_records
+        assert [position.next_offset for position in decides.writer.positions.values()] == [30]
+        await decides.restart()
+        await decides.decide(records[-1:])
+        assert not decides.writer.left_records
+        await decides.until(day(901))
+    decided = (await checked(database_url, policy_text())).decisions
+    assert [row["payload"] for row in decided if row["kind"] == "first"][-1] == records[-1].value
+
+
+async def test_a_queue_longer_than_a_batch_is_released_in_parts_and_in_order(
+    database_url: str, telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [telling.registered(day(0))]
+    records += [telling.event("badge-earned", day(1), freelancer_id="f-1", badge=f"b-{n}") for n in range(25)]
+    async with deciding(database_url, policies(), batch_size=10) as decides:
+        with monkeypatch.context() as broken:
+            broken.setattr(grants, "_grant", None)
+            await decides.decide(records)
+            await decides.commit()
+        before = len(decides.committed)
+        assert await decides.writer.release(ParkedKey("wallet", "f-1")) == (26, 0, None)
+        await decides.until(day(2))
+        assert len(decides.committed) - before >= 3
+    followed = [row["follows"] for row in (await read_ledger(database_url)).decisions if row["kind"] == "follow-up"]
+    assert followed == list(range(1, 27))

@@ -11,6 +11,8 @@ with a ledger that read the topics in another order (one fed in order of event t
 - one event id with two payloads: the first wins;
 - a debit, or with overdraft declined a proposal, that was refused: it depends on what was credited before it;
 - interviews that met the weekly cap;
+- memberships of which two events share an instant, and those within the grace of a cycle start: their answers, not
+  what comes of them, depend on when they are read (and are left out of `answers`);
 - facts less than a grace from a settlement's due instant are in time or late depending on the reading (here: exactly
   at the due instant the settlement comes first).
 
@@ -21,16 +23,28 @@ which lot a spend drew is not told here.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from tests.reference.event_time_memberships import MEMBERSHIP_TOPICS, Life
 
 Payload = dict[str, Any]
 Outcome = tuple[str, str]
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+class Effect(NamedTuple):
+    who: str
+    key: tuple[str, ...]
+    amount: int
 
 
 @dataclass
 class Result:
     """`grants` by rule and natural key; `settlements` by job, closing time, closure and proposal.
+
+    `charges` are the cents, the source and what became of each, by id; `plans` the plan, the first day of the cycle and
+    the first of the next one, by freelancer.
 
     `returned` names the lines of each proposal that came back; `answers` the outcome and reason of each event, by topic
     and event id, where these are decided at once.
@@ -41,20 +55,29 @@ class Result:
     settlements: dict[tuple[str, datetime, str, str], str] = field(default_factory=dict)
     returned: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     answers: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+    charges: dict[str, tuple[int, str, str]] = field(default_factory=dict)
+    plans: dict[str, tuple[str, date, date]] = field(default_factory=dict)
     not_comparable: list[str] = field(default_factory=list)
     lots_may_expire: bool = False
 
 
-def fold(events: Sequence[tuple[str, Payload]], policy: dict[str, Any], grace_seconds: float = 30) -> Result:
+def fold(
+    events: Sequence[tuple[str, Payload]],
+    policy: dict[str, Any],
+    grace_seconds: float = 30,
+    until: datetime | None = None,
+) -> Result:
     """Everything that follows from these events once the last closing is settled.
 
+    Cycles start that are due at business time `until` at the latest: by default a grace after the last event.
     Events of one topic come in the order of that topic; between topics the order of the list means nothing.
     """
-    return _Fold(policy, timedelta(seconds=grace_seconds)).run(events)
+    return _Fold(policy, timedelta(seconds=grace_seconds), until).run(events)
 
 
 class _Fold:
-    def __init__(self, policy: dict[str, Any], grace: timedelta) -> None:
+    def __init__(self, policy: dict[str, Any], grace: timedelta, until: datetime | None) -> None:
+        self.until = until
         self.versions = policy["version"]
         self.grace = grace
         self.result = Result()
@@ -75,14 +98,41 @@ class _Fold:
             if topic == "job-closed":
                 closings.setdefault((payload["job_id"], at, payload["closure"]), payload)
         instants: list[tuple[Any, ...]] = [(at, 1, topic, place, payload) for at, topic, place, payload in timeline]
-        instants += [(closing[1] + self.grace, 0, *closing) for closing in closings]
-        for instant in sorted(instants, key=lambda one: one[:5]):
-            if instant[1] == 0:
+        instants += [(closing[1] + self.grace, 0, *closing) for closing in sorted(closings)]
+        instants += self._memberships(timeline)
+        for instant in sorted(instants, key=lambda one: one[:4]):
+            if isinstance(instant[4], Effect):
+                self._comes_in(instant[4])
+            elif instant[1] == 0:
                 self._settle(*instant[2:])
             else:
                 self._happens(instant[2], instant[4], instant[0])
         self._lots_may_expire(timeline)
         return self.result
+
+    def _memberships(self, timeline: list[tuple[datetime, str, int, Payload]]) -> list[tuple[Any, ...]]:
+        """Each freelancer's membership by itself, and what came in of it, with its place in time."""
+        until = self.until or max((at for at, *_ in timeline), default=BEGINNING) + self.grace
+        lives: dict[str, Life] = {}
+        for at, topic, place, payload in timeline:
+            if topic in MEMBERSHIP_TOPICS or topic == "freelancer-registered":
+                who = payload["freelancer_id"]
+                life = lives.setdefault(who, Life(who, self._policy, self.grace, until))
+                answer = life.happens(topic, payload, at, place)
+                if answer:
+                    self.result.answers[topic, payload["event_id"]] = answer
+        for who, life in lives.items():
+            life.ends()
+            self.result.charges |= {name: tuple(charge[:3]) for name, charge in life.charges.items()}
+            if life.plan:
+                self.result.plans[who] = (life.plan, life.first_day, life.next_day)
+        return [
+            (*place, Effect(who, key, amount)) for who, life in lives.items() for place, key, amount in life.effects
+        ]
+
+    def _comes_in(self, effect: "Effect") -> None:
+        self.result.grants[effect.key] = effect.amount
+        self.result.balances[effect.who] += effect.amount
 
     def _without_repeats(self, events: Sequence[tuple[str, Payload]]) -> list[tuple[datetime, str, int, Payload]]:
         first: dict[tuple[str, str], Payload] = {}
@@ -97,7 +147,7 @@ class _Fold:
 
     def _lots_may_expire(self, timeline: list[tuple[datetime, str, int, Payload]]) -> None:
         credited = [at for at, _, _, _ in timeline]
-        if credited and max(credited) + 2 * self.grace >= _a_year_later(min(credited)):
+        if credited and max(*credited, self.until or BEGINNING) + 2 * self.grace >= _a_year_later(min(credited)):
             self.result.lots_may_expire = True
             self.result.not_comparable.append("balances: a lot may have expired")
 

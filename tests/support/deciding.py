@@ -63,15 +63,17 @@ class Deciding:
 
     def __init__(self, database_url: str, policies: PolicyBook, batch_size: int, store: type[PostgresStore]) -> None:
         self._database_url, self._policies, self._batch_size = database_url, policies, batch_size
-        self._store = store(database_url, "a test")
+        self.store = store(database_url, "a test")
         self.committed: list[Committed] = []
+        self.wall_clock = WALL_CLOCK
 
     async def restart(self) -> None:
         connection = await asyncpg.connect(self._database_url)
         epoch = await connection.fetchval("UPDATE leader SET epoch = epoch + 1 RETURNING epoch")
         await connection.close()
         keep = self.committed.append
-        self.writer = Writer(self._store, epoch, self._policies, GRACE, lambda: WALL_CLOCK, keep, self._batch_size)
+        now = lambda: self.wall_clock  # noqa: E731
+        self.writer = Writer(self.store, epoch, self._policies, GRACE, now, keep, self._batch_size)
         await self.writer.open()
 
     async def decide(self, records: Sequence[InputRecord]) -> None:
@@ -88,7 +90,7 @@ class Deciding:
         await self.writer.settle_down()
 
     async def close(self) -> None:
-        await self._store.close()
+        await self.store.close()
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.outputs import WalletUpdated
+from schemas.outputs import MembershipChargeRequested, MembershipUpdated, WalletUpdated
 from tests.reference.ledger import check_ledger
 from tests.support.reading import everything
 from tests.support.world import PARTITIONS, POLICY, World
@@ -28,6 +28,7 @@ async def check_everything(world: World, *, model: bool = True, complete: bool =
     """All invariants of a ledger at rest. `model`: also against the reference model (I1, I3 to I6)."""
     await check_positions(world)
     await check_published(world)
+    await check_memberships_told(world)
     await check_chain(world)
     if model:
         report = await check_ledger(
@@ -73,6 +74,26 @@ async def check_published(world: World) -> None:
         assert update.occurred_at == change["occurred_at"]
         assert update.recorded_at == change["recorded_at"]
     assert not told, f"{len(told)} changes were not published: {list(told)[:10]}"
+
+
+async def check_memberships_told(world: World) -> None:
+    """I9 for memberships: each has told its versions 1 to n once, in order; each charge was requested once."""
+    told: defaultdict[str, list[MembershipUpdated]] = defaultdict(list)
+    for record in (await everything(world.kafka, f"{world.prefix}membership-updated", PARTITIONS)).records:
+        update = MembershipUpdated.model_validate_json(record.value)
+        told[update.freelancer_id].append(update)
+    rows = await world.rows("SELECT freelancer_id, version, plan, cycle_start, next_renewal FROM memberships")
+    for row in rows:
+        updates = told.pop(row["freelancer_id"], [])
+        assert [update.version for update in updates] == list(range(1, row["version"] + 1)), (dict(row), updates)
+        if updates:
+            last = updates[-1]
+            assert (last.plan, last.cycle_start, last.next_renewal_on) == tuple(row)[2:], (dict(row), last)
+    assert not told, f"told of memberships that are not there: {list(told)[:10]}"
+    requested = (await everything(world.kafka, f"{world.prefix}membership-charge-requested", PARTITIONS)).records
+    asked = [MembershipChargeRequested.model_validate_json(record.value).charge_id for record in requested]
+    charges = await world.rows("SELECT charge_id FROM charges")
+    assert sorted(asked) == sorted(row["charge_id"] for row in charges), "not each charge was requested once"
 
 
 def places(records: list[Any]) -> list[tuple[int, int]]:

@@ -114,7 +114,7 @@ def fail_in_rules_while(file: Path) -> None:
         return decide
 
     for module in (writer, release):
-        for name in ("decide_event", "decide_settlement", "decide_expiry"):
+        for name in ("decide_event", "decide_settlement", "decide_expiry", "decide_cycle"):
             setattr(module, name, buggy(getattr(module, name)))
 
 
@@ -126,7 +126,8 @@ def _named(trigger: Any) -> list[str]:  # noqa: ANN401
         return [event.job_id if job_event else event.freelancer_id]
     if (spend := getattr(trigger, "spend", None)) is not None:
         return [spend.freelancer_id]
-    return [trigger.lot.freelancer_id]
+    about = trigger.membership if hasattr(trigger, "membership") else trigger.lot
+    return [about.freelancer_id]
 
 
 async def main(environment: Mapping[str, str]) -> None:

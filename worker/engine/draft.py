@@ -1,6 +1,5 @@
 """A batch in the making: decisions become rows and messages as they are taken."""
 
-import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Mapping
@@ -13,7 +12,8 @@ import msgspec
 from worker.domain.books import Touched
 from worker.domain.decisions import Change, Decision
 from worker.domain.model import Cause
-from worker.engine.membership_messages import NAMESPACE, membership_messages
+from worker.engine.event_ids import event_id_of
+from worker.engine.membership_messages import membership_messages
 from worker.ledger.chain import next_head
 from worker.ledger.membership_rows import write_down_memberships
 from worker.ledger.mentions import mention
@@ -22,8 +22,8 @@ from worker.ledger.store import Batch, Tail
 from worker.stream.messages import Message, pack
 
 WALLET_UPDATED: Final = "wallet-updated"
-_NAMESPACE: Final = NAMESPACE.bytes
 _NO_LINE: Final = (None, None)
+_MOST_BYTES: Final = 8 * 1024 * 1024
 _encode = msgspec.json.Encoder().encode
 
 
@@ -66,18 +66,6 @@ class _WalletUpdated(msgspec.Struct):
     explanation: str
 
 
-_NAMED: Final = hashlib.sha1(_NAMESPACE, usedforsecurity=False)
-
-
-def change_id(freelancer_id: str, version: int) -> str:
-    """The event id of a wallet-updated: the UUIDv5 of `<freelancer_id>/<version>`, for good."""
-    named = _NAMED.copy()
-    named.update(f"{freelancer_id}/{version}".encode())
-    text = named.hexdigest()
-    variant = "89ab"[int(text[16], 16) & 3]
-    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
-
-
 class Draft:
     """Collects what one batch will write. `recorded_at` is one instant of the wall clock for the whole batch."""
 
@@ -88,9 +76,14 @@ class Draft:
         self.outcomes: dict[tuple[str, str], int] = {}
         """How many decisions of each (outcome, reason); known once finished."""
         self.late = 0
+        self._payload_bytes = 0
 
     def __len__(self) -> int:
         return len(self.batch.decisions)
+
+    def is_full(self, batch_size: int) -> bool:
+        """Whether it should be closed: by the number of its decisions, or by the bytes of what they answer."""
+        return len(self.batch.decisions) >= batch_size or self._payload_bytes >= _MOST_BYTES
 
     @property
     def next_seq(self) -> int:
@@ -129,6 +122,8 @@ class Draft:
                 decision.payload,
             )
         )
+        if decision.payload is not None:
+            self._payload_bytes += len(decision.payload)
         mention(decision, batch.mentions.append)
         if decision.late_by_seconds is not None:
             self.late += 1
@@ -208,7 +203,7 @@ class Draft:
                     moved[lot_id].delta += delta
                 else:
                     moved[lot_id] = _LotMoved(lot_id, delta, expires_at)
-        event_id = change_id(change.freelancer_id, change.version)
+        event_id = event_id_of(f"{change.freelancer_id}/{change.version}")
         update = _WalletUpdated(
             event_id,
             change.freelancer_id,

@@ -3,16 +3,13 @@
 from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Final
-from uuid import UUID, uuid5
 
 import msgspec
 
 from worker.domain.decisions import Decision, MembershipTold
 from worker.domain.model import Charge, ChargeSource, Plan
+from worker.engine.event_ids import event_id_of
 from worker.stream.messages import Message
-
-NAMESPACE: Final = UUID("6f1e3c1e-6f0b-5a64-9a0e-0c5d3b1f7a11")
-"""The event ids of all that the worker tells are UUIDv5 of this namespace, for good."""
 
 MEMBERSHIP_UPDATED: Final = "membership-updated"
 CHARGE_REQUESTED: Final = "membership-charge-requested"
@@ -56,7 +53,7 @@ def _updated(decision: Decision, told: MembershipTold) -> Message:
     freelancer_id, occurred_at = decision.subject.freelancer_id, decision.occurred_at
     if freelancer_id is None or occurred_at is None:
         raise AssertionError(f"decision {decision.seq} tells of a membership, but not whose or when")
-    event_id = str(uuid5(NAMESPACE, f"membership/{freelancer_id}/{told.version}"))
+    event_id = event_id_of(f"membership/{freelancer_id}/{told.version}")
     update = _MembershipUpdated(
         event_id,
         freelancer_id,
@@ -73,7 +70,7 @@ def _updated(decision: Decision, told: MembershipTold) -> Message:
 
 
 def _requested(charge: Charge) -> Message:
-    event_id = str(uuid5(NAMESPACE, f"charge/{charge.charge_id}"))
+    event_id = event_id_of(f"charge/{charge.charge_id}")
     request = _ChargeRequested(
         event_id,
         charge.freelancer_id,

@@ -20,6 +20,7 @@ MOST_GRANTS: Final = 20_000
 MOST_MEMBERSHIPS: Final = 30_000
 MOST_CHARGES: Final = 20_000
 MOST_SEEN: Final = 8_000
+MOST_SEEN_BYTES: Final = 16 * 1024 * 1024
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -85,8 +86,9 @@ class Memory:
         self.books = books
         self.forgotten = 0
         """How often anything was forgotten: whoever prepared something before has to prepare it again."""
-        self.seen: dict[str, tuple[int, InputRecord]] = {}
+        self._seen: dict[str, tuple[int, InputRecord]] = {}
         """First decisions on event ids, of batches that may not be committed yet (and some that are)."""
+        self._seen_bytes = 0
         self.seen_long_ago: dict[str, FirstDecision] = {}
         """First decisions, found in the ledger, on event ids of the records prepared last."""
 
@@ -128,9 +130,14 @@ class Memory:
         if missing:
             self.books.grants.update({(g.rule, g.natural_key): g for g in await self._store.grants(missing)})
 
+    def note_seen(self, seq: int, record: InputRecord) -> None:
+        """Note the first decision on a record's event id."""
+        self._seen[record.event_key] = (seq, record)
+        self._seen_bytes += len(record.value or b"")
+
     def first_decision(self, event_key: str) -> FirstDecision | None:
         """The first decision on an event id, of a record that was prepared; None: it was never seen."""
-        recent = self.seen.get(event_key)
+        recent = self._seen.get(event_key)
         if recent is None:
             return self.seen_long_ago.get(event_key)
         seq, record = recent
@@ -223,8 +230,9 @@ class Memory:
             awaited = {told.proposal_id for draft in (touched, in_flight) for told in draft.awaiting_added}
             _trim(books.awaiting, MOST_GRANTS, lambda key, _: key in awaited)
         self._forget_memberships(in_flight)
-        if len(self.seen) > MOST_SEEN:
-            self.seen = {key: first for key, first in self.seen.items() if first[0] > committed_through}
+        if len(self._seen) > MOST_SEEN or self._seen_bytes > MOST_SEEN_BYTES:
+            self._seen = {key: first for key, first in self._seen.items() if first[0] > committed_through}
+            self._seen_bytes = sum(len(record.value or b"") for _, record in self._seen.values())
 
     def _forget_memberships(self, in_flight: Touched) -> None:
         """Let go of memberships, each with what is held of it, and of charges: these come back with who needs them."""
@@ -263,7 +271,7 @@ class Memory:
         for record in records:
             if record.event is not None:
                 record.event_key = key = seen_key(record.source.topic, record.event.event_id)
-                if key not in self.seen:
+                if key not in self._seen:
                     keys.append(key)
         found = await self._store.seen(keys) if keys else {}
         decisions = await self._store.first_decisions(list(found.values())) if found else {}

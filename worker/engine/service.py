@@ -7,7 +7,7 @@ away and the next term begins as a new leader would: one recovery path.
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,6 +30,7 @@ from worker.stream.backoff import Backoff
 from worker.stream.dead_letters import DeadLetterLane
 from worker.stream.intake import Intake
 from worker.stream.outbox import OutboxRow
+from worker.stream.records import InputRecord
 from worker.stream.relay import Relay
 from worker.stream.wall_clock import WallClock
 
@@ -37,6 +38,7 @@ _IDLE_SECONDS: Final = 0.2
 _CHORES_SECONDS: Final = 0.5
 _IDLE_BATCH_SECONDS: Final = 10.0
 _LIVE_CLOCK_SECONDS: Final = 0.05
+_LEAST_CLOCK_SECONDS: Final = 0.01
 _CATCH_UP_CLOCK_SECONDS: Final = 0.5
 _YOUNG_OUTBOX: Final = timedelta(seconds=1)
 _CLOCK_CHECK_SECONDS: Final = 10.0
@@ -149,9 +151,12 @@ class Term:
                 self._reached("after-read")
                 self._drop_published()
                 await writer.decide(records)
-            if self._is_live() or not records:
-                await writer.flush()
+                if writer.left_records:
+                    break
+            if not writer.is_committing or not records:  # otherwise clock work may come along, until it can be sent
+                await self._send_at_once(records)
             finished = await self._let_time_pass()
+            await self._send_at_once(records)
             waiting = 0.0 if records or not finished else _IDLE_SECONDS
             if time.monotonic() >= next_chores:
                 await self._do_chores()
@@ -160,6 +165,11 @@ class Term:
                 await self._compare_clocks()
                 next_clock_check = time.monotonic() + _CLOCK_CHECK_SECONDS
         await self._finish()
+
+    async def _send_at_once(self, records: Sequence[InputRecord]) -> None:
+        """Let what is decided go: live events do not wait for a batch to fill, nor the last ones of a backlog."""
+        if self._is_live() or not records:
+            await self.writer.flush()
 
     def _is_live(self) -> bool:
         """Whether all input has been seen up to within grace of the wall clock: then what comes is sent at once."""
@@ -173,10 +183,8 @@ class Term:
         live, oldest = self._is_live(), self.relay.oldest_pending_since
         if live and oldest is not None and self._config.clock.now() - oldest > self._young_outbox:
             return True
-        seconds = _LIVE_CLOCK_SECONDS if live else _CATCH_UP_CLOCK_SECONDS
-        finished = await self.writer.pass_time(self.intake.frontier(), seconds=seconds)
-        if live:
-            await self.writer.flush()
+        seconds, least = (_LIVE_CLOCK_SECONDS, _LEAST_CLOCK_SECONDS) if live else (_CATCH_UP_CLOCK_SECONDS, None)
+        finished = await self.writer.pass_time(self.intake.frontier(), seconds=seconds, least_seconds=least)
         if not finished:
             self._reached("between-chunks")
         return finished
@@ -223,7 +231,8 @@ class Term:
             await self.writer.settle_down()
             await self._publish_what_is_left()
             self._drop_published()
-            await self.writer.advance(self.intake.advanced())
+            if not self.writer.left_records:
+                await self.writer.advance(self.intake.advanced())
             await self.writer.settle_down()
 
     async def _publish_what_is_left(self) -> None:
@@ -310,6 +319,8 @@ class Service:
     def stop(self) -> None:
         """Finish what was begun, hand the lease over, and end."""
         self._stopping.set()
+        if self.term is not None:
+            self.term.writer.is_stopping = True
 
     async def run(self) -> None:
         """Work until `stop`.

@@ -52,7 +52,7 @@ from worker.stream.records import InputRecord, Position, TopicPartition
 _SLICE_SECONDS: Final = 0.001
 _AHEAD: Final = 500
 _MOST_APPOINTMENTS: Final = 20_000
-_DUE_AHEAD: Final = 200
+_DUE_AHEAD: Final = 100
 """How much clock work is loaded together: a small part of a chunk of it, because live events wait meanwhile."""
 _DUE_AHEAD_OF_RECORDS: Final = 2_000
 
@@ -96,6 +96,10 @@ class Writer:
         self.parked: dict[ParkedKey, set[str]] = {}
         self.clock_is_stopped = False
         """While this host's clock cannot be trusted business time stands still, and nothing is due."""
+        self.is_stopping = False
+        """Set when the worker is to end: then clock work that would take long is left to whoever comes next."""
+        self.left_records = False
+        """Whether records that were handed over are left with it: their positions have not moved."""
         self._done = 0
         self._drop_through = self._due_noted = self._cycles_noted = self._records = 0
         self._begun_at = self._load_seconds = 0.0
@@ -133,15 +137,25 @@ class Writer:
             else:
                 return
 
-    async def pass_time(self, frontier: datetime | None, *, seconds: float) -> bool:
-        """Let business time pass up to `frontier` and do what became due, for about `seconds`; True when it is done."""
+    @property
+    def is_committing(self) -> bool:
+        """Whether a batch is under way to the ledger: the next one has to wait for it."""
+        return self._committing is not None and not self._committing.done()
+
+    async def pass_time(self, frontier: datetime | None, *, seconds: float, least_seconds: float | None = None) -> bool:
+        """Let business time pass up to `frontier` and do what became due, for about `seconds`; True when it is done.
+
+        With `least_seconds` no longer than that once the batch before is committed, for then the next one may go.
+        """
         self._pass(frontier)
         instant = self.business_time
         if instant is None:
             return True
         self._freshen_draft()
         try:
-            return await self._do_due(instant, time.monotonic() + seconds)
+            begun = time.monotonic()
+            least = None if least_seconds is None else begun + least_seconds
+            return await self._do_due(instant, begun + seconds, least=least)
         except Bug as bug:
             pending = self._pending
             await self._start_over(bug)
@@ -215,7 +229,6 @@ class Writer:
         waiting = await self._store.parked_triggers(key)
         release = Release(self._memory, self._policies, self.business_time)
         await release.prepare(waiting)
-        batch = self._draft.batch
         for place, row in enumerate(waiting):
             identity = ("release", row["seq"])
             if (failure := self._buggy.pop(identity, None)) is not None:
@@ -227,9 +240,12 @@ class Writer:
                 raise Bug(f"{key.scope} {key.key}, waiting trigger {row['seq']}: {_told(error)}") from error
             if decisions:
                 self._book(decisions)
-            batch.triggers_released.append(row["seq"])
+            self._draft.batch.triggers_released.append(row["seq"])
+            if self._draft.is_full(self._batch_size):
+                await self._cut()
+            await asyncio.sleep(0)  # the lease is renewed meanwhile
         del self.parked[key]
-        batch.unparked.append(key)
+        self._draft.batch.unparked.append(key)
         return len(waiting), 0, None
 
     async def answer(self, command: Command, answer: Answer) -> None:
@@ -269,10 +285,13 @@ class Writer:
                 record.business_time = instant
                 if instant < live and not self._agenda.is_clear(instant):
                     await self._do_due_before(instant, records)
+                    if self.is_stopping and not self._agenda.is_clear(instant):
+                        self.left_records = True
+                        return
             self._decide_record(record)
             self._pending.append(record)
             self._done += 1
-            if len(self._draft) >= self._batch_size:
+            if self._draft.is_full(self._batch_size):
                 await self._cut()
             if time.monotonic() > slice_end:
                 await asyncio.sleep(0)
@@ -332,7 +351,7 @@ class Writer:
             if conflict is not None:
                 draft.batch.dead_letters.append(answers.dead_letter(record, conflict, seq))
             return
-        self._memory.seen[record.event_key] = (seq, record)
+        self._memory.note_seen(seq, record)
         draft.batch.seen_events.append((record.event_key, seq))
         if self.parked or self._buggy:
             stopped = self._stopped_for(topic, event.__dict__)
@@ -376,10 +395,13 @@ class Writer:
 
     # Clock work.
 
-    async def _do_due(self, instant: datetime, until: float | None, soon: datetime | None = None) -> bool:
+    async def _do_due(
+        self, instant: datetime, until: float | None, soon: datetime | None = None, least: float | None = None
+    ) -> bool:
         """Do what is due at or before `instant`, in order, until a monotonic time; True when nothing is left.
 
-        What it asks about is loaded for many appointments together, those due up to `soon` among them.
+        From the time `least` on it also ends when no batch is being committed. What it asks about is loaded for many
+        appointments together, those due up to `soon` among them.
         """
         slice_end = time.monotonic() + _SLICE_SECONDS
         while True:
@@ -394,12 +416,15 @@ class Writer:
                 await self._look_ahead(instant, soon)
             elif await self._keep(appointment):
                 self._agenda.done(appointment)
-            if until is not None and time.monotonic() > until:
+            now = time.monotonic()
+            if until is not None and (now > until or (least is not None and now > least and not self.is_committing)):
                 return self._agenda.is_clear(instant)
-            if len(self._draft) >= self._batch_size:
+            if self.is_stopping:
+                return False
+            if self._draft.is_full(self._batch_size):
                 await self._cut()
                 self._reached("between-chunks")
-            if time.monotonic() > slice_end:
+            if now > slice_end:
                 await asyncio.sleep(0)
                 slice_end = time.monotonic() + _SLICE_SECONDS
 
@@ -420,8 +445,10 @@ class Writer:
             self._expire(appointment)
             return True
         if appointment.rank == CYCLE:
-            await self._memory.load_wallets([FreelancerId(appointment.subject)], self.business_time)
-            await self._memory.load_memberships([FreelancerId(appointment.subject)])
+            freelancer_id = FreelancerId(appointment.subject)
+            if freelancer_id not in self._books.wallets or freelancer_id not in self._books.memberships:
+                await self._memory.load_wallets([freelancer_id], self.business_time)
+                await self._memory.load_memberships([freelancer_id])
             self._start_cycle(appointment)
             return True
         job_id = JobId(appointment.subject)

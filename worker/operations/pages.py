@@ -107,6 +107,7 @@ def status_page(status: Status) -> RenderableType:
         "parked": f"{status.parked}, with {status.parked_waiting} messages waiting",
         "dead letters": f"{status.dead_letters}, {status.dead_letters_unsent} of them not sent yet",
         "overdrawn wallets": status.overdrawn_wallets,
+        "charges unanswered": _charges(status),
         "missing topics": unknown if status.missing_topics is None else ", ".join(status.missing_topics),
     }
     for name, value in rows.items():
@@ -119,6 +120,13 @@ def status_page(status: Status) -> RenderableType:
     return Group(
         table, *([""] if problems else []), *problems, *(["", "For you to look at:"] if listed else []), *listed
     )
+
+
+def _charges(status: Status) -> str:
+    if not status.charges_waiting:
+        return "none"
+    oldest = status.charges_waiting[0]
+    return f"{status.charges_unanswered}, the oldest since {when(oldest.requested_at)}: {oldest.charge_id}"
 
 
 def parked_page(parked: Parked) -> RenderableType:

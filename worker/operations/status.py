@@ -1,7 +1,7 @@
 """`connects status`: how the ledger and its workers are, whether or not one runs."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
@@ -34,6 +34,19 @@ class Listed(msgspec.Struct, frozen=True):
     explanation: str
 
 
+class UnansweredCharge(msgspec.Struct, frozen=True):
+    """A charge that the billing system was asked for and has not answered; `amount_cents` in cents of `currency`."""
+
+    charge_id: str
+    freelancer_id: str
+    kind: str
+    cycle_start: date
+    amount_cents: int
+    currency: str
+    source: str
+    requested_at: datetime
+
+
 class Status(msgspec.Struct, frozen=True):
     """Figures for operators; `problems` are in words. What only Kafka knows is None while Kafka is away.
 
@@ -59,11 +72,14 @@ class Status(msgspec.Struct, frozen=True):
     dead_letters_unsent: int
     overdrawn_wallets: int
     commands_open: int
+    charges_unanswered: int
     missing_topics: list[str] | None
     stopped_partitions: list[StoppedPartition] | None
     problems: list[str]
     for_operators: list[Listed]
     """The last of them, newest first; nothing that stops anybody."""
+    charges_waiting: list[UnansweredCharge]
+    """Those of the unanswered charges that have waited longest, oldest first."""
 
 
 class _Ledger(msgspec.Struct, frozen=True):
@@ -76,6 +92,7 @@ class _Ledger(msgspec.Struct, frozen=True):
     business_time: datetime | None
     waiting: dict[str, int]
     listed: list[Listed]
+    charges: list[UnansweredCharge]
 
 
 async def status(settings: Settings) -> Status:
@@ -107,7 +124,7 @@ async def status(settings: Settings) -> Status:
         business_time=ledger.business_time,
         held_back_by=None if lag is None else lag.held_back_by,
         settlements_pending=waiting["settlements_pending"],
-        clock_due=waiting["expiries_due"] + waiting["other_due"],
+        clock_due=waiting["expiries_due"] + waiting["cycles_due"] + waiting["other_due"],
         outbox_pending=0 if unpublished is None else unpublished["batches"],
         outbox_age_seconds=0.0 if unpublished is None else round(unpublished["seconds"], 3),
         parked=waiting["parked"],
@@ -116,10 +133,12 @@ async def status(settings: Settings) -> Status:
         dead_letters_unsent=waiting["dead_letters_unsent"],
         overdrawn_wallets=waiting["overdrawn_wallets"],
         commands_open=waiting["commands_open"],
+        charges_unanswered=waiting["charges_unanswered"],
         missing_topics=None if lag is None else lag.missing_topics,
         stopped_partitions=None if lag is None else lag.stopped,
         problems=list(_problems(ledger, lag, kafka_problem)),
         for_operators=ledger.listed,
+        charges_waiting=ledger.charges,
     )
 
 
@@ -148,6 +167,7 @@ async def _ledger(connection: Connection, settings: Settings) -> _Ledger:
             )
             for row in await connection.fetch(_SQL["for_operators"], _LISTED)
         ],
+        [UnansweredCharge(*row) for row in await connection.fetch(_SQL["charges_unanswered"], _LISTED)],
     )
 
 

@@ -9,11 +9,17 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from tests.reference.event_time import Result, fold
-from tests.reference.ledger import NATURAL_KEYS, check, ledger_of
+from tests.reference.ledger import check, grants_of, ledger_of
 from tests.reference.story import POLICY, START, Told, policy_with
-from tests.support.histories import History, Record, listed, small_histories
+from tests.support.histories import MEMBERSHIPS, History, MembershipYears, Record, listed, small_histories
+from tests.support.lives import small_lives
+from tests.support.policies import as_document, policy_text, with_promo_codes
 
-POLICIES = {"overdrafts allowed": POLICY, "overdrafts declined": policy_with(overdraft="decline")}
+POLICIES = {
+    "overdrafts allowed": POLICY,
+    "overdrafts declined": policy_with(overdraft="decline"),
+    "with promo codes": as_document(with_promo_codes(policy_text(late_cycle_start="after-anniversary"))),
+}
 many = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -31,6 +37,11 @@ def agree(told: Told, result: Result) -> None:
     spends = told.driver.model.books.spends.values()
     returned = {spend.proposal_id: {name for name in spend.lines if spend.lines[name].returned} for spend in spends}
     assert _some(returned) == _some(result.returned)
+    charges = told.driver.model.charges.values()
+    assert {one.charge_id: (one.amount_cents, one.source, one.status) for one in charges} == result.charges
+    members = [member for member in told.driver.model.memberships.values() if member.has_begun]
+    plans = {member.freelancer_id: (member.plan, member.cycle_start, member.next_renewal) for member in members}
+    assert plans == result.plans
     if result.lots_may_expire:
         return
     answers = {
@@ -39,24 +50,13 @@ def agree(told: Told, result: Result) -> None:
         if row["outcome"] not in {"duplicate", "rejected"} and (row["topic"], row["event_id"]) in result.answers
     }
     assert answers == result.answers
-    assert _grants(told) == result.grants
+    assert grants_of(told.rows) == result.grants
     balances = {wallet.freelancer_id: wallet.balance for wallet in told.driver.model.books.wallets.values()}
     assert _some(balances) == _some(result.balances)
 
 
 def _some(table: dict[str, Any]) -> dict[str, Any]:
     return {name: item for name, item in table.items() if item}
-
-
-def _grants(told: Told) -> dict[tuple[str, ...], int]:
-    granted = {}
-    for row in told.of("first"):
-        for change in row["changes"]:
-            if change["rule"].startswith("grant.") or change["rule"] == "adjust":
-                payload = json.loads(row["payload"])
-                key = (change["rule"], *(payload[name] for name in NATURAL_KEYS[change["rule"]]))
-                granted[key] = change["delta"]
-    return granted
 
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
@@ -71,6 +71,33 @@ def test_a_marketplace_in_order_of_time_comes_out_the_same(seed: int, policy: di
 def test_small_histories_in_order_of_time_come_out_the_same(records: list[Record]) -> None:
     note(listed(records))
     agree(Told(*records), folded(records, POLICY))
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+@pytest.mark.parametrize("seed", range(2))
+def test_months_of_memberships_in_order_of_time_come_out_the_same(seed: int, policy: dict[str, Any]) -> None:
+    history = MembershipYears(seed, freelancers=30, years=0.9, events_per_year=20)
+    agree(Told(*history, policy=policy), folded(history.records, policy))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_years_of_memberships_are_charged_the_same(seed: int) -> None:
+    history, policy = MembershipYears(seed, freelancers=20, years=4), POLICIES["with promo codes"]
+    agree(Told(*history, policy=policy), folded(history.records, policy))
+
+
+@many
+@given(small_lives(in_order=True), st.sampled_from(sorted(POLICIES)))
+def test_small_lives_in_order_of_time_come_out_the_same(records: list[Record], policy: str) -> None:
+    note(listed(records))
+    agree(Told(*records, policy=POLICIES[policy]), folded(records, POLICIES[policy]))
+
+
+@many
+@given(small_histories(in_order=True, months=True, topics=MEMBERSHIPS), st.sampled_from(sorted(POLICIES)))
+def test_small_memberships_in_order_of_time_come_out_the_same(records: list[Record], policy: str) -> None:
+    note(listed(records))
+    agree(Told(*records, policy=POLICIES[policy]), folded(records, POLICIES[policy]))
 
 
 @many

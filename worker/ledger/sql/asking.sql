@@ -112,6 +112,8 @@ SELECT batch_no, last_seq, business_time, recorded_at FROM batches ORDER BY batc
 SELECT (SELECT count(*) FROM due WHERE kind IN ('settlement', 'late-settlement')) AS settlements_pending,
        (SELECT count(*) FROM due WHERE kind NOT IN ('settlement', 'late-settlement') AND due_at <= $1) AS other_due,
        (SELECT count(*) FROM lots WHERE open AND expires_at <= $2) AS expiries_due,
+       (SELECT count(*) FROM memberships WHERE next_renewal <= ($2 AT TIME ZONE 'UTC')::date) AS cycles_due,
+       (SELECT count(*) FROM charges WHERE status = 'asked') AS charges_unanswered,
        (SELECT count(*) FROM parked) AS parked,
        (SELECT count(*) FROM parked_triggers) AS parked_triggers,
        (SELECT count(*) FROM dead_letters) AS dead_letters,
@@ -119,6 +121,11 @@ SELECT (SELECT count(*) FROM due WHERE kind IN ('settlement', 'late-settlement')
        (SELECT count(*) FROM commands WHERE answered_at IS NULL) AS commands_open,
        (SELECT count(*) FROM wallets
         WHERE balance < 0 AND freelancer_id IN (SELECT freelancer_id FROM spends WHERE owing)) AS overdrawn_wallets
+
+-- name: charges_unanswered
+-- The $1 charges that have waited longest for the billing system's answer.
+SELECT charge_id, freelancer_id, kind, cycle_start, amount_cents, currency, source, requested_at
+FROM charges WHERE status = 'asked' ORDER BY requested_at LIMIT $1
 
 -- name: for_operators
 -- What operators should look at themselves, newest first.

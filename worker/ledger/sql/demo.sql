@@ -8,15 +8,19 @@ GROUP BY d.topic, d.incarnation, d.event_id, d.kind = 'settlement', d.proposal_i
 HAVING count(*) > 1
 
 -- name: i1_natural_keys
--- More than one effect of what may happen once, whatever the event ids were.
+-- More than one effect of what may happen once, whatever the event ids were. A monthly grant is the freelancer's for the
+-- cycle start that it is dated at, or the charge's that paid for it.
 SELECT format('%s was booked %s times for %s', rule, count(*), natural_key)
-FROM (SELECT d.rule, CASE d.rule
+FROM (SELECT c.rule, CASE c.rule
           WHEN 'grant.registration' THEN d.freelancer_id
           WHEN 'grant.badge' THEN d.freelancer_id || '/' || (d.facts ->> 'badge')
           WHEN 'grant.certification' THEN d.freelancer_id || '/' || (d.facts ->> 'certification_id')
           WHEN 'grant.interview' THEN d.freelancer_id || '/' || d.job_id
           WHEN 'grant.purchase' THEN d.facts ->> 'purchase_id'
           WHEN 'adjust' THEN d.facts ->> 'adjustment_id'
+          WHEN 'grant.upgrade' THEN d.facts ->> 'charge_id'
+          WHEN 'grant.monthly' THEN CASE WHEN d.reason IN ('renewed', 'paid-after-lapse') THEN d.facts ->> 'charge_id'
+                                         ELSE c.freelancer_id || '/' || c.occurred_at END
           WHEN 'spend.proposal' THEN d.proposal_id
           WHEN 'refund.boost-outbid' THEN d.proposal_id
       END AS natural_key

@@ -72,43 +72,50 @@ SELECT job_id, proposal_id FROM spends WHERE job_id = ANY(string_to_array($1, ',
 -- name: awaiting
 -- Withdrawals and outbids that were read before these proposals.
 SELECT a.proposal_id, a.decision_seq, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.freelancer_id, d.job_id, d.occurred_at
-FROM awaiting a JOIN decisions d ON d.seq = a.decision_seq WHERE a.proposal_id = ANY(string_to_array($1, ',')) ORDER BY a.decision_seq
+FROM awaiting a CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = a.decision_seq LIMIT 1) d
+WHERE a.proposal_id = ANY(string_to_array($1, ',')) ORDER BY a.decision_seq
 
 -- name: grants
-SELECT rule, natural_key, freelancer_id, occurred_at, connects, decision_seq FROM grants
-WHERE (rule, natural_key) IN (SELECT * FROM unnest(string_to_array($1, ','), string_to_array($2, ',')))
+SELECT found.rule, found.natural_key, freelancer_id, occurred_at, connects, decision_seq
+FROM unnest(string_to_array($1, ','), string_to_array($2, ',')) AS wanted(rule, natural_key)
+CROSS JOIN LATERAL (SELECT * FROM grants g WHERE g.rule = wanted.rule AND g.natural_key = wanted.natural_key LIMIT 1) found
 
 -- name: due_settlements
 -- The next settlements due up to $1, by index; $2 of them.
 SELECT d.due_at, d.kind, d.key, c.job_id, c.closed_at, c.closure
-FROM due d JOIN closures c ON c.decision_seq = split_part(d.key, '/', 1)::bigint
+FROM due d
+CROSS JOIN LATERAL (SELECT * FROM closures WHERE decision_seq = split_part(d.key, '/', 1)::bigint LIMIT 1) c
 WHERE d.kind IN ('settlement', 'late-settlement') AND d.due_at <= $1 ORDER BY d.due_at, d.kind, d.key LIMIT $2
 
 -- name: due_settlements_at
 -- All settlements of one due instant.
 SELECT d.due_at, d.kind, d.key, c.job_id, c.closed_at, c.closure
-FROM due d JOIN closures c ON c.decision_seq = split_part(d.key, '/', 1)::bigint
+FROM due d
+CROSS JOIN LATERAL (SELECT * FROM closures WHERE decision_seq = split_part(d.key, '/', 1)::bigint LIMIT 1) c
 WHERE d.kind IN ('settlement', 'late-settlement') AND d.due_at = $1
 
 -- name: due_expiries
 -- The next lots to expire up to $1, by index; $2 of them. Those that wait for a parked wallet are not asked for again.
 SELECT expires_at, lot_id, freelancer_id FROM lots
 WHERE open AND expires_at <= $1 AND 'expiry:' || lot_id NOT IN (
-    SELECT d.event_id FROM parked_triggers t JOIN decisions d ON d.seq = t.decision_seq WHERE d.kind = 'clock')
+    SELECT d.event_id FROM parked_triggers t
+    CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) d WHERE d.kind = 'clock')
 ORDER BY expires_at, lot_id LIMIT $2
 
 -- name: due_expiries_at
 -- All lots that expire at one instant.
 SELECT expires_at, lot_id, freelancer_id FROM lots
 WHERE open AND expires_at = $1 AND 'expiry:' || lot_id NOT IN (
-    SELECT d.event_id FROM parked_triggers t JOIN decisions d ON d.seq = t.decision_seq WHERE d.kind = 'clock')
+    SELECT d.event_id FROM parked_triggers t
+    CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) d WHERE d.kind = 'clock')
 
 -- name: due_cycles
 -- The next cycle starts, by index, a freelancer's ids in byte order; $1 of them, and none that waits for a parked wallet.
 SELECT next_renewal, freelancer_id FROM memberships
 WHERE next_renewal IS NOT NULL
   AND 'cycle:' || freelancer_id || ':' || to_char(next_renewal, 'YYYY-MM-DD') NOT IN (
-    SELECT d.event_id FROM parked_triggers t JOIN decisions d ON d.seq = t.decision_seq WHERE d.kind = 'clock')
+    SELECT d.event_id FROM parked_triggers t
+    CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) d WHERE d.kind = 'clock')
 ORDER BY next_renewal, freelancer_id COLLATE "C" LIMIT $1
 
 -- name: memberships
@@ -125,7 +132,8 @@ FROM charges WHERE charge_id = ANY(string_to_array($1, ','))
 -- Membership events that cannot count yet. One that was parked before has its payload in the decision that parked it.
 SELECT h.freelancer_id, h.decision_seq, d.topic, d.incarnation, d.partition, d."offset", d.event_id,
        coalesce(d.payload, parked.payload) AS payload
-FROM held h JOIN decisions d ON d.seq = h.decision_seq LEFT JOIN decisions parked ON parked.seq = d.follows
+FROM held h CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = h.decision_seq LIMIT 1) d
+LEFT JOIN decisions parked ON parked.seq = d.follows
 WHERE h.freelancer_id = ANY(string_to_array($1, ',')) ORDER BY h.decision_seq
 
 -- name: parked
@@ -133,13 +141,14 @@ SELECT scope, key FROM parked
 
 -- name: parked_clock_work
 -- Expiries and cycle starts that wait for a parked wallet.
-SELECT t.key, d.event_id FROM parked_triggers t JOIN decisions d ON d.seq = t.decision_seq WHERE d.kind = 'clock'
+SELECT t.key, d.event_id FROM parked_triggers t
+CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) d WHERE d.kind = 'clock'
 
 -- name: parked_triggers
 -- What waits behind one parked wallet or job, in ledger order.
 SELECT d.seq, d.kind, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.business_time, d.payload, d.proposal_id,
        d.reason, d.follows, c.decision_seq AS closure_seq, c.job_id AS closure_job
-FROM parked_triggers t JOIN decisions d ON d.seq = t.decision_seq
+FROM parked_triggers t CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) d
 LEFT JOIN closures c ON d.kind = 'settlement' AND c.topic = d.topic AND c.incarnation = d.incarnation
      AND c.partition = d.partition AND c."offset" = d."offset"
 WHERE t.scope = $1 AND t.key = $2 ORDER BY d.seq
@@ -183,10 +192,11 @@ ON CONFLICT (lot_id) DO UPDATE SET remaining = excluded.remaining, open = exclud
 
 -- name: write_spends
 -- New spends are copied straight in; these were there before.
-UPDATE spends SET base_debt = new.base_debt, boost_debt = new.boost_debt, base_returned = new.base_returned,
-    boost_returned = new.boost_returned, boost_outbid = new.boost_outbid, refunded_closing_at = new.refunded_closing_at,
-    draws = new.draws, withdrawn_at = new.withdrawn_at, owing = new.owing
-FROM staged_spends AS new WHERE spends.proposal_id = new.proposal_id
+INSERT INTO spends SELECT * FROM staged_spends
+ON CONFLICT (proposal_id) DO UPDATE SET base_debt = excluded.base_debt, boost_debt = excluded.boost_debt,
+    base_returned = excluded.base_returned, boost_returned = excluded.boost_returned, boost_outbid = excluded.boost_outbid,
+    refunded_closing_at = excluded.refunded_closing_at, draws = excluded.draws, withdrawn_at = excluded.withdrawn_at,
+    owing = excluded.owing
 
 -- name: write_closures
 INSERT INTO closures SELECT * FROM staged_closures
@@ -208,14 +218,14 @@ ON CONFLICT (freelancer_id) DO UPDATE SET version = excluded.version, plan = exc
 -- name: write_charges
 -- What was asked stays as it was asked; only what became of it changes.
 INSERT INTO charges SELECT * FROM staged_charges
-ON CONFLICT (charge_id) DO UPDATE SET status = excluded.status
+ON CONFLICT (charge_id) DO UPDATE SET status = excluded.status WHERE charges.freelancer_id = excluded.freelancer_id
 
 -- name: remove_awaiting
-DELETE FROM awaiting USING unnest($1::text[], $2::bigint[]) AS done(proposal_id, decision_seq)
-WHERE awaiting.proposal_id = done.proposal_id AND awaiting.decision_seq = done.decision_seq
+DELETE FROM awaiting WHERE proposal_id = ANY($1::text[]) AND decision_seq = ANY($2::bigint[])
 
 -- name: remove_due
-DELETE FROM due USING unnest($1::text[], $2::text[]) AS done(kind, key) WHERE due.kind = done.kind AND due.key = done.key
+-- A key is of one kind only.
+DELETE FROM due WHERE kind = ANY($1::text[]) AND key = ANY($2::text[])
 
 -- name: remove_held
 DELETE FROM held WHERE decision_seq = ANY($1::bigint[])

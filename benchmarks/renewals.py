@@ -1,0 +1,116 @@
+"""The first of a month: a million cycles start at one midnight, with live events beside them.
+
+The members are put into the ledger's tables as they would stand there the evening before: most on Basic, one in six on
+Plus. Every Basic start is a decision, a change, a lot, a wallet-updated and a membership-updated; every Plus start a
+decision, a charge, a membership-charge-requested and a membership-updated.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from benchmarks.live import Live, live
+from benchmarks.processes import cost_of, peak_memory_mib
+from benchmarks.subject import Ground, Worker
+
+_LOOK_SECONDS: Final = 0.25
+_SHOW_SECONDS: Final = 5.0
+_DUE: Final = "SELECT count(*) FROM memberships WHERE next_renewal <= $1"
+
+
+@dataclass(frozen=True, slots=True)
+class Renewals:
+    """What a midnight took. `us_cpu_*` are microseconds of CPU per renewal, the live events' cost included."""
+
+    renewals: int
+    seconds: float
+    renewals_per_second: float
+    us_cpu_worker: float
+    us_cpu_postgres: float
+    peak_memory_mib: float
+    quiet: Live
+    beside: Live
+
+
+async def renewals(quiet_ground: Ground, ground: Ground, folder: Path, count: int, rate: int, seed: int) -> Renewals:
+    """Work off `count` renewals with `rate` live events a second beside them; and the same live load without."""
+    quiet = await live(quiet_ground, folder, rate, _QUIET_SECONDS, seed)
+    today = datetime.now(UTC).date()
+    print(f"putting {count:,} members into the ledger ...", flush=True)
+    connection = await asyncpg.connect(ground.database_url)
+    done = asyncio.Event()
+    told: dict[str, float] = {}
+    try:
+        await _put_members(connection, count, today.isoformat())
+
+        async def watch(worker: Worker) -> None:
+            before = cost_of(ground.postgres_pid, with_children=True), cost_of(worker.pid)
+            began = shown = time.monotonic()
+            while left := await connection.fetchval(_DUE, today):
+                if time.monotonic() - shown > _SHOW_SECONDS:
+                    shown = time.monotonic()
+                    speed = (count - left) / (shown - began)
+                    print(
+                        f"  {count - left:>9,} renewed, {speed:>7,.0f}/s, {left / max(speed, 1):>4.0f} s left",
+                        flush=True,
+                    )
+                await asyncio.sleep(_LOOK_SECONDS)
+            told["seconds"] = time.monotonic() - began
+            told["postgres"] = (cost_of(ground.postgres_pid, with_children=True) - before[0]).cpu_seconds
+            told["worker"] = (cost_of(worker.pid) - before[1]).cpu_seconds
+            told["peak"] = peak_memory_mib(worker.pid)
+            done.set()
+
+        beside = await live(ground, folder, rate, _MOST_SECONDS, seed, watch=watch, until=done)
+    finally:
+        await connection.close()
+    micro = 1e6 / count
+    return Renewals(
+        count,
+        round(told["seconds"], 1),
+        round(count / told["seconds"]),
+        round(told["worker"] * micro, 1),
+        round(told["postgres"] * micro, 1),
+        round(told["peak"]),
+        quiet,
+        beside,
+    )
+
+
+def report(result: Renewals) -> str:
+    """The result in lines to read."""
+    beside, quiet = result.beside, result.quiet
+    lines = [
+        f"{result.renewals:,} renewals due at one instant: {result.seconds} s, {result.renewals_per_second:,}/s",
+        f"  CPU per renewal (us): worker {result.us_cpu_worker}, postgres {result.us_cpu_postgres}",
+        f"  worker memory, peak: {result.peak_memory_mib:.0f} MiB",
+        f"  live beside them at {beside.events_per_second:,}/s: p50 {beside.p50_ms} ms, p99 {beside.p99_ms} ms",
+        f"  live without them at {quiet.events_per_second:,}/s: p50 {quiet.p50_ms} ms, p99 {quiet.p99_ms} ms",
+    ]
+    return "\n".join(lines)
+
+
+_QUIET_SECONDS: Final = 15.0
+_MOST_SECONDS: Final = 1_800.0
+_PLUS_EVERY: Final = 6
+
+
+async def _put_members(connection: "asyncpg.Connection[asyncpg.Record]", count: int, today: str) -> None:
+    before = datetime.fromisoformat(today) - timedelta(days=30)
+    await connection.execute(
+        "INSERT INTO wallets SELECT 'm-' || n, 0, 0 FROM generate_series(1, $1::bigint) AS n", count
+    )
+    await connection.execute(
+        "INSERT INTO memberships SELECT 'm-' || n, 1, CASE WHEN n % $2::int = 0 THEN 'plus' ELSE 'basic' END,"
+        " $3::date, $4::date, NULL, NULL, NULL, '[]', NULL, NULL, '[]' FROM generate_series(1, $1::bigint) AS n",
+        count,
+        _PLUS_EVERY,
+        before.date(),
+        datetime.fromisoformat(today).date(),
+    )
+    await connection.execute("ANALYZE")

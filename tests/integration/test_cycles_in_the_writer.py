@@ -1,0 +1,350 @@
+"""Cycle starts through the real writer on a real PostgreSQL: each once, in order, in bounded parts, or parked."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.property.test_writer_found_before import Telling
+from tests.reference.ledger import Ledger, check, read_ledger
+from tests.support.deciding import GRACE, Deciding, FewAppointments, as_read, deciding
+from tests.support.policies import as_document, policies, policy_text
+from worker.domain.books import Books
+from worker.domain.model import FreelancerId, Wallet
+from worker.domain.rules import memberships
+from worker.engine import memory
+from worker.ledger.postgres import PostgresStore
+from worker.ledger.store import ParkedKey
+
+REGISTERED = datetime(2026, 1, 10, 12, tzinfo=UTC)
+FEBRUARY, MARCH, APRIL = (datetime(2026, month, 10, tzinfo=UTC) for month in (2, 3, 4))
+PLUS = {"freelancer_id": "f-1", "plan": "plus"}
+A_DAY, A_SECOND = timedelta(days=1), timedelta(seconds=1)
+
+
+@pytest.fixture
+def telling() -> Telling:
+    return Telling()
+
+
+async def checked(database_url: str) -> Ledger:
+    ledger = await read_ledger(database_url)
+    report = check(ledger, as_document(policy_text()), movements_in_order=False)
+    assert report.ok, str(report)
+    return ledger
+
+
+def clock_work(ledger: Ledger) -> list[tuple[str, str]]:
+    return [(row["event_id"], row["reason"]) for row in ledger.decisions if row["kind"] == "clock"]
+
+
+def follow_ups(ledger: Ledger) -> list[tuple[int, str, str]]:
+    """What was followed, why, and by which event."""
+    return [(row["follows"], row["reason"], row["event_id"]) for row in ledger.decisions if row["kind"] == "follow-up"]
+
+
+# Each once, in order.
+
+
+@pytest.mark.parametrize("store", [PostgresStore, FewAppointments])
+@pytest.mark.parametrize("batch_size", [1, 3, 1_000])
+async def test_all_cycles_of_one_midnight_are_started_once_in_the_order_of_their_freelancers(
+    database_url: str, telling: Telling, store: type[PostgresStore], batch_size: int
+) -> None:
+    names = ["f-1", "f-10", "f-2", "F-1", "f.1", "f:1", "f_1", "a", "Z"]
+    async with deciding(database_url, policies(), batch_size=batch_size, store=store) as decides:
+        await decides.decide([telling.registered(REGISTERED, name) for name in names])
+        await decides.until(MARCH + GRACE)
+        assert decides.writer.clock_due(MARCH + GRACE) == 0
+    assert clock_work(await checked(database_url)) == [
+        (f"cycle:{name}:{day}", "cycle-started") for day in ("2026-02-10", "2026-03-10") for name in sorted(names)
+    ]
+
+
+async def test_a_worker_that_was_down_for_long_starts_every_missed_cycle_and_expires_what_expired(
+    database_url: str, telling: Telling
+) -> None:
+    async with deciding(database_url, policies()) as decides:
+        await decides.decide([telling.registered(REGISTERED)])
+        await decides.commit()
+        await decides.restart()
+        await decides.until(REGISTERED + timedelta(days=400))
+    ledger = await checked(database_url)
+    changes = [(change["rule"], change["occurred_at"]) for row in ledger.decisions for change in row["changes"]]
+    starts = [("grant.monthly", datetime(2026, month, 10, tzinfo=UTC)) for month in range(2, 13)]
+    starts += [
+        ("grant.monthly", datetime(2027, 1, 10, tzinfo=UTC)),
+        ("grant.monthly", datetime(2027, 2, 10, tzinfo=UTC)),
+    ]
+    assert changes == [
+        ("grant.registration", REGISTERED),
+        *starts[:12],
+        ("expire.lot", REGISTERED.replace(year=2027)),
+        ("expire.lot", FEBRUARY.replace(year=2027)),  # the same instant, and expiries come first
+        starts[12],
+    ]
+
+
+async def test_an_appointment_is_void_once_its_cycle_was_moved(database_url: str, telling: Telling) -> None:
+    up = REGISTERED + 10 * A_DAY
+    records = [
+        telling.registered(REGISTERED),
+        telling.event("membership-plan-chosen", up, **PLUS),
+        telling.event(
+            "membership-charge-settled",
+            *(up + A_DAY,),
+            freelancer_id="f-1",
+            charge_id="f-1:e-membership-plan-chosen-0:1",
+            outcome="paid",
+            source="card",
+        ),
+    ]
+    async with deciding(database_url, policies()) as decides:
+        await decides.decide(records)
+        await decides.until(FEBRUARY + 11 * A_DAY)
+    assert clock_work(await checked(database_url)) == [("renewal:f-1:2026-02-20", "charge-requested")]
+
+
+async def test_what_waits_for_a_cycle_start_or_a_charge_still_does_after_a_restart(
+    database_url: str, telling: Telling
+) -> None:
+    answer = {"freelancer_id": "f-1", "charge_id": "f-1:e-membership-plan-chosen-0:1", "outcome": "paid", "source": "x"}
+    records = [
+        telling.registered(REGISTERED),
+        telling.event("membership-charge-settled", FEBRUARY - A_DAY, **answer),
+        telling.event("membership-plan-chosen", FEBRUARY + A_SECOND, **PLUS),
+    ]
+    async with deciding(database_url, policies()) as decides:
+        for record in records:
+            await decides.decide([record])
+            await decides.commit()
+            await decides.restart()
+        await decides.until(FEBRUARY + GRACE)
+    ledger = await checked(database_url)
+    assert clock_work(ledger) == [("cycle:f-1:2026-02-10", "cycle-started")]
+    assert [(follows, reason) for follows, reason, _ in follow_ups(ledger)] == [
+        (3, "charge-requested"),
+        (2, "upgraded"),
+    ]
+    assert [wallet["balance"] for wallet in ledger.wallets] == [40 + 10 + 70]
+
+
+# In bounded parts, live events first.
+
+
+class Counting(PostgresStore):
+    """A store that tells how many wallets it was asked for, each time."""
+
+    asked: list[int]
+
+    async def wallets(
+        self, ids: Sequence[FreelancerId], after: datetime | None, books: Books
+    ) -> dict[FreelancerId, Wallet]:
+        self.asked = [*getattr(self, "asked", []), len(ids)]
+        return await super().wallets(ids, after, books)
+
+
+def registrations(telling: Telling, count: int) -> list[Any]:
+    return [telling.registered(REGISTERED, f"f-{number:04}") for number in range(count)]
+
+
+async def with_a_backlog(decides: Deciding, telling: Telling, count: int) -> None:
+    """Cycles of so many begin at one midnight, which is now; nobody is in memory."""
+    await decides.decide(registrations(telling, count))
+    await decides.commit()
+    decides.wall_clock = FEBRUARY + GRACE
+    await decides.restart()
+
+
+async def test_a_live_event_neither_waits_for_a_backlog_of_cycles_nor_loads_it(
+    database_url: str, telling: Telling
+) -> None:
+    async with deciding(database_url, policies(), store=Counting) as decides:
+        await with_a_backlog(decides, telling, 600)
+        assert not await decides.writer.pass_time(FEBRUARY + GRACE, seconds=0)
+        decides.store.asked = []
+        await decides.decide([telling.bought(FEBRUARY + GRACE - A_SECOND, 5, "f-0599")])
+        await decides.commit()
+        assert decides.store.asked == [1]
+        await decides.until(FEBRUARY + GRACE)
+        assert max(decides.store.asked) <= 100
+    ledger = await checked(database_url)
+    kinds = [row["kind"] for row in ledger.decisions[600:]]
+    assert kinds.index("first") < 10
+    assert kinds.count("clock") == 600
+
+
+async def test_a_chunk_of_clock_work_ends_with_its_time_and_the_next_goes_on(
+    database_url: str, telling: Telling
+) -> None:
+    async with deciding(database_url, policies(), store=FewAppointments) as decides:
+        await with_a_backlog(decides, telling, 20)
+        chunks = 1
+        while not await decides.writer.pass_time(FEBRUARY + GRACE, seconds=0):
+            chunks += 1
+        await decides.commit()
+    assert chunks > 20
+    assert len(clock_work(await checked(database_url))) == 20
+
+
+async def test_a_backlog_of_cycles_does_not_pile_up_in_memory(
+    database_url: str, telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MOST_WALLETS", "MOST_MEMBERSHIPS", "MOST_GRANTS"):
+        monkeypatch.setattr(memory, name, 100)
+    async with deciding(database_url, policies(), batch_size=50) as decides:
+        await with_a_backlog(decides, telling, 1_500)
+        await decides.until(FEBRUARY + GRACE)
+        books = decides.writer._books  # noqa: SLF001
+        assert len(books.wallets) <= 500
+        assert len(books.memberships) <= 500
+    assert len(clock_work(await checked(database_url))) == 1_500
+
+
+async def test_what_records_were_prepared_for_is_there_after_clock_work_before_them(
+    database_url: str, telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clock work amid a batch may make room for itself: what it forgets is loaded again."""
+    for name in ("MOST_WALLETS", "MOST_MEMBERSHIPS", "MOST_SEEN"):
+        monkeypatch.setattr(memory, name, 3)
+    async with deciding(database_url, policies(), batch_size=5) as decides:
+        await decides.decide(registrations(telling, 40))
+        await decides.commit()
+        await decides.restart()
+        late = [telling.bought(MARCH + number * A_SECOND, 5, f"f-{number:04}") for number in range(40)]
+        again = as_read([{**place_of(late[0]), "offset": 1_000, "business_time": MARCH + A_DAY}])
+        await decides.decide([*late, telling.registered(MARCH + A_DAY, "f-new"), *again])
+        await decides.commit()
+    ledger = await checked(database_url)
+    assert {wallet["balance"] for wallet in ledger.wallets if wallet["freelancer_id"] != "f-new"} == {40 + 10 + 10 + 5}
+    assert ledger.decisions[-1]["outcome"] == "duplicate"
+
+
+def place_of(record: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {"topic": record.source.topic, "partition": record.source.partition, "payload": record.value}
+
+
+# A failure in a rule.
+
+
+class Bug:
+    """While it lasts, no cycle of f-bug starts."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch, self._rule = monkeypatch, memberships.start_cycle
+        self.make()
+
+    def make(self) -> None:
+        def start_cycle(books: Any, due: Any, policies: Any) -> Any:  # noqa: ANN401
+            steps = self._rule(books, due, policies)
+            if due.membership.freelancer_id == "f-bug":
+                raise ZeroDivisionError
+            return steps
+
+        self._monkeypatch.setattr(memberships, "start_cycle", start_cycle)
+
+    def mend(self) -> None:
+        self._monkeypatch.setattr(memberships, "start_cycle", self._rule)
+
+
+@pytest.fixture
+def bug(monkeypatch: pytest.MonkeyPatch) -> Bug:
+    return Bug(monkeypatch)
+
+
+KEY = ParkedKey("wallet", "f-bug")
+
+
+@pytest.mark.parametrize("store", [PostgresStore, FewAppointments])
+async def test_a_cycle_that_fails_stops_that_wallet_once_and_all_others_go_on(
+    database_url: str, telling: Telling, bug: Bug, store: type[PostgresStore]
+) -> None:
+    names = ("f-1", "f-bug", "f-2")
+    async with deciding(database_url, policies(), store=store) as decides:
+        await decides.decide([telling.registered(REGISTERED, name) for name in names])
+        await decides.until(FEBRUARY + GRACE)
+        await decides.until(MARCH + GRACE)
+        await decides.restart()
+        await decides.until(APRIL + GRACE)
+        assert decides.writer.parked == {KEY: {"cycle:f-bug:2026-02-10"}}
+        assert await decides.writer.release(KEY) == (0, 1, "ZeroDivisionError: ")
+        bug.mend()
+        assert await decides.writer.release(KEY) == (1, 0, None)
+        await decides.until(APRIL + GRACE)
+        assert decides.writer.parked == {}
+    ledger = await read_ledger(database_url)
+    assert [one for one in clock_work(ledger) if "f-bug" in one[0]] == [
+        ("cycle:f-bug:2026-02-10", "failure-in-rule"),
+        ("cycle:f-bug:2026-03-10", "cycle-started"),
+        ("cycle:f-bug:2026-04-10", "cycle-started"),
+    ]
+    (parked,) = (row for row in ledger.decisions if row["outcome"] == "parked")
+    assert (parked["occurred_at"], parked["business_time"]) == (FEBRUARY, FEBRUARY + GRACE)
+    assert follow_ups(ledger) == [(parked["seq"], "cycle-started", "cycle:f-bug:2026-02-10")]
+    (released,) = (row for row in ledger.decisions if row["kind"] == "follow-up")
+    assert (released["occurred_at"], released["business_time"]) == (FEBRUARY, FEBRUARY + GRACE)
+    assert {wallet["freelancer_id"]: wallet["balance"] for wallet in ledger.wallets} == dict.fromkeys(names, 70)
+
+
+async def test_what_came_behind_a_cycle_that_failed_is_decided_in_order_when_it_is_released(
+    database_url: str, telling: Telling, bug: Bug
+) -> None:
+    """And what was held for that cycle start follows it directly."""
+    me = {"freelancer_id": "f-bug"}
+    async with deciding(database_url, policies()) as decides:
+        records = [
+            telling.registered(REGISTERED, "f-bug"),
+            telling.event("account-suspended", FEBRUARY + A_SECOND, **me, scope="account"),
+        ]
+        await decides.decide(records)
+        await decides.until(FEBRUARY + GRACE)
+        await decides.decide([telling.event("account-reinstated", FEBRUARY + A_DAY, **me, scope="account")])
+        await decides.commit()
+        await decides.restart()
+        bug.mend()
+        assert await decides.writer.release(KEY) == (2, 0, None)
+        await decides.until(MARCH + GRACE)
+    ledger = await read_ledger(database_url)
+    assert [(row["kind"], row["outcome"], row["reason"]) for row in ledger.decisions] == [
+        ("first", "applied", "registered"),
+        ("first", "recorded", "awaits-cycle-start"),
+        ("clock", "parked", "failure-in-rule"),
+        ("first", "parked", "waits-behind"),
+        ("follow-up", "applied", "cycle-started"),
+        ("follow-up", "applied", "suspended"),
+        ("follow-up", "applied", "reinstated"),
+        ("clock", "applied", "cycle-started"),
+    ]
+    assert [row["follows"] for row in ledger.decisions if row["kind"] == "follow-up"] == [3, 2, 4]
+
+
+async def test_an_event_that_was_parked_and_then_awaits_a_cycle_start_is_decided_at_last(
+    database_url: str, telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deciding(database_url, policies()) as decides:
+        await decides.decide([telling.registered(REGISTERED)])
+        with monkeypatch.context() as broken:
+            broken.setattr(memberships, "await_cycle_start", None)
+            await decides.decide([telling.event("membership-plan-chosen", FEBRUARY + A_SECOND, **PLUS)])
+            await decides.commit()
+        await decides.restart()
+        assert await decides.writer.release(ParkedKey("wallet", "f-1")) == (1, 0, None)
+        await decides.commit()
+        await decides.restart()
+        await decides.until(FEBRUARY + GRACE)
+    ledger = await read_ledger(database_url)
+    assert [(follows, reason) for follows, reason, _ in follow_ups(ledger)] == [
+        (2, "awaits-cycle-start"),
+        (3, "charge-requested"),
+    ]
+
+
+async def test_a_cycle_that_does_not_end_is_a_failure_and_not_done_for_ever(
+    database_url: str, telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deciding(database_url, policies(), store=FewAppointments) as decides:
+        await decides.decide([telling.registered(REGISTERED)])
+        monkeypatch.setattr(memberships, "enter_cycle", lambda *_: None)
+        await decides.until(FEBRUARY + GRACE)
+        assert list(decides.writer.parked) == [ParkedKey("wallet", "f-1")]

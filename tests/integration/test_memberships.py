@@ -1,0 +1,179 @@
+"""Memberships as others see them: what is asked of the billing system, what it answers, what is told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import pytest
+
+from schemas.outputs import MembershipChargeRequested, MembershipUpdated
+from tests.support.invariants import body_of, check_everything, headers_of
+from tests.support.killable import POINTS
+from tests.support.produce import by_key
+from tests.support.reading import Reader, reading
+from tests.support.world import PARTITIONS, Told, World
+from worker.stream.partitions import partition_of
+
+UPDATED, REQUESTED = "membership-updated", "membership-charge-requested"
+ME = {"freelancer_id": "f-1"}
+
+
+class Outputs:
+    """Read_committed readers of what is told of memberships, all along."""
+
+    def __init__(self, updated: Reader, requested: Reader) -> None:
+        self._updated, self._requested = updated, requested
+
+    async def updates(self, count: int) -> list[MembershipUpdated]:
+        await self._updated.has_read(count)
+        return [MembershipUpdated.model_validate_json(record.value) for record in self._updated.records]
+
+    async def charges(self, count: int) -> list[MembershipChargeRequested]:
+        await self._requested.has_read(count)
+        return [MembershipChargeRequested.model_validate_json(record.value) for record in self._requested.records]
+
+    def check_envelopes(self) -> None:
+        for topic, reader in ((UPDATED, self._updated), (REQUESTED, self._requested)):
+            for record in reader.records:
+                headers, body = headers_of(record), body_of(record)
+                assert headers["ce_type"] == f"connects.{topic}"
+                assert headers["ce_id"] == body["event_id"]
+                assert datetime.fromisoformat(headers["ce_time"]) == datetime.fromisoformat(body["occurred_at"])
+                assert record.key == body["freelancer_id"].encode()
+                assert record.partition == partition_of(record.key, PARTITIONS)
+
+
+@pytest.fixture
+async def outputs(world: World) -> AsyncIterator[Outputs]:
+    async with AsyncExitStack() as stack:
+        readers = [
+            await stack.enter_async_context(reading(world.kafka, world.prefix + topic, PARTITIONS))
+            for topic in (UPDATED, REQUESTED)
+        ]
+        yield Outputs(*readers)
+
+
+def days_ago(number: int, at: time = time(12)) -> datetime:
+    return datetime.combine((datetime.now(UTC) - timedelta(days=number)).date(), at, UTC)
+
+
+def answer_of(charge_id: str, outcome: str = "paid") -> dict[str, Any]:
+    return {**ME, "charge_id": charge_id, "outcome": outcome, "source": "a card"}
+
+
+async def test_an_upgrade_is_charged_for_paid_and_told(world: World, outputs: Outputs) -> None:
+    tell = Told(days_ago(10))
+    tell("freelancer-registered", **ME)
+    tell.now = days_ago(5)
+    tell("membership-plan-chosen", event_id="up", **ME, plan="plus")
+    chosen_at = tell.now
+    await world.produce(tell.messages, by_key(PARTITIONS))
+    await world.worker()
+
+    (charge,) = await outputs.charges(1)
+    assert (charge.charge_id, charge.amount_cents, charge.currency) == ("f-1:up:1", 2_000, "USD")
+    assert (charge.source, charge.cycle_start, charge.occurred_at) == (
+        "payment-method",
+        chosen_at.date(),
+        chosen_at,
+    )
+    (began,) = await outputs.updates(1)
+    assert (began.version, began.plan, began.reason) == (1, "basic", "registered")
+
+    await world.produce([tell("membership-charge-settled", **answer_of(charge.charge_id))])
+    await world.settled()
+    registered, upgraded = await outputs.updates(2)
+    assert (upgraded.version, upgraded.plan, upgraded.reason) == (2, "plus", "upgraded")
+    assert upgraded.cycle_start == chosen_at.date()
+    days, length = 5, (registered.next_renewal_on - registered.cycle_start).days
+    paid = body_of(world.reader.records[-1])
+    assert (paid["rule"], paid["reason"], paid["delta"]) == ("grant.upgrade", "upgraded", 70 + 10 * days // length)
+    assert paid["cause"]["topic"] == "membership-charge-settled"
+    outputs.check_envelopes()
+    await check_everything(world)
+
+
+async def test_a_renewal_that_the_earnings_cannot_pay_is_asked_of_the_payment_method(
+    world: World, outputs: Outputs
+) -> None:
+    tell = Told(days_ago(40))
+    tell("freelancer-registered", **ME)
+    tell("earnings-balance-updated", **ME, available_cents=9_000)
+    tell("promo-code-entered", **ME, promo_code="NO-SUCH-CODE")
+    tell("membership-plan-chosen", event_id="up", **ME, plan="plus")
+    tell("membership-charge-settled", **answer_of("f-1:up:1"))
+    await world.produce(tell.messages, by_key(PARTITIONS))
+    await world.worker()
+    upgrade, renewal = await outputs.charges(2)
+    assert [charge.source for charge in (upgrade, renewal)] == ["earnings-balance", "earnings-balance"]
+    assert renewal.charge_id == f"f-1:{renewal.cycle_start}:1"
+
+    tell.now = max(tell.now, renewal.occurred_at)
+    await world.produce([tell("membership-charge-settled", **answer_of(renewal.charge_id, "failed"))])
+    *_, again = await outputs.charges(3)
+    assert (again.charge_id, again.source) == (f"f-1:{renewal.cycle_start}:2", "payment-method")
+    assert "promo_code" not in again.model_dump(exclude_unset=True)
+    await world.produce([tell("membership-charge-settled", **answer_of(again.charge_id))])
+    await world.settled()
+    assert await world.balance("f-1") == 40 + 70 + 80
+    outputs.check_envelopes()
+    await check_everything(world)
+
+
+async def test_a_worker_that_was_down_for_long_grants_every_missed_cycle_and_expires_what_expired(
+    world: World, outputs: Outputs
+) -> None:
+    """Killed once amid that, and followed by another, it grants and expires each once, dated right."""
+    tell = Told(datetime.now(UTC) - timedelta(days=400))
+    freelancers = [f"f-{number}" for number in range(20)]
+    for freelancer_id in freelancers:
+        tell("freelancer-registered", freelancer_id=freelancer_id)
+    registered_on = tell.now.date()
+    await world.produce(tell.messages)
+    first = await world.worker(kill_after="100:after-commit", batch_size=20)
+    await first.died_at("after-commit")
+    await world.worker()
+    await world.end_lease_of(first)
+    await world.settled()
+    grants = await world.rows(
+        "SELECT freelancer_id, array_agg(occurred_at ORDER BY version) AS dates FROM changes"
+        " WHERE rule = 'grant.monthly' GROUP BY 1 ORDER BY 1"
+    )
+    assert sorted(row["freelancer_id"] for row in grants) == sorted(freelancers)
+    for row in grants:
+        starts = row["dates"]
+        assert len(starts) in {12, 13, 14}
+        assert all(start.time() == time(0) for start in starts)
+        assert len({(start.year, start.month) for start in starts}) == len(starts)
+        assert starts == sorted(starts)
+        assert {start.day for start in starts} == {registered_on.day if registered_on.day <= 28 else 1}
+    expired = await world.value("SELECT count(*) FROM changes WHERE rule = 'expire.lot' AND delta = -40")
+    assert expired == len(freelancers)
+    told = await outputs.updates(len(freelancers))
+    assert {update.version for update in told if update.freelancer_id == "f-0"} == set(
+        range(1, len(grants[0]["dates"]) + 2)
+    )
+    await check_everything(world)
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_worker_killed_anywhere_while_a_charge_is_paid_leaves_one_grant_and_one_message_of_each(
+    world: World, outputs: Outputs, point: str
+) -> None:
+    tell = Told(days_ago(10))
+    tell("freelancer-registered", **ME)
+    tell("membership-plan-chosen", event_id="up", **ME, plan="plus")
+    await world.produce(tell.messages, by_key(PARTITIONS))
+    first = await world.worker(kill_after=f"{3 if 'kafka' in point else 2}:{point}")
+    await world.has_decided(2)
+    await world.produce([tell("membership-charge-settled", **answer_of("f-1:up:1"))])
+    await first.died_at(point)
+    await world.worker()
+    await world.end_lease_of(first)
+    await world.settled()
+    assert [update.reason for update in await outputs.updates(2)] == ["registered", "upgraded"]
+    assert len(await outputs.charges(1)) == 1
+    assert await world.balance("f-1") == 40 + 70
+    await asyncio.wait_for(check_everything(world), 60)
