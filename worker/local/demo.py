@@ -148,7 +148,7 @@ class _Demo:
     def settings_afterwards(self) -> dict[str, str]:
         """Those of a command that goes on with this ledger. Time goes on as usual, from where it was at the end."""
         clock = f"{self._time.now().isoformat(timespec='seconds')}@1" if self._time.spec else ""
-        return self._stage.ledger_settings(self._policy, clock)
+        return self._ledger_settings(clock)
 
     async def _tell_the_past(self, now: datetime) -> None:
         """Produce what had happened before anybody asked: the cases, and the marketplace's last year."""
@@ -191,8 +191,16 @@ class _Demo:
         )
 
     def _start(self, worker: DemoWorker) -> None:
-        ours = {"CONNECTS_SETTLEMENT_GRACE": str(self._time.grace_seconds), "CONNECTS_HTTP_PORT": "0"}
-        worker.start(self._stage.ledger_settings(self._policy, self._time.spec) | ours)
+        worker.start(self._ledger_settings(self._time.spec) | {"CONNECTS_HTTP_PORT": "0"})
+
+    def _ledger_settings(self, clock: str) -> dict[str, str]:
+        """Those of every command on this ledger; without its policy and grace, what was decided could not be redone."""
+        return {
+            **self._stage.settings,
+            "CONNECTS_POLICY": str(self._policy),
+            "CONNECTS_SETTLEMENT_GRACE": str(self._time.grace_seconds),
+            **({"CONNECTS_CLOCK": clock, "CONNECTS_ALLOW_SIMULATED_TIME": "1"} if clock else {}),
+        }
 
     async def _close(self, worker: DemoWorker) -> list[Finding]:
         """Let the worker finish, end it, and look at what is left."""

@@ -188,11 +188,6 @@ class Stage:
         addresses = self.stack.addresses
         return {"KAFKA_BOOTSTRAP_SERVERS": addresses.kafka_bootstrap, "DATABASE_URL": addresses.database_url}
 
-    def ledger_settings(self, policy: Path, clock: str) -> dict[str, str]:
-        """Those that every command which goes on with this ledger needs; `clock` is empty where time is real."""
-        simulated = {"CONNECTS_CLOCK": clock, "CONNECTS_ALLOW_SIMULATED_TIME": "1"} if clock else {}
-        return {**self.settings, "CONNECTS_POLICY": str(policy), **simulated}
-
     async def _fresh_topics(self) -> None:
         await self._delete_topics({spec.name for spec in (*input_topic_specs(), *output_topic_specs())})
         await create_topics(self.kafka, "", partitions=PARTITIONS, replication=1, inputs=True)

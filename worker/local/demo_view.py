@@ -172,9 +172,7 @@ def usable(folder: Path, settings: Mapping[str, str], *, up: bool) -> str:
         "  connects run                  # a worker, until Ctrl-C",
     ]
     if "CONNECTS_CLOCK" in settings:
-        lines.append(
-            "  unset CONNECTS_CLOCK          # before the next demo: else its time begins there, and runs as usual"
-        )
+        lines.append("  unset CONNECTS_CLOCK          # before the next demo, or it plays in this time")
     lines += ["", f"Stop it: connects local down --dir {where}   (with --delete: remove it)"]
     return "\n".join(lines)
 
