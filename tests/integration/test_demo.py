@@ -1,8 +1,11 @@
 """`connects demo` as a new user runs it, and that it fails when something that must hold does not."""
 
 import asyncio
+import io
 import itertools
+import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -10,22 +13,37 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaProducer
+from rich.console import Console
 
 from schemas.catalogue import INPUT_TOPICS
-from tests.support.world import ROOT, copy_of
-from worker.local.demo_checks import Finding, check
+from tests.support.reading import everything
+from tests.support.waiting import until
+from tests.support.world import PARTITIONS, ROOT, copy_of
+from worker.domain.policy import read_policy
+from worker.local.cases import Case, CycleDay, asked_at
+from worker.local.demo_checks import Finding, Published, check
+from worker.local.demo_payments import PaymentService
+from worker.local.demo_policy import PAST_CODE, VALID_CODES, write_policy
 from worker.local.demo_stage import Stage
+from worker.local.demo_time import DemoTime
+from worker.local.demo_view import Moment, board
+from worker.local.demo_watch import Cause, Figures, Update
 from worker.local.errors import LocalStackError
 from worker.local.marketplace import Carelessness, Marketplace, Message, at_rate, spread
-from worker.local.seed_cases import SEED_CASES, Case
+from worker.local.marketplace_members import PROMO_CODES, Members
+from worker.local.seed_cases import SEED_CASES
 from worker.local.stack import LocalStack
+from worker.stream.wall_clock import wall_clock
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 CONNECTS = (sys.executable, "-c", "from worker.cli import main; main()")
 LIMIT_SECONDS = 180
+HOUR = timedelta(hours=1)
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -49,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def shown(folder: Path) -> subprocess.CompletedProcess[str]:
-    """A demo of eight seconds; its stack stays up."""
+    """A demo of eight seconds, in which eight days pass; its stack stays up."""
     return subprocess.run(  # noqa: S603 - our own program
         [*CONNECTS, "demo", "--seconds", "8", "--stay", "--dir", str(folder)],
         env=environment(),
@@ -69,7 +87,7 @@ def stack(shown: subprocess.CompletedProcess[str], folder: Path) -> LocalStack:
 
 def test_it_ends_well_and_says_what_held(shown: subprocess.CompletedProcess[str]) -> None:
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    for name in ("I1", "I2", "I3", "I4", "I5", "I9", "lag", "stop"):
+    for name in ("I1", "I2", "I3", "I4", "I5", "I9", "plans", "charges", "paid", "cycles", "lag", "stop"):
         assert re.search(rf"^{name} +holds ", shown.stdout, re.MULTILINE), shown.stdout
     assert "Traceback" not in shown.stdout + shown.stderr
     assert re.search(r"\d rejected", shown.stdout), "no spoiled event came"
@@ -89,7 +107,42 @@ def test_each_question_is_answered_with_the_command_that_answers_it(shown: subpr
         assert command == " ".join(case.asked_of_explain)
 
 
-@pytest.mark.parametrize("name", ["pavel", "lucia", "maya"])
+ABOUT_MEMBERSHIPS = {
+    "bela": "come in when that is paid",
+    "bruno": "10 Connects withheld",
+    "carla": "10 Connects granted for the Basic cycle",
+    "dario": "3 of the 10 free ones",
+    "elif": "80 Connects granted",
+}
+
+
+def test_complaints_about_memberships_are_answered(shown: subprocess.CompletedProcess[str]) -> None:
+    said = in_a_line(shown.stdout)
+    answers = {case.name: told_about(case, said)[0] for case in SEED_CASES}
+    assert not [name for name, words in ABOUT_MEMBERSHIPS.items() if words not in answers[name]], answers
+
+
+async def test_eight_days_bring_monthly_grants_paid_upgrades_and_renewals(stack: LocalStack) -> None:
+    connection = await asyncpg.connect(stack.addresses.database_url)
+    try:
+        monthly = await connection.fetchval(
+            "SELECT count(*) FROM changes WHERE rule = 'grant.monthly' AND occurred_at > clock_timestamp() + '1 day'"
+        )
+        settled = Counter(
+            row["reason"]
+            for row in await connection.fetch(
+                "SELECT reason FROM decisions WHERE topic = 'membership-charge-settled' AND outcome = 'applied'"
+                " AND occurred_at > clock_timestamp()"
+            )
+        )
+    finally:
+        await connection.close()
+    assert monthly > 10
+    assert settled["upgraded"] > 0, settled
+    assert settled["renewed"] > 0, settled
+
+
+@pytest.mark.parametrize("name", ["pavel", "lucia", "maya", "bela", "dario"])
 def test_explain_says_the_same(name: str, shown: subprocess.CompletedProcess[str], stack: LocalStack) -> None:
     case = next(case for case in SEED_CASES if case.name == name)
     answer, command = told_about(case, in_a_line(shown.stdout))
@@ -107,14 +160,20 @@ def test_explain_says_the_same(name: str, shown: subprocess.CompletedProcess[str
 
 
 BREAKING = {
-    "I1": "INSERT INTO changes SELECT freelancer_id, version + 1, decision_seq, ordinal + 1, occurred_at, recorded_at,"
+    "I1": "INSERT INTO changes SELECT freelancer_id, version + 99, decision_seq, ordinal + 1, occurred_at, recorded_at,"
     " rule, reason, policy_version, delta, debt_delta, balance_after + delta, explanation FROM changes"
     " WHERE freelancer_id = 'f-ravi'",
     "I2": "DELETE FROM decisions WHERE seq = (SELECT max(seq) FROM decisions WHERE kind = 'first')",
     "I3": "UPDATE wallets SET balance = balance + 1 WHERE freelancer_id = 'f-omar'",
     "I4": "UPDATE wallets SET balance = -1 WHERE freelancer_id = 'f-omar'",
     "I5": "UPDATE spends SET base = base - 1 WHERE proposal_id = 'p-lucia'",
-    "I9": "UPDATE changes SET version = version + 1 WHERE freelancer_id = 'f-ravi'",
+    "I9": "UPDATE changes SET version = version + 99 WHERE freelancer_id = 'f-ravi'",
+    "plans": "UPDATE memberships SET version = version + 1 WHERE freelancer_id = 'f-carla'",
+    "charges": "DELETE FROM charges WHERE freelancer_id = 'f-bela'",
+    "paid": "UPDATE charges SET status = 'failed' WHERE freelancer_id = 'f-dario' AND status = 'paid'",
+    "cycles": "INSERT INTO changes SELECT freelancer_id, version + 99, decision_seq, ordinal + 1, occurred_at,"
+    " recorded_at, rule, reason, policy_version, delta, debt_delta, balance_after + delta, explanation FROM changes"
+    " WHERE freelancer_id = 'f-carla' AND rule = 'grant.monthly'",
     "lag": "UPDATE positions SET next_offset = next_offset - 1 WHERE topic = 'hire-made' AND next_offset > 0",
 }
 
@@ -123,10 +182,15 @@ async def findings_of(url: str, breaking: str) -> dict[str, Finding]:
     """What is found in a ledger that was whole until `breaking` was done to it."""
     connection = await asyncpg.connect(url)
     try:
-        published: dict[str, list[tuple[int, int, int]]] = {}
+        published = Published()
         for row in await connection.fetch("SELECT * FROM changes ORDER BY version"):
             told = (row["version"], row["delta"], row["balance_after"])
-            published.setdefault(row["freelancer_id"], []).append(told)
+            published.wallets.setdefault(row["freelancer_id"], []).append(told)
+        for row in await connection.fetch("SELECT * FROM memberships"):
+            published.memberships[row["freelancer_id"]] = list(range(1, row["version"] + 1))
+        charges = await connection.fetch("SELECT * FROM charges")
+        published.charges += [row["charge_id"] for row in charges]
+        taken = {row["charge_id"]: row["amount_cents"] for row in charges if row["status"] == "paid"}
         ends = {
             (row["topic"], row["partition"]): row["next_offset"]
             for row in await connection.fetch("SELECT * FROM positions WHERE next_offset > 0")
@@ -134,7 +198,7 @@ async def findings_of(url: str, breaking: str) -> dict[str, Finding]:
         for table in ("decisions", "changes", "movements"):
             await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         await connection.execute(breaking)
-        return {finding.name: finding for finding in await check(connection, published, ends)}
+        return {finding.name: finding for finding in await check(connection, published, taken, ends)}
     finally:
         await connection.close()
 
@@ -145,6 +209,49 @@ async def test_a_broken_ledger_is_found_and_named(broken: str | None, stack: Loc
         findings = await findings_of(url, BREAKING[broken] if broken else "SELECT 1")
     against = {name for name, finding in findings.items() if not finding.holds}
     assert against == set() if broken is None else broken in against, findings
+
+
+async def test_money_that_was_not_taken_is_missed(stack: LocalStack) -> None:
+    connection = await asyncpg.connect(stack.addresses.database_url)
+    try:
+        findings = {finding.name: finding for finding in await check(connection, Published(), {}, {})}
+    finally:
+        await connection.close()
+    assert any("nothing was taken for it" in words for words in findings["paid"].against), findings["paid"]
+
+
+async def test_a_charge_that_is_asked_for_again_is_paid_once(stack: LocalStack) -> None:
+    """A payment service that begins anew reads all charges of the demo, each of them twice."""
+    kafka = {"bootstrap_servers": stack.addresses.kafka_bootstrap}
+    answers: list[dict[str, Any]] = []
+
+    async def note(message: Message) -> None:
+        answers.append({"topic": message.topic, **json.loads(message.value or b"")})
+
+    charges = (await everything(kafka, "membership-charge-requested", PARTITIONS)).records
+    async with AIOKafkaProducer(**kafka) as producer:
+        for record in charges:
+            await producer.send(record.topic, key=record.key, value=record.value, partition=record.partition)
+    members = Members(random.Random(1), lambda: "f-1")
+    time = DemoTime()
+    time.hurry()
+    service = PaymentService(kafka, time, members, note, seed=1)
+    await service.start()
+
+    def settled() -> Counter[tuple[str, str]]:
+        told = [answer for answer in answers if answer["topic"] == "membership-charge-settled"]
+        return Counter((answer["charge_id"], answer["outcome"]) for answer in told)
+
+    try:
+        await until(lambda: len({charge_id for charge_id, _ in settled()}) > 0.7 * len(charges), 60)
+        await until(lambda: max(settled().values()) > 1, 60)
+    finally:
+        await service.stop()
+    paid = {charge_id for charge_id, outcome in settled() if outcome == "paid"}
+    failed = {charge_id for charge_id, outcome in settled() if outcome == "failed"}
+    assert paid == set(service.taken), "it took money without a word, or told of money that it did not take"
+    assert failed, "no charge failed"
+    assert not paid & failed, "it took back its word"
 
 
 async def test_it_fails_when_the_ledger_is_tampered_with(stack: LocalStack, folder: Path) -> None:
@@ -187,11 +294,76 @@ def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("clock", ["yesterday", "2026-03-01@x", "2026-03-01T00:00:00Z@0", "2026-03-01T00:00:00Z@1e9"])
+def test_a_time_that_cannot_be_shown_is_refused_in_a_line(clock: str, tmp_path: Path) -> None:
+    refused = subprocess.run(  # noqa: S603 - our own program
+        [*CONNECTS, "demo", "--dir", str(tmp_path / "none")],
+        env=environment(CONNECTS_CLOCK=clock),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("connects: CONNECTS_CLOCK: ")
+    assert refused.stderr.count("\n") == 1
+    assert not (tmp_path / "none").exists()
+
+
+def test_worker_and_marketplace_agree_on_the_time_once_it_runs_fast() -> None:
+    time = DemoTime.asked(None, "2026-03-01T00:00:00Z@3600")
+    assert time.now() - datetime(2026, 3, 1, tzinfo=UTC) < timedelta(minutes=1)
+    time.hurry()
+    before, of_worker, after = time.now(), wall_clock(time.spec).now(), time.now()
+    assert before <= of_worker <= after
+    assert 0.9 < time.wait_seconds(time.now() + timedelta(hours=1)) <= 1
+
+
+def test_the_demos_policy_has_the_codes_that_members_enter(tmp_path: Path) -> None:
+    path = write_policy(tmp_path, NOW)
+    codes = read_policy(path.read_text(encoding="utf-8"), str(path)).in_force(NOW).promo_codes
+    assert {*VALID_CODES, PAST_CODE} == set(codes)
+    assert codes.keys() < set(PROMO_CODES), "one that is unknown is entered too"
+    assert [code for code, terms in codes.items() if not terms.valid_from <= NOW < terms.valid_until] == [PAST_CODE]
+
+
+def test_on_any_day_of_the_year_yesterdays_cycle_began_yesterday() -> None:
+    for day in range(366):
+        asked = asked_at(NOW + timedelta(days=day))
+        assert timedelta(0) <= NOW + timedelta(days=day) - asked <= timedelta(days=3)
+        for case in SEED_CASES:
+            for message in case.messages(asked):
+                assert message.value is not None
+                event = INPUT_TOPICS[message.topic].model_validate_json(message.value)
+                assert event.occurred_at <= asked, case
+        assert CycleDay(0).start(asked) == asked.date() - timedelta(days=1)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30), (140, 45)])
+@pytest.mark.parametrize("speed", [1.0, 86_400.0])
+def test_the_board_fits_the_terminal(width: int, height: int, speed: float) -> None:
+    outcomes = ("applied", "declined", "recorded", "withheld", "duplicate", "rejected", "parked")
+    figures = Figures(Counter({(outcome, "a-reason-of-some-length"): 123_456 for outcome in outcomes}))
+    figures.next_cycle = figures.business_time = NOW
+    update = Update("f-1234567890", 1, -10, 1_000, "spend.proposal", "10 Connects spent. " * 20, Cause(None))
+    moment = Moment(figures, 9_999_999, 100, 4_000, None, NOW, speed, 9_999_999, {}, 1, (0.123, 1.234))
+    console = Console(width=width, height=height, file=io.StringIO(), force_terminal=True, record=True)
+    console.print(board(moment, [update] * 40, width=width, height=height))
+    lines = console.export_text().rstrip("\n").split("\n")
+    assert len(lines) <= height - 2, "two lines are above it"
+    assert max(map(len, lines)) < width - 2
+    assert lines[4].count("on Plus") + lines[5].count("on Plus") == 1, "a row of figures was wrapped"
+
+
 def messages(seed: int, careless: Carelessness | None = None) -> list[Message]:
     marketplace = Marketplace(seed, careless=careless)
+    veterans = marketplace.veterans(spread(20, NOW - timedelta(days=400), NOW - timedelta(days=380), seed))
+    of_old = marketplace.members_of_old(spread(10, NOW - timedelta(days=370), NOW - timedelta(days=360), seed), HOUR)
+    before = sorted([*veterans, *of_old], key=lambda message: message.send_at)
     past = marketplace.messages(spread(1_000, NOW - timedelta(days=30), NOW, seed))
+    marketplace.memberships.open = True
     live = marketplace.messages(itertools.islice(at_rate(50, NOW, seed), 1_000))
-    return [*past, *live, *marketplace.held_back()]
+    return [*before, *past, *live, *marketplace.held_back()]
 
 
 def test_a_marketplace_is_the_same_for_the_same_seed() -> None:
@@ -206,6 +378,8 @@ def test_a_marketplace_sends_in_order_and_a_little_carelessly() -> None:
 
 
 def test_careful_producers_send_nothing_that_breaks_the_contract() -> None:
-    for message in messages(6, Carelessness(duplicates=0, late=0, spoiled=0)):
+    sent = messages(6, Carelessness(duplicates=0, late=0, spoiled=0))
+    for message in sent:
         assert message.value is not None
         INPUT_TOPICS[message.topic].model_validate_json(message.value)
+    assert {message.topic for message in sent} == set(INPUT_TOPICS), "a topic that nobody writes to"

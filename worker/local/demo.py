@@ -1,49 +1,53 @@
 """`connects demo`: the worker answers the questions that freelancers ask, then follows a marketplace, and is checked.
 
 Everything is real: Kafka, PostgreSQL, the worker as a process, events as any producer writes them, answers from the
-ledger. Only the marketplace is made up.
+ledger. Only the marketplace and its payment service are made up, and time, which runs fast: cycles are to be watched.
 """
 
 import asyncio
 import heapq
 import logging
+import os
 import signal
-import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from rich.console import Console, RenderableType
-from rich.live import Live
+from rich.console import Console
 
 from schemas.catalogue import INPUT_TOPICS
+from worker.local.cases import asked_at
 from worker.local.demo_checks import Finding, check
+from worker.local.demo_market import FREELANCERS, Market, quiet_before
+from worker.local.demo_policy import write_policy
+from worker.local.demo_questions import answer_questions
 from worker.local.demo_stage import PARTITIONS, DemoWorker, Stage, default_folder, leads
-from worker.local.demo_view import Answer, Moment, answered, board, closing, demo_console, heading, plain_line, usable
+from worker.local.demo_time import DemoTime, pace
+from worker.local.demo_view import closing, demo_console, heading, usable
 from worker.local.demo_watch import Reader, Tap, Watcher
 from worker.local.errors import LocalStackError
-from worker.local.marketplace import DEFAULT_RATE, Marketplace, at_rate, send_in_time, spread
-from worker.local.seed_cases import SEED_CASES, Case
-from worker.operations.asking import snapshot
-from worker.operations.explain import explain_event, explain_proposal
-from worker.operations.history import history
+from worker.local.marketplace import DEFAULT_RATE, spread
+from worker.local.seed_cases import SEED_CASES
 
 UNATTENDED_SECONDS: Final = 30.0
 """How long the marketplace is open when nobody is there to end it."""
 
-_FREELANCERS: Final = 400
 _PAST_EVENTS: Final = 2_000
 _PAST: Final = timedelta(days=30)
-_LOOK_SECONDS: Final = 0.25
-_LINE_SECONDS: Final = 5.0
+_VETERANS: Final = FREELANCERS // 4
+_VETERANS_CAME: Final = (timedelta(days=395), timedelta(days=335))
+"""How long ago, first and last: their first Connects expire while one watches."""
+_MEMBERS_OF_OLD: Final = _VETERANS // 2
+_CHOSE_PLUS: Final = (timedelta(days=27), timedelta(days=2))
+_PAID_AFTER: Final = timedelta(hours=1)
 _CATCH_UP_SECONDS: Final = 120.0
-_RATE_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 0.12
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Options:
 
     seconds: float | None = None
     rate: float = DEFAULT_RATE
+    speed: float | None = None
+    """Seconds of the demo's time in a second; None: as `CONNECTS_CLOCK` says, else a day."""
     seed: int = 7
     folder: Path | None = None
     stay: bool | None = None
@@ -61,58 +67,70 @@ def run(options: Options) -> int:
     """Play the demo; the exit code: 1 when an answer is not what the rules say, or something that must hold does not.
 
     Raises:
+        SettingsError: time cannot run as asked.
         LocalStackError: the stack, its folder or the worker cannot be used.
         WorkerError: Kafka or PostgreSQL refuse.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     console = demo_console()
+    demo_time = DemoTime.asked(options.speed, os.environ.get("CONNECTS_CLOCK", ""))
     stage = Stage(default_folder() if options.folder is None else options.folder)
     stay = console.is_terminal if options.stay is None else options.stay
     with stage.taken():
         try:
             console.print(heading("Starting a real Kafka and a real PostgreSQL"), end="")
             stage.up(lambda line: console.print(f"  {line}"))
-            code = asyncio.run(_Demo(stage, options, console).play())
+            demo = _Demo(stage, options, console, demo_time)
+            code = asyncio.run(demo.play())
         finally:
             if not stay:
                 stage.stack.down()
         console.print()
-        console.print(usable(stage.folder, stage.settings, up=stay), soft_wrap=True)
+        console.print(usable(stage.folder, demo.settings_afterwards(), up=stay), soft_wrap=True)
     return code
 
 
 class _Demo:
     """One run on a stage that is up."""
 
-    def __init__(self, stage: Stage, options: Options, console: Console) -> None:
-        self._stage, self._options, self._console = stage, options, console
+    def __init__(self, stage: Stage, options: Options, console: Console, demo_time: DemoTime) -> None:
+        self._stage, self._options, self._console, self._time = stage, options, console, demo_time
         self._seconds = options.seconds
         if self._seconds is None and not console.is_terminal:
             self._seconds = UNATTENDED_SECONDS
         self._ended = asyncio.Event()
-        self._marketplace = Marketplace(options.seed, freelancers=_FREELANCERS)
 
     async def play(self) -> int:
         """Questions, marketplace, checks; whatever happens, the worker is ended."""
         console = self._console
         with self._ctrl_c_ends_it():
-            worker = self._stage.worker()
+            worker = DemoWorker(self._stage.folder)
             worker.end_earlier()
             await self._stage.clear()
+            self._policy = write_policy(self._stage.folder, self._time.now())
             self._tap = Tap(self._stage.kafka)
             self._reader = Reader(self._stage.kafka, self._tap)
             self._connection = await asyncpg.connect(self._stage.database_url)
             self._watcher = Watcher(self._connection)
+            self._market = Market(self._tap, self._reader, self._watcher, self._time, self._options.seed)
             try:
                 await self._tap.start()
                 await self._reader.start()
-                now = datetime.now(UTC)
+                now = self._time.now()
                 await self._tell_the_past(now)
-                await self._catch_up(worker)
-                wrong = await self._answer_questions(now)
-                moment = await self._open_the_marketplace(worker)
+                await self._catch_up(worker, now)
+                console.print(heading("What freelancers ask, and what the ledger answers"))
+                wrong = await answer_questions(self._stage.database_url, asked_at(now), console)
+                await self._let_time_run(worker)
+                moment = await self._market.stay_open(
+                    console,
+                    rate=self._options.rate,
+                    seconds=self._seconds,
+                    ended=self._ended,
+                    require_running=worker.require_running,
+                )
                 findings = await self._close(worker)
-                moment = await self._moment(moment)
+                moment = await self._market.moment(moment)
             finally:
                 await worker.stop()
                 await self._reader.stop()
@@ -127,23 +145,32 @@ class _Demo:
             console.print(f"\nDoes not hold: {', '.join(broken)}", style="red")
         return 1 if wrong or broken else 0
 
+    def settings_afterwards(self) -> dict[str, str]:
+        """Those of a command that goes on with this ledger. Time goes on as usual, from where it was at the end."""
+        clock = f"{self._time.now().isoformat(timespec='seconds')}@1" if self._time.spec else ""
+        return self._ledger_settings(clock)
+
     async def _tell_the_past(self, now: datetime) -> None:
-        """Produce what had happened before anybody asked: the cases, and a month of the marketplace."""
+        """Produce what had happened before anybody asked: the cases, and the marketplace's last year."""
+        seed, market = self._options.seed, self._market.marketplace
         cases = sorted(
-            (message for case in SEED_CASES for message in case.messages(now)), key=lambda told: told.send_at
+            (message for case in SEED_CASES for message in case.messages(asked_at(now))), key=lambda told: told.send_at
         )
-        instants = spread(_PAST_EVENTS, now - _PAST, now - timedelta(minutes=1), self._options.seed)
-        past = self._marketplace.messages(instants)
-        for message in heapq.merge(cases, past, key=lambda told: told.send_at):
+        veterans = list(market.veterans(_between(_VETERANS, _VETERANS_CAME, now, seed)))
+        chosen = _between(_MEMBERS_OF_OLD, _CHOSE_PLUS, now, seed)
+        members = sorted(market.members_of_old(chosen, _PAID_AFTER), key=lambda told: told.send_at)
+        past = market.messages(spread(_PAST_EVENTS, now - _PAST, now - quiet_before(self._time), seed))
+        for message in heapq.merge(cases, veterans, members, past, key=lambda told: told.send_at):
+            self._market.payments.remember(message)
             await self._tap.send(message)
         await self._tap.settle()
-        self._console.print(f"  {self._tap.total:,} events of the last months are in Kafka")
+        self._console.print(f"  {self._tap.total:,} events of the last year are in Kafka")
 
-    async def _catch_up(self, worker: DemoWorker) -> None:
-        worker.start()
+    async def _catch_up(self, worker: DemoWorker, now: datetime) -> None:
+        self._start(worker)
         await leads(self._stage.database_url, worker)
         started = time.monotonic()
-        await self._decided(worker, _CATCH_UP_SECONDS)
+        await self._decided(worker, now - timedelta(seconds=self._time.grace_seconds))
         seconds = time.monotonic() - started
         figures = self._watcher.figures
         self._console.print(
@@ -151,52 +178,29 @@ class _Demo:
             f"{figures.wallets} wallets"
         )
 
-    async def _answer_questions(self, now: datetime) -> list[Case]:
-        """Ask the ledger what `connects explain` would; the cases whose answer is not what the rules say."""
-        self._console.print(heading("What freelancers ask, and what the ledger answers"))
-        wrong = []
-        for number, case in enumerate(SEED_CASES, start=1):
-            answer = await self._answer(case)
-            self._console.print(answered(number, answer, now))
-            if not answer.is_as_expected:
-                wrong.append(case)
-        return wrong
+    async def _let_time_run(self, worker: DemoWorker) -> None:
+        """Hand the ledger to a worker whose clock is the fast one."""
+        if not self._time.is_fast:
+            return
+        await worker.stop()
+        self._time.hurry()
+        self._start(worker)
+        await leads(self._stage.database_url, worker)
+        self._console.print(
+            f"Another worker (process {worker.pid}) goes on; from now on {pace(self._time.speed)}.", style="dim"
+        )
 
-    async def _answer(self, case: Case) -> Answer:
-        async with snapshot(self._stage.database_url) as connection:
-            if case.about_event is None:
-                found = await explain_proposal(connection, case.proposal_id)
-            else:
-                found = await explain_event(connection, case.event_id(case.about_event))
-            wallet = await history(connection, case.freelancer_id, last=1)
-        balance = 0 if wallet is None else wallet.balance
-        if found.open:
-            return Answer(case, found.open[0].reason, found.open[0].explanation, balance)
-        if not found.decisions:
-            return Answer(case, "no-decision", "Nothing was decided.", balance)
-        last = found.decisions[-1]
-        return Answer(case, last.reason, last.explanation, balance)
+    def _start(self, worker: DemoWorker) -> None:
+        worker.start(self._ledger_settings(self._time.spec) | {"CONNECTS_HTTP_PORT": "0"})
 
-    async def _open_the_marketplace(self, worker: DemoWorker) -> Moment:
-        """Let events come until somebody ends it, or the time is over."""
-        self._reader.measure_from_now()
-        started = time.monotonic()
-        instants = at_rate(self._options.rate, datetime.now(UTC), self._options.seed)
-        sending = asyncio.create_task(send_in_time(self._marketplace.messages(instants), self._tap.send, self._ended))
-        moment = await self._moment(None)
-        try:
-            with self._shown(moment) as show:
-                while not self._ended.is_set() and not sending.done():
-                    worker.require_running()
-                    moment = await self._moment(moment, started)
-                    show(moment)
-                    if self._seconds is not None and moment.elapsed_seconds >= self._seconds:
-                        break
-                    await self._pause()
-        finally:
-            self._ended.set()
-            await sending
-        return moment
+    def _ledger_settings(self, clock: str) -> dict[str, str]:
+        """Those of every command on this ledger; without its policy and grace, what was decided could not be redone."""
+        return {
+            **self._stage.settings,
+            "CONNECTS_POLICY": str(self._policy),
+            "CONNECTS_SETTLEMENT_GRACE": str(self._time.grace_seconds),
+            **({"CONNECTS_CLOCK": clock, "CONNECTS_ALLOW_SIMULATED_TIME": "1"} if clock else {}),
+        }
 
     async def _close(self, worker: DemoWorker) -> list[Finding]:
         """Let the worker finish, end it, and look at what is left."""
@@ -204,86 +208,45 @@ class _Demo:
         await self._tap.settle()
         slow = None
         try:
-            await self._decided(worker, _CATCH_UP_SECONDS)
+            await self._decided(worker)
         except LocalStackError as error:
             slow = str(error)
         code = await worker.stop()
         await self._reader.read_to_the_end(_CATCH_UP_SECONDS)
-        findings = await check(self._connection, self._reader.read, await self._ends())
+        taken = self._market.payments.taken
+        findings = await check(self._connection, self._reader.read, taken, await self._ends())
         told = [slow] if slow else []
         if code != 0:
             told.append("it had to be killed" if code is None else f"it ended with exit {code}")
         return [*findings, Finding("stop", "the worker ends in order when it is told to", tuple(told))]
 
-    async def _decided(self, worker: DemoWorker, limit_seconds: float) -> None:
-        """Wait until all that was produced is decided and settled.
+    async def _decided(self, worker: DemoWorker, cycles_until: datetime | None = None) -> None:
+        """Wait until all that was produced is decided and settled, and the cycles that began until then are booked.
 
         Raises:
             LocalStackError: it takes too long, or the worker ended.
         """
-        deadline = time.monotonic() + limit_seconds
+        deadline = time.monotonic() + _CATCH_UP_SECONDS
         while True:
             figures = await self._watcher.look()
-            if figures.firsts >= self._tap.total and not figures.pending:
+            waiting = figures.pending
+            if cycles_until is not None:
+                waiting += await self._watcher.cycles_waiting(cycles_until)
+            if figures.firsts >= self._tap.total and not waiting:
                 return
             worker.require_running()
             if time.monotonic() > deadline:
                 raise LocalStackError(
-                    f"after {limit_seconds:.0f} s {figures.firsts} of {self._tap.total} events are decided and "
-                    f"{figures.pending} settlements wait. The worker's log: {worker.log}"
+                    f"after {_CATCH_UP_SECONDS:.0f} s {figures.firsts} of {self._tap.total} events are decided and "
+                    f"{waiting} settlements and cycle starts wait. The worker's log: {worker.log}"
                 )
-            await asyncio.sleep(_LOOK_SECONDS / 2)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _ends(self) -> dict[tuple[str, int], int]:
         places = [TopicPartition(topic, partition) for topic in INPUT_TOPICS for partition in range(PARTITIONS)]
         async with AIOKafkaConsumer(**self._stage.kafka) as consumer:
             ends = await consumer.end_offsets(places)
         return {(place.topic, place.partition): end for place, end in ends.items() if end}
-
-    async def _moment(self, before: Moment | None, started: float | None = None) -> Moment:
-        figures = await self._watcher.look()
-        elapsed = before.elapsed_seconds if before else 0.0
-        rate = before.rate if before else 0.0
-        if started is not None and before is not None:
-            passed, elapsed = elapsed, time.monotonic() - started
-            if step := elapsed - passed:
-                share = min(1.0, step / min(_RATE_SECONDS, elapsed))
-                rate += share * ((self._tap.total - before.produced) / step - rate)
-        delays = self._reader.delays
-        ordered = statistics.quantiles(delays, n=100) if len(delays) > 1 else None
-        return Moment(
-            figures=figures,
-            produced=self._tap.total,
-            rate=rate,
-            elapsed_seconds=elapsed,
-            left_seconds=None if self._seconds is None else max(0.0, self._seconds - elapsed),
-            now=datetime.now(UTC),
-            updates=self._reader.count,
-            delays=(ordered[49], ordered[98]) if ordered else None,
-        )
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(_LOOK_SECONDS):
-                await self._ended.wait()
-        except TimeoutError:
-            pass
-
-    @contextmanager
-    def _shown(self, first: Moment) -> Iterator[Callable[[Moment], None]]:
-        """A view of the marketplace that is to be given each moment: a board, or a line now and then."""
-        console, reader = self._console, self._reader
-        rate = f"{self._options.rate:g} events a second"
-        console.print(heading(f"A marketplace of {_FREELANCERS} freelancers, {rate}"), end="")
-        if not console.is_terminal:
-            yield _lines(console)
-            return
-
-        def page(moment: Moment) -> RenderableType:
-            return board(moment, reader, width=console.width, height=console.size.height)
-
-        with Live(page(first), console=console, auto_refresh=False, transient=True) as live:
-            yield lambda moment: live.update(page(moment), refresh=True)
 
     @contextmanager
     def _ctrl_c_ends_it(self) -> Iterator[None]:
@@ -304,13 +267,6 @@ class _Demo:
                 loop.remove_signal_handler(number)
 
 
-def _lines(console: Console) -> Callable[[Moment], None]:
-    told_at = 0.0
-
-    def show(moment: Moment) -> None:
-        nonlocal told_at
-        if moment.elapsed_seconds - told_at >= _LINE_SECONDS:
-            told_at = moment.elapsed_seconds
-            console.print(f"  {plain_line(moment)}")
-
-    return show
+def _between(count: int, ago: tuple[timedelta, timedelta], now: datetime, seed: int) -> list[datetime]:
+    """So many instants, at most and at least so long ago."""
+    return spread(count, now - ago[0], now - ago[1], seed)

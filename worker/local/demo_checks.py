@@ -3,8 +3,9 @@
 Each statement of demo.sql finds what breaks an invariant and nothing else, a sentence for each.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import asyncpg
@@ -14,8 +15,17 @@ from worker.ledger.sql import load
 _SQL: Final = load("demo.sql")
 _SHOWN: Final = 3
 
-Published = Mapping[str, Sequence[tuple[int, int, int]]]
-"""Of each freelancer: (version, delta, balance after), as wallet-updated told them, in the order of reading."""
+
+@dataclass
+class Published:
+    """What a read_committed consumer of the output topics was told, in the order of reading."""
+
+    wallets: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
+    """By wallet-updated, of each freelancer: (version, delta, balance after)."""
+    memberships: dict[str, list[int]] = field(default_factory=dict)
+    """By membership-updated, of each freelancer: the versions."""
+    charges: list[str] = field(default_factory=list)
+    """By membership-charge-requested: the charges."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +48,20 @@ _WITHIN_BOUNDS: Final = ("i4_lots", "i4_overdrawn")
 _REFUNDS: Final = ("i5_proposals", "i5_boosts")
 
 
+_CYCLES: Final = ("cycles_twice", "cycles_of_both")
+
+
 async def check(
-    connection: asyncpg.Connection, published: Published, ends: Mapping[tuple[str, int], int]
+    connection: asyncpg.Connection,
+    published: Published,
+    taken: Mapping[str, int | None],
+    ends: Mapping[tuple[str, int], int],
 ) -> list[Finding]:
-    """All findings. `ends` are the ends of the input partitions, as Kafka tells them: what was produced."""
+    """All findings.
+
+    `taken` are the cents that the payment service took for each charge (None: it does not know how many), `ends` the
+    ends of the input partitions, as Kafka tells them: what was produced.
+    """
     return [
         Finding("I1", "nothing is booked twice", await _told(connection, _NOTHING_TWICE)),
         Finding("I2", "every event has exactly one first decision", await _undecided(connection, ends)),
@@ -49,6 +69,18 @@ async def check(
         Finding("I4", "no lot is below zero; only who owes is overdrawn", await _told(connection, _WITHIN_BOUNDS)),
         Finding("I5", "no more comes back than was spent", await _told(connection, _REFUNDS)),
         Finding("I9", "wallet-updated has versions 1, 2, 3 ... of every wallet", await _misread(connection, published)),
+        Finding(
+            "plans",
+            "membership-updated has versions 1, 2, 3 ... of every membership",
+            await _plans(connection, published),
+        ),
+        Finding("charges", "every charge is asked for once", await _asked(connection, published)),
+        Finding(
+            "paid",
+            "Plus is granted once for each charge that was paid, and for no other",
+            await _paid(connection, taken),
+        ),
+        Finding("cycles", "no cycle is granted twice, or as Basic and as Plus", await _told(connection, _CYCLES)),
         Finding("lag", "all input is decided and published", await _behind(connection, ends)),
     ]
 
@@ -75,17 +107,53 @@ async def _undecided(connection: asyncpg.Connection, ends: Mapping[tuple[str, in
 
 
 async def _misread(connection: asyncpg.Connection, published: Published) -> tuple[str, ...]:
+    wallets = published.wallets
     booked: dict[str, list[tuple[int, int, int]]] = {}
     for row in await connection.fetch(_SQL["i9_changes"]):
         booked.setdefault(row[0], []).append((row[1], row[2], row[3]))
     found = []
-    for freelancer_id in sorted(booked.keys() | published.keys()):
-        read, expected = list(published.get(freelancer_id, ())), booked.get(freelancer_id, [])
+    for freelancer_id in sorted(booked.keys() | wallets.keys()):
+        read, expected = wallets.get(freelancer_id, []), booked.get(freelancer_id, [])
         versions = [version for version, _, _ in read]
         if versions != list(range(1, len(versions) + 1)):
             found.append(f"{freelancer_id}: versions were read as {_first_break(versions)}")
         elif read != expected:
             found.append(f"{freelancer_id}: {len(read)} of {len(expected)} changes were read as they were booked")
+    return _some(found)
+
+
+async def _plans(connection: asyncpg.Connection, published: Published) -> tuple[str, ...]:
+    told = published.memberships
+    booked = {row[0]: row[1] for row in await connection.fetch(_SQL["memberships_told"])}
+    found = []
+    for freelancer_id in sorted(booked.keys() | told.keys()):
+        versions, last = told.get(freelancer_id, []), booked.get(freelancer_id, 0)
+        if versions != list(range(1, len(versions) + 1)):
+            found.append(f"{freelancer_id}: versions were read as {_first_break(versions)}")
+        elif len(versions) != last:
+            found.append(f"{freelancer_id}: {len(versions)} of {last} versions were read")
+    return _some(found)
+
+
+async def _asked(connection: asyncpg.Connection, published: Published) -> tuple[str, ...]:
+    read = Counter(published.charges)
+    asked = {row["charge_id"] for row in await connection.fetch(_SQL["charges_asked"])}
+    return _some(
+        [
+            f"charge {charge_id}: read {read[charge_id]} times, {'asked' if charge_id in asked else 'never asked'}"
+            for charge_id in sorted(asked | read.keys())
+            if (read[charge_id], charge_id in asked) != (1, True)
+        ]
+    )
+
+
+async def _paid(connection: asyncpg.Connection, taken: Mapping[str, int | None]) -> tuple[str, ...]:
+    found = list(await _told(connection, ("grants_of_charges",)))
+    for charge_id, status, cents in await connection.fetch(_SQL["charges_asked"]):
+        if status == "paid" and charge_id not in taken:
+            found.append(f"charge {charge_id} counts as paid, and nothing was taken for it")
+        elif status == "paid" and taken[charge_id] not in {None, cents}:
+            found.append(f"for charge {charge_id} of {cents} cents {taken[charge_id]} were taken")
     return _some(found)
 
 

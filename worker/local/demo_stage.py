@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -25,8 +25,6 @@ from worker.local.state import FILE_NAME
 from worker.stream.topics import create_topics, input_topic_specs, output_topic_specs
 
 PARTITIONS: Final = 3
-GRACE_SECONDS: Final = 2
-"""Thirty seconds are usual; a demo is short."""
 
 _MARK: Final = "this-is-the-demo"
 _WORKER_PID: Final = "demo-worker.pid"
@@ -47,10 +45,9 @@ def default_folder() -> Path:
 class DemoWorker:
     """`connects run` as a process in a session of its own, so that Ctrl-C is the demo's alone; its log is a file."""
 
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.log = folder / "logs" / "worker.log"
         self._pid_file = folder / _WORKER_PID
-        self._settings = settings
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -63,15 +60,16 @@ class DemoWorker:
         earlier = processes.read_pid(self._pid_file)
         if not processes.end(earlier, self._token, signal.SIGTERM, _DRAIN_SECONDS):
             raise LocalStackError(f"the worker of an earlier demo (pid {earlier}) does not end. End it by hand.")
+        self.log.unlink(missing_ok=True)
 
-    def start(self) -> None:
-        """Start it."""
+    def start(self, settings: Mapping[str, str]) -> None:
+        """Start it with these settings, and none besides."""
         # Its folder has no .env, and none of the user's settings for a real worker shall count here.
         foreign = ("KAFKA_", "CONNECTS_", "DATABASE_URL", "LOG_LEVEL", "OTEL_")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         search = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment |= {**self._settings, "PYTHONPATH": os.pathsep.join(search)}
-        with self.log.open("wb") as output:
+        environment |= {**settings, "PYTHONPATH": os.pathsep.join(search)}
+        with self.log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-X", f"connects_demo={self._token}", "-c", _PROGRAM, "run"],
                 cwd=self._folder,
@@ -189,11 +187,6 @@ class Stage:
         """The two settings that lead every command here."""
         addresses = self.stack.addresses
         return {"KAFKA_BOOTSTRAP_SERVERS": addresses.kafka_bootstrap, "DATABASE_URL": addresses.database_url}
-
-    def worker(self) -> DemoWorker:
-        """Make a worker for this stage; it is not started yet."""
-        ours = {"CONNECTS_SETTLEMENT_GRACE": str(GRACE_SECONDS), "CONNECTS_HTTP_PORT": "0"}
-        return DemoWorker(self.folder, {**self.settings, **ours})
 
     async def _fresh_topics(self) -> None:
         await self._delete_topics({spec.name for spec in (*input_topic_specs(), *output_topic_specs())})

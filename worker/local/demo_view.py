@@ -13,13 +13,19 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from worker.local.cases import Case
 from worker.local.demo_checks import Finding
-from worker.local.demo_watch import Figures, Reader
-from worker.local.seed_cases import Case
+from worker.local.demo_time import pace
+from worker.local.demo_watch import Figures, Update
 
 _PIPED_WIDTH: Final = 100
 _WIDEST: Final = 140
+_ROOM_FOR_CTRL_C: Final = 3
+"""A terminal shows `^C` where the cursor is; if that took a new line, a line of the board would stay behind."""
 _FEWEST_CHANGES: Final = 3
+_OTHER_ROWS: Final = 12
+"""Rows of a board besides outcomes and changes, and the two or three above and below it."""
+_MONTHLY: Final = "grant.monthly"
 _STYLES: Final = {"applied": "green", "declined": "yellow", "withheld": "yellow", "rejected": "red", "parked": "red"}
 _ORDER: Final = ("applied", "declined", "recorded", "withheld", "duplicate", "rejected", "parked")
 
@@ -49,7 +55,12 @@ class Moment:
     elapsed_seconds: float
     left_seconds: float | None
     now: datetime
+    speed: float
     updates: int
+    rules: Mapping[str, int]
+    """Changes of wallets by the rule that made them."""
+    taken_cents: int
+    """What the payment service took."""
     delays: tuple[float, float] | None
     """Median and 99th percentile, in seconds, from an event's sending to its wallet-updated."""
 
@@ -67,15 +78,15 @@ def heading(words: str) -> RenderableType:
     return Text(f"\n{words}\n", style="bold")
 
 
-def answered(number: int, answer: Answer, now: datetime) -> RenderableType:
+def answered(number: int, answer: Answer, asked: datetime) -> RenderableType:
     """A question, what had happened, the answer, and the command that gives it again."""
     case = answer.case
     grid = Table.grid(padding=(0, 1))
     grid.add_column(justify="right", width=2)
     grid.add_column()
     grid.add_row(Text(str(number), style="dim"), Text(case.question, style="bold"))
-    for at, words in case.told(now):
-        grid.add_row("", Text(f"{at:%d %b}  {words}", style="dim"))
+    for at, words in case.told(asked):
+        grid.add_row("", Text(f"{at:%d %b %H:%M}  {words}", style="dim"))
     style = "cyan" if answer.is_as_expected else "red"
     grid.add_row(Text("→", style=style), Text(answer.explanation, style=style))
     if not answer.is_as_expected:
@@ -85,20 +96,20 @@ def answered(number: int, answer: Answer, now: datetime) -> RenderableType:
     return Padding(grid, (0, 0, 1, 0))
 
 
-def board(moment: Moment, reader: Reader, *, width: int, height: int) -> RenderableType:
+def board(moment: Moment, latest: Sequence[Update], *, width: int, height: int) -> RenderableType:
     """The marketplace now, for a terminal of that size."""
     end = "Ctrl-C ends it" if moment.left_seconds is None else f"{moment.left_seconds:.0f} s left"
     title = Table.grid(expand=True)
     title.add_column()
     title.add_column(justify="right")
-    title.add_row(Text(f"open for {_clock(moment.elapsed_seconds)}", style="bold"), Text(end, style="dim"))
+    title.add_row(_time_now(moment), Text(end, style="dim"))
     outcomes = _outcomes(moment.figures.decisions)
-    room = height - outcomes.row_count - 9
+    room = height - outcomes.row_count - _OTHER_ROWS
     parts: list[RenderableType] = [title, _key_figures(moment), "", outcomes]
     if room >= _FEWEST_CHANGES:
-        parts += ["", Text("Wallets, as wallet-updated tells them", style="bold"), _latest(reader, room)]
+        parts += ["", Text("Wallets, as wallet-updated tells them", style="bold"), _latest(latest, room)]
     frame = Table.grid()
-    frame.add_column(width=min(width, _WIDEST) - 1)
+    frame.add_column(width=min(width, _WIDEST) - _ROOM_FOR_CTRL_C)
     frame.add_row(Group(*parts))
     return frame
 
@@ -106,9 +117,10 @@ def board(moment: Moment, reader: Reader, *, width: int, height: int) -> Rendera
 def plain_line(moment: Moment) -> str:
     """The same in a line, for those without a terminal."""
     figures = moment.figures
+    today = f"{moment.now:%d %b}  " if moment.speed > 1 else ""
     return (
-        f"{moment.elapsed_seconds:4.0f} s  {moment.produced:,} events, {figures.firsts:,} decided, "
-        f"{moment.updates:,} wallet changes, {figures.dead_letters} dead letters, {figures.parked} parked"
+        f"{moment.elapsed_seconds:4.0f} s  {today}{moment.produced:,} events, {figures.firsts:,} decided, "
+        f"{moment.updates:,} wallet changes ({moment.rules.get(_MONTHLY, 0):,} monthly), {figures.on_plus} on Plus"
     )
 
 
@@ -122,6 +134,8 @@ def closing(moment: Moment, findings: Sequence[Finding]) -> RenderableType:
             "wallets",
             f"{figures.wallets:,}, of which {figures.overdrawn} overdrawn; {moment.updates:,} changes published",
         ),
+        ("memberships", _memberships(moment)),
+        ("charges", _charges(moment)),
         ("dead letters", f"{figures.dead_letters}, all of them spoiled on purpose" if figures.dead_letters else "none"),
         ("parked", str(figures.parked) if figures.parked else "nothing"),
     ]
@@ -146,18 +160,20 @@ def usable(folder: Path, settings: Mapping[str, str], *, up: bool) -> str:
     where = shlex.quote(str(folder))
     if up:
         lines = ["The stack is up; the next `connects demo` begins anew. To look around in this one:", ""]
-        lines += [f"  export {name}={shlex.quote(value)}" for name, value in settings.items()]
     else:
         lines = ["The stack is stopped, its ledger is kept until the next `connects demo`. To look around in it:", ""]
         lines += [f'  eval "$(connects local up --dir {where})"']
+        settings = {name: value for name, value in settings.items() if name.startswith("CONNECTS_")}
+    lines += [f"  export {name}={shlex.quote(value)}" for name, value in settings.items()]
     lines += [
         "  connects history f-omar",
-        "  connects explain --freelancer f-nina",
+        "  connects explain --freelancer f-carla",
         "  connects status",
         "  connects run                  # a worker, until Ctrl-C",
-        "",
-        f"Stop it: connects local down --dir {where}   (with --delete: remove it)",
     ]
+    if "CONNECTS_CLOCK" in settings:
+        lines.append("  unset CONNECTS_CLOCK          # before the next demo, or it plays in this time")
+    lines += ["", f"Stop it: connects local down --dir {where}   (with --delete: remove it)"]
     return "\n".join(lines)
 
 
@@ -166,7 +182,8 @@ def _key_figures(moment: Moment) -> Table:
     behind = max(0, moment.produced - figures.firsts)
     clock = "not known yet"
     if figures.business_time is not None:
-        clock = f"{figures.business_time:%H:%M:%S} UTC"
+        clock = f"{figures.business_time:%d %b %H h}" if moment.speed > 1 else f"{figures.business_time:%H:%M:%S} UTC"
+    cycles = "-" if figures.next_cycle is None else f"{figures.next_cycles} on {figures.next_cycle:%d %b}"
     grid = Table.grid(padding=(0, 3), pad_edge=False)
     for cells in (
         (("events", f"{moment.produced:,}"), ("a second", f"{moment.rate:,.0f}"), ("to decide", f"{behind:,}")),
@@ -177,6 +194,12 @@ def _key_figures(moment: Moment) -> Table:
         ),
         (("dead letters", str(figures.dead_letters)), ("parked", str(figures.parked)), ("business time", clock)),
         (("late", f"{figures.late:,}"), ("changes", f"{moment.updates:,}"), ("to wallet", _delays(moment.delays))),
+        (
+            ("on Plus", str(figures.on_plus)),
+            ("renewed", f"{figures.of_reason('renewed'):,}"),
+            ("monthly grants", f"{moment.rules.get(_MONTHLY, 0):,}"),
+        ),
+        (("unanswered", str(figures.unanswered)), ("lapsed", str(figures.lapsed)), ("next cycles", cycles)),
     ):
         grid.add_row(*(Text.assemble((f"{name} ", "dim"), value) for name, value in cells))
     return grid
@@ -198,17 +221,41 @@ def _outcomes(decisions: Mapping[tuple[str, str], int]) -> Table:
     return table
 
 
-def _latest(reader: Reader, rows: int) -> Table:
+def _latest(latest: Sequence[Update], rows: int) -> Table:
     table = Table.grid(padding=(0, 2), expand=True)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1, style="dim")
-    for update in list(reader.latest)[-rows:]:
+    for update in latest[-rows:]:
         delta = Text(f"{update.delta:+d}", style="green" if update.delta > 0 else "")
         balance = Text(str(update.balance_after), style="red" if update.balance_after < 0 else "")
         table.add_row(update.freelancer_id, delta, balance, update.explanation)
     return table
+
+
+def _time_now(moment: Moment) -> Text:
+    passed = f"open for {_clock(moment.elapsed_seconds)}"
+    if moment.speed <= 1:
+        return Text(passed, style="bold")
+    return Text.assemble((f"{moment.now:%d %B %Y}", "bold"), (f"   {pace(moment.speed)}; {passed}", "dim"))
+
+
+def _memberships(moment: Moment) -> str:
+    figures, monthly = moment.figures, moment.rules.get(_MONTHLY, 0)
+    return (
+        f"{figures.on_plus} on Plus; {figures.of_reason('upgraded'):,} upgrades, {figures.of_reason('renewed'):,} "
+        f"renewals, {figures.of_reason('downgraded'):,} downgrades; {monthly:,} monthly grants"
+    )
+
+
+def _charges(moment: Moment) -> str:
+    figures = moment.figures
+    failed = figures.of_reason("charge-failed") - figures.lapsed
+    return (
+        f"${moment.taken_cents / 100:,.2f} taken; {failed:,} charges failed, {figures.lapsed:,} lapsed, "
+        f"{figures.unanswered:,} not answered yet"
+    )
 
 
 def _in_order(totals: Counter[str]) -> list[tuple[str, int]]:

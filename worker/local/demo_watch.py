@@ -1,18 +1,20 @@
-"""What the demo sees of a worker at work: the ledger's figures, and wallet-updated as any consumer reads it."""
+"""What the demo sees of a worker at work: the ledger's figures, and what it tells, as any consumer reads it."""
 
 import asyncio
 import time
-from collections import Counter, OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import asyncpg
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from schemas.catalogue import OUTPUT_TOPICS
 from worker.ledger.sql import load
+from worker.local.demo_checks import Published
 from worker.local.demo_stage import PARTITIONS
 from worker.local.marketplace import Message
 
@@ -20,13 +22,16 @@ _SQL: Final = load("demo.sql")
 _LAST_CHANGES: Final = 40
 _AWAITED: Final = 20_000
 _DELAYS: Final = 5_000
-_SETTLED: Final = "refund.job-closed-without-hire"
+_WAIT_FOR_AN_INSTANT: Final = frozenset({"refund.job-closed-without-hire", "grant.monthly", "grant.upgrade"})
+"""Rules whose changes may be due only some time after the event that they answer."""
 
 Place = tuple[str, int, int]
 """Topic, partition, offset."""
 
 
-class _Cause(msgspec.Struct):
+class Cause(msgspec.Struct):
+    """The record that brought a change about; without a topic: the clock or a command did."""
+
     topic: str | None
     partition: int | None = None
     offset: int | None = None
@@ -41,13 +46,23 @@ class Update(msgspec.Struct):
     balance_after: int
     rule: str
     explanation: str
-    cause: _Cause
+    cause: Cause
+
+
+class _MembershipUpdate(msgspec.Struct):
+    freelancer_id: str
+    version: int
+
+
+class _Charge(msgspec.Struct):
+    charge_id: str
 
 
 class Tap:
     """Sends messages, and knows when each record was acknowledged until its effect was read."""
 
     def __init__(self, kafka: Mapping[str, Any]) -> None:
+        self.kafka = kafka
         self._producer = AIOKafkaProducer(**kafka, enable_idempotence=True)
         self._sending: set[asyncio.Task[None]] = set()
         self.acknowledged: Counter[tuple[str, int]] = Counter()
@@ -87,20 +102,21 @@ class Tap:
 
 
 class Reader:
-    """Reads wallet-updated, read_committed, from its beginning and all along."""
+    """Reads all that the worker tells, read_committed, from its beginning and all along."""
 
     def __init__(self, kafka: Mapping[str, Any], tap: Tap) -> None:
         self._consumer = AIOKafkaConsumer(**kafka, isolation_level="read_committed", auto_offset_reset="earliest")
         self._kafka = kafka
-        self._places = [TopicPartition("wallet-updated", partition) for partition in range(PARTITIONS)]
+        self._places = [TopicPartition(topic, partition) for topic in OUTPUT_TOPICS for partition in range(PARTITIONS)]
         self._tap = tap
         self._following: asyncio.Task[None] | None = None
-        self.read: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
-        """Of each freelancer (version, delta, balance after), in the order in which they were read."""
+        self.read = Published()
         self.count = 0
+        self.rules: Counter[str] = Counter()
+        """Changes of wallets, and by which rule."""
         self.latest: deque[Update] = deque(maxlen=_LAST_CHANGES)
         self.delays: deque[float] = deque(maxlen=_DELAYS)
-        """Seconds from sending an event to reading its wallet-updated; settlements are due later and do not count."""
+        """Seconds from sending an event to reading its wallet-updated; what is due later does not count."""
 
     async def start(self) -> None:
         """Begin to follow."""
@@ -134,18 +150,30 @@ class Reader:
         await self._consumer.stop()
 
     async def _follow(self) -> None:
-        decoder = msgspec.json.Decoder(Update)
+        wallets = msgspec.json.Decoder(Update)
+        memberships = msgspec.json.Decoder(_MembershipUpdate)
+        charges = msgspec.json.Decoder(_Charge)
         async for record in self._consumer:
-            update = decoder.decode(record.value)
-            self.count += 1
-            self.read[update.freelancer_id].append((update.version, update.delta, update.balance_after))
-            self.latest.append(update)
-            cause = update.cause
-            if cause.topic is None or update.rule == _SETTLED:
-                continue
-            sent_at = self._tap.sent_at.pop((cause.topic, cause.partition or 0, cause.offset or 0), None)
-            if sent_at is not None:
-                self.delays.append(time.monotonic() - sent_at)
+            if record.topic == "wallet-updated":
+                self._note(wallets.decode(record.value))
+            elif record.topic == "membership-updated":
+                membership = memberships.decode(record.value)
+                self.read.memberships.setdefault(membership.freelancer_id, []).append(membership.version)
+            else:
+                self.read.charges.append(charges.decode(record.value).charge_id)
+
+    def _note(self, update: Update) -> None:
+        self.count += 1
+        self.rules[update.rule] += 1
+        told = (update.version, update.delta, update.balance_after)
+        self.read.wallets.setdefault(update.freelancer_id, []).append(told)
+        self.latest.append(update)
+        cause = update.cause
+        if cause.topic is None or update.rule in _WAIT_FOR_AN_INSTANT:
+            return
+        sent_at = self._tap.sent_at.pop((cause.topic, cause.partition or 0, cause.offset or 0), None)
+        if sent_at is not None:
+            self.delays.append(time.monotonic() - sent_at)
 
 
 @dataclass
@@ -160,7 +188,16 @@ class Figures:
     parked: int = 0
     dead_letters: int = 0
     pending: int = 0
+    on_plus: int = 0
+    unanswered: int = 0
+    lapsed: int = 0
+    next_cycle: date | None = None
+    next_cycles: int = 0
     business_time: datetime | None = None
+
+    def of_reason(self, reason: str) -> int:
+        """Decisions with that reason that did something."""
+        return self.decisions["applied", reason]
 
     def outcomes(self) -> Counter[str]:
         """Decisions by outcome."""
@@ -195,3 +232,8 @@ class Watcher:
                 setattr(figures, name, count)
         figures.business_time = batch["business_time"]
         return figures
+
+    async def cycles_waiting(self, until: datetime) -> int:
+        """How many memberships have a cycle start at or before then that is not booked yet."""
+        waiting: int = await self._connection.fetchval(_SQL["cycles_waiting"], until.astimezone(UTC).date())
+        return waiting

@@ -18,7 +18,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.catalogue import KEY_FIELDS
 from schemas.fields import rfc3339
 from worker.local.marketplace_life import Life
+from worker.local.marketplace_members import Members
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,37 @@ class Marketplace:
         self._count = 0
         self._held: list[tuple[datetime, int, Message]] = []
 
+    @property
+    def memberships(self) -> Members:
+        """The members. Nobody does anything about a plan until they are `open`: then somebody has to answer charges."""
+        return self._life.memberships
+
+    def veterans(self, instants: Iterable[datetime]) -> Iterator[Message]:
+        """Who registered at these instants (ascending), before anything else happened; one for each."""
+        for at in instants:
+            topic, fields = self._life.register()
+            yield self._first_told(topic, fields, at)
+
+    def members_of_old(self, instants: Iterable[datetime], paid_after: timedelta) -> Iterator[Message]:
+        """Who chose Plus at these instants and paid so much later, the first veteran first.
+
+        Their charges are answered without having been read: the worker asks for them under these ids.
+        """
+        for number, at in enumerate(instants, start=1):
+            freelancer_id = f"f-{number}"
+            self.memberships.chose_plus(freelancer_id)
+            chosen = {"freelancer_id": freelancer_id, "plan": "plus"}
+            yield self._first_told("membership-plan-chosen", chosen, at)
+            charge_id = f"{freelancer_id}:e-{self._count}:1"
+            settled = {"freelancer_id": freelancer_id, "charge_id": charge_id, "outcome": "paid", "source": "the card"}
+            yield self._first_told("membership-charge-settled", settled, at + paid_after)
+
+    def _first_told(self, topic: str, fields: Mapping[str, Any], at: datetime) -> Message:
+        """An event that is told in time, and once."""
+        self._count += 1
+        body = {"event_id": f"e-{self._count}", "occurred_at": rfc3339(at), **fields}
+        return Message(topic, str(fields[KEY_FIELDS[topic]]).encode(), json.dumps(body).encode(), at)
+
     def messages(self, instants: Iterable[datetime]) -> Iterator[Message]:
         """What is told about these instants (ascending), in the order in which it is sent."""
         order = itertools.count(self._count)
@@ -80,12 +112,12 @@ class Marketplace:
     def _told_at(self, at: datetime) -> Iterator[Message]:
         chance, careless = self._chance, self._careless
         for topic, fields in self._life.happen():
-            self._count += 1
+            message = self._first_told(topic, fields, at)
             body = {"event_id": f"e-{self._count}", "occurred_at": rfc3339(at), **fields}
             sent = at
             if chance.random() < careless.late:
                 sent += timedelta(seconds=chance.uniform(1, careless.late_seconds))
-            message = Message(topic, str(fields[KEY_FIELDS[topic]]).encode(), json.dumps(body).encode(), sent)
+                message = replace(message, send_at=sent)
             yield message
             if chance.random() < careless.duplicates:
                 again = sent + timedelta(seconds=chance.uniform(0, careless.again_seconds))
@@ -123,12 +155,22 @@ def spread(count: int, start: datetime, end: datetime, seed: int) -> list[dateti
     return sorted(start + (end - start) * chance.random() for _ in range(count))
 
 
+def _real_wait_seconds(until: datetime) -> float:
+    return until.timestamp() - time.time()
+
+
 async def send_in_time(
-    messages: Iterable[Message], send: Callable[[Message], Awaitable[None]], stop: asyncio.Event
+    messages: Iterable[Message],
+    send: Callable[[Message], Awaitable[None]],
+    stop: asyncio.Event,
+    wait_seconds: Callable[[datetime], float] = _real_wait_seconds,
 ) -> None:
-    """Send each message when its time has come, until there are no more, or `stop` is set."""
+    """Send each message when its time has come, until there are no more, or `stop` is set.
+
+    `wait_seconds` tells how long that is from now, for whom time does not pass as usual.
+    """
     for message in messages:
-        wait = message.send_at.timestamp() - time.time()
+        wait = wait_seconds(message.send_at)
         if wait > 0:
             try:
                 async with asyncio.timeout(wait):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-Event = tuple[str, dict[str, Any]]
-"""A topic and the fields of a message, but for event_id and occurred_at."""
+from worker.local.marketplace_members import HOW_OFTEN as MEMBERS_HOW_OFTEN
+from worker.local.marketplace_members import Event, Members
 
 HOW_OFTEN: Final[Mapping[str, float]] = MappingProxyType(
     {
@@ -25,7 +25,7 @@ HOW_OFTEN: Final[Mapping[str, float]] = MappingProxyType(
         "tell_again": 1.0,
     }
 )
-"""How often each thing happens, relative to the others; each is a method of Life. Memberships would be more of them."""
+"""How often each thing happens, relative to the others; each is a method of Life."""
 
 _OPEN_JOBS = 45
 _CLOSURES = ("closed-by-client",) * 11 + ("expired",) * 7 + ("removed-by-marketplace",) * 2
@@ -78,14 +78,18 @@ class Life:
         self._numbers = {"j": 0, "p": 0, "b": 0, "a": 0, "k": 0}
         self._jobs = [self._job() for _ in range(_OPEN_JOBS)]
         self._told: deque[Event] = deque(maxlen=_REMEMBERED)
-        self._actions: list[Callable[[], Event | None]] = [getattr(self, name) for name in HOW_OFTEN]
-        self._weights = list(HOW_OFTEN.values())
+        self.memberships = Members(chance, self._somebody)
+        self._actions: list[Callable[[], Event | None]] = [
+            *(getattr(self, name) for name in HOW_OFTEN),
+            *(getattr(self.memberships, name) for name in MEMBERS_HOW_OFTEN),
+        ]
+        self._weights = [*HOW_OFTEN.values(), *MEMBERS_HOW_OFTEN.values()]
 
     def happen(self) -> list[Event]:
         """Let one thing happen; somebody new may come besides."""
         events = []
         if self._newcomers and (len(self._members) < 5 or self._chance.random() < 0.15):  # noqa: PLR2004
-            events.append(self._register())
+            events.append(self.register())
         event = None
         while event is None:
             (action,) = self._chance.choices(self._actions, self._weights)
@@ -94,7 +98,8 @@ class Life:
         self._told.append(event)
         return events
 
-    def _register(self) -> Event:
+    def register(self) -> Event:
+        """Somebody new comes."""
         freelancer_id = self._newcomers.popleft()
         self._members.append(freelancer_id)
         self._purses[freelancer_id] = 40

@@ -4,128 +4,10 @@ Nothing here knows an answer: that comes from the ledger. `expected` is the reas
 the demo fails if the ledger says something else.
 """
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from schemas.catalogue import INPUT_TOPICS, KEY_FIELDS
-from schemas.fields import rfc3339
-from worker.domain.phrases import connects as in_connects
-from worker.local.marketplace import Message
-
-
-@dataclass(frozen=True)
-class Happening:
-    """Something that happened so many days ago. `again`: the happening before, delivered once more as it was."""
-
-    days_ago: float
-    topic: str
-    fields: dict[str, Any] = field(default_factory=dict)
-    again: bool = False
-
-
-@dataclass(frozen=True)
-class Case:
-    """A question, what had happened before it was asked, and how to ask `connects explain` for the answer."""
-
-    question: str
-    freelancer_id: str
-    happenings: tuple[Happening, ...]
-    expected: str
-    about_event: int | None = None
-    """Which of the happenings, from 1, the question is about; None: the proposal."""
-
-    @property
-    def name(self) -> str:
-        """What all ids of the case have in them."""
-        return self.freelancer_id.removeprefix("f-")
-
-    @property
-    def proposal_id(self) -> str:
-        """The one proposal of the case."""
-        return f"p-{self.name}"
-
-    @property
-    def job_id(self) -> str:
-        """The one job of the case."""
-        return f"j-{self.name}"
-
-    @property
-    def asked_of_explain(self) -> tuple[str, ...]:
-        """The arguments of `connects explain`."""
-        if self.about_event is None:
-            return ("--proposal", self.proposal_id)
-        return (self.event_id(self.about_event),)
-
-    def event_id(self, number: int) -> str:
-        """The id of a happening, counted from 1; what is delivered again keeps its id."""
-        while self.happenings[number - 1].again:
-            number -= 1
-        return f"{self.name}-{number}"
-
-    def told(self, now: datetime) -> Iterator[tuple[datetime, str]]:
-        """What happened, in a few words, with its time."""
-        for happening in self.happenings:
-            at = now - timedelta(days=happening.days_ago)
-            yield at, "the same event is delivered again" if happening.again else _in_words(happening)
-
-    def messages(self, now: datetime) -> Iterator[Message]:
-        """The events, as their producers tell them."""
-        last: Message | None = None
-        for number, happening in enumerate(self.happenings, start=1):
-            at = now - timedelta(days=happening.days_ago)
-            if happening.again and last is not None:
-                last = Message(last.topic, last.key, last.value, at)
-            else:
-                last = self._message(self.event_id(number), happening, at)
-            yield last
-
-    def _message(self, event_id: str, happening: Happening, at: datetime) -> Message:
-        ids = {
-            "freelancer_id": self.freelancer_id,
-            "job_id": self.job_id,
-            "client_id": f"c-{self.name}",
-            "proposal_id": self.proposal_id,
-        }
-        wanted = INPUT_TOPICS[happening.topic].model_fields
-        body = {name: value for name, value in ids.items() if name in wanted} | happening.fields
-        if happening.topic == "hire-made":
-            del body["proposal_id"]  # somebody else's, which nobody told
-        key = str(body[KEY_FIELDS[happening.topic]]).encode()
-        told = {"event_id": event_id, "occurred_at": rfc3339(at), **body}
-        return Message(happening.topic, key, json.dumps(told).encode(), at)
-
-
-def _in_words(happening: Happening) -> str:
-    fields = happening.fields
-    words = _WORDS[happening.topic]
-    if happening.topic == "proposal-submitted":
-        spent = in_connects(fields["connects"])
-        words = f"applies: {spent}"
-        if fields.get("boost_connects"):
-            words = f"{words} and {fields['boost_connects']} for a boost"
-        if fields["origin"] == "invite":
-            words = f"answers an invitation (the job takes {spent})"
-    elif happening.topic == "interview-won" and fields["origin"] == "invite":
-        words = "wins an interview, from an invitation"
-    elif happening.topic == "job-closed":
-        words = {"expired": "the job expires", "closed-by-client": "the client closes the job"}[fields["closure"]]
-    return words.format(**fields)
-
-
-_WORDS: Final = {
-    "freelancer-registered": "registers",
-    "proposal-submitted": "",
-    "proposal-withdrawn": "withdraws the proposal",
-    "boost-outbid": "others bid more: the boost is lost",
-    "job-closed": "",
-    "hire-made": "the client hires somebody else",
-    "interview-won": "wins an interview, of a client with {client_hires} hires",
-    "badge-earned": "earns the badge {badge}",
-    "certification-completed": "completes {certification_id}",
-}
+from worker.local.cases import Case, Happening
+from worker.local.membership_cases import MEMBERSHIP_CASES
 
 
 def _registers(days_ago: float = 60) -> Happening:
@@ -196,14 +78,14 @@ SEED_CASES: Final[tuple[Case, ...]] = (
             _applies(4.998, 12),
         ),
         "already-spent",
-        about_event=4,
+        about=4,
     ),
     Case(
         "My boost was outbid. Is it lost?",
         "f-kofi",
         (_registers(), _applies(7, 12, boost=9), Happening(6.5, "boost-outbid")),
         "boost-outbid",
-        about_event=3,
+        about=3,
     ),
     Case(
         "I was invited to a job. What did my answer cost?",
@@ -220,21 +102,21 @@ SEED_CASES: Final[tuple[Case, ...]] = (
             _talks(7, "invite", 14, 900_000),
         ),
         "interview-from-invitation",
-        about_event=3,
+        about=3,
     ),
     Case(
         "I won an interview with my proposal and got nothing?",
         "f-sofia",
         (_registers(), _applies(6, 10), _talks(5, "proposal", 0, 0)),
         "client-not-established",
-        about_event=3,
+        about=3,
     ),
     Case(
         "I lost Rising Talent and earned it back. Where are my 30 Connects?",
         "f-maya",
         (_registers(), _badge(50), _badge(2)),
         "already-granted",
-        about_event=3,
+        about=3,
     ),
     Case(
         "I finished Upwork 101. How many Connects is that?",
@@ -244,6 +126,7 @@ SEED_CASES: Final[tuple[Case, ...]] = (
             Happening(19, "certification-completed", {"certification_id": "upwork-101", "kind": "learning-path"}),
         ),
         "not-a-skill-certification",
-        about_event=2,
+        about=2,
     ),
+    *MEMBERSHIP_CASES,
 )

@@ -83,6 +83,44 @@ SELECT format('the boost of proposal %s cost %s and got %s back', s.proposal_id,
 FROM changes c JOIN decisions d ON d.seq = c.decision_seq JOIN spends s ON s.proposal_id = d.proposal_id
 WHERE c.rule = 'refund.boost-outbid' AND c.delta > s.boost
 
+-- name: cycles_twice
+-- Basic's Connects for one cycle more than once: by the clock, or with the failed charge of that cycle.
+SELECT format('%s was granted Basic''s cycle of %s %s times', freelancer_id, cycle_start, count(*))
+FROM (SELECT c.freelancer_id, d.facts ->> 'cycle_start' AS cycle_start
+      FROM changes c JOIN decisions d ON d.seq = c.decision_seq
+      WHERE c.rule = 'grant.monthly' AND d.reason IN ('cycle-started', 'charge-failed')) AS basic
+GROUP BY freelancer_id, cycle_start HAVING count(*) > 1
+
+-- name: cycles_of_both
+-- Basic's and Plus's Connects for one cycle; only a charge that is paid after it has lapsed may bring that about.
+SELECT format('%s was granted the cycle of %s both as Basic and as Plus', plus.freelancer_id, plus.cycle_start)
+FROM (SELECT c.freelancer_id, d.facts ->> 'cycle_start' AS cycle_start, d.reason
+      FROM changes c JOIN decisions d ON d.seq = c.decision_seq WHERE c.rule = 'grant.monthly') AS plus
+JOIN (SELECT c.freelancer_id, d.facts ->> 'cycle_start' AS cycle_start
+      FROM changes c JOIN decisions d ON d.seq = c.decision_seq
+      WHERE c.rule = 'grant.monthly' AND d.reason IN ('cycle-started', 'charge-failed')) AS basic
+     USING (freelancer_id, cycle_start)
+WHERE plus.reason = 'renewed'
+
+-- name: grants_of_charges
+-- Plus is granted for each paid charge once, and for no other.
+SELECT format('charge %s is %s and was granted for %s times', coalesce(c.charge_id, g.charge_id),
+              coalesce(c.status, 'unknown'), coalesce(g.grants, 0))
+FROM charges c FULL JOIN (
+    SELECT d.facts ->> 'charge_id' AS charge_id, count(*) AS grants
+    FROM changes c JOIN decisions d ON d.seq = c.decision_seq
+    WHERE c.rule IN ('grant.monthly', 'grant.upgrade') AND d.reason IN ('upgraded', 'renewed', 'paid-after-lapse')
+    GROUP BY 1) AS g USING (charge_id)
+WHERE coalesce(g.grants, 0) <> CASE c.status WHEN 'paid' THEN 1 ELSE 0 END
+
+-- name: charges_asked
+-- What membership-charge-requested has to have told, each once.
+SELECT charge_id, status, amount_cents FROM charges
+
+-- name: memberships_told
+-- How many versions membership-updated has to have told of each.
+SELECT freelancer_id, version FROM memberships WHERE version > 0
+
 -- name: i9_changes
 -- What wallet-updated has to have told.
 SELECT freelancer_id, version, delta, balance_after FROM changes ORDER BY freelancer_id, version
@@ -110,4 +148,14 @@ SELECT (SELECT count(*) FROM wallets) AS wallets,
        (SELECT count(*) FROM wallets WHERE balance < 0) AS overdrawn,
        (SELECT count(*) FROM parked) AS parked,
        (SELECT count(*) FROM dead_letters) AS dead_letters,
-       (SELECT count(*) FROM due WHERE kind LIKE '%settlement') AS pending
+       (SELECT count(*) FROM due WHERE kind LIKE '%settlement') AS pending,
+       m.on_plus, m.next_cycle, c.unanswered, c.lapsed,
+       (SELECT count(*) FROM memberships WHERE next_renewal = m.next_cycle) AS next_cycles
+FROM (SELECT count(*) FILTER (WHERE plan = 'plus') AS on_plus, min(next_renewal) AS next_cycle
+      FROM memberships) AS m,
+     (SELECT count(*) FILTER (WHERE status = 'asked') AS unanswered,
+             count(*) FILTER (WHERE status = 'lapsed') AS lapsed FROM charges) AS c
+
+-- name: cycles_waiting
+-- Memberships with a cycle start up to $1 that is not booked.
+SELECT count(*) FROM memberships WHERE next_renewal <= $1
