@@ -168,7 +168,7 @@ async def test_a_live_event_neither_waits_for_a_backlog_of_cycles_nor_loads_it(
         await decides.commit()
         assert decides.store.asked == [1]
         await decides.until(FEBRUARY + GRACE)
-        assert max(decides.store.asked) <= 200
+        assert max(decides.store.asked) <= 100
     ledger = await checked(database_url)
     kinds = [row["kind"] for row in ledger.decisions[600:]]
     assert kinds.index("first") < 10

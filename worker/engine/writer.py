@@ -52,7 +52,7 @@ from worker.stream.records import InputRecord, Position, TopicPartition
 _SLICE_SECONDS: Final = 0.001
 _AHEAD: Final = 500
 _MOST_APPOINTMENTS: Final = 20_000
-_DUE_AHEAD: Final = 200
+_DUE_AHEAD: Final = 100
 """How much clock work is loaded together: a small part of a chunk of it, because live events wait meanwhile."""
 _DUE_AHEAD_OF_RECORDS: Final = 2_000
 

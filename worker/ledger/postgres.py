@@ -69,6 +69,9 @@ _AWAY: Final = (
 )
 """What waiting, or taking the ledger again, mends. After a commit they leave its outcome unknown."""
 
+_MOST_CYCLES: Final = 5_000
+"""How many cycle starts are told at once: live events wait while they are read, and many more may be due."""
+
 _MERGED: Final = ("wallets", "lots", "spends", "closures", "hires", "memberships", "charges")
 """Tables of current state: a batch gives the whole row, in the order of the table's columns."""
 _COPIED: Final = {
@@ -223,13 +226,13 @@ class PostgresStore:
     async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], Appointment]:
         """The next clock work that is not parked, and the place in its order up to which that is all there is.
 
-        At most `limit` cycle starts, even of one instant, and about as many settlements and expiries, with every tie of
-        the last instant. Expiries and cycle starts are due one grace after their instant.
+        At most `_MOST_CYCLES`, even of one instant, and `limit` settlements and as many expiries, with every tie of the
+        last instant. Expiries and cycle starts are due one grace after their instant.
         """
-        horizon = LATEST
-        found = {_cycle(row, grace) for row in await self._rows("due_cycles", limit)}
-        if len(found) == limit:
-            horizon = max(found)
+        horizon, most_cycles = LATEST, min(limit, _MOST_CYCLES)
+        cycles = [_cycle(row, grace) for row in await self._rows("due_cycles", most_cycles)]
+        if len(cycles) == most_cycles:
+            horizon = cycles[-1]
         settlements = await self._rows("due_settlements", horizon.due_at, limit)
         if len(settlements) == limit:
             horizon = min(horizon, end_of(settlements[-1]["due_at"]))
@@ -239,10 +242,10 @@ class PostgresStore:
             last = expiries[-1]["expires_at"]
             horizon = min(horizon, end_of(last + grace))
             expiries += await self._rows("due_expiries_at", last)
-        found.update(_settlement(row) for row in settlements)
+        found = {_settlement(row) for row in settlements}
         for row in expiries:
             found.add(Appointment(row["expires_at"] + grace, EXPIRY, (), 0, row["lot_id"], row["freelancer_id"]))
-        return [appointment for appointment in found if appointment <= horizon], horizon
+        return [appointment for appointment in (*cycles, *found) if appointment <= horizon], horizon
 
     async def parked(self) -> dict[ParkedKey, set[str]]:
         """Stopped wallets and jobs, each with the event ids of the clock work that waits there."""
