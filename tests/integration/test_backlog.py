@@ -12,9 +12,9 @@ from typing import Any
 
 from tests.reference.event_time import Result, fold
 from tests.reference.ledger import Ledger, check, grants_of, read_ledger
+from tests.support.dying import work_off_while_dying
 from tests.support.histories import History, Record
 from tests.support.invariants import check_chain, check_positions, check_published
-from tests.support.killable import POINTS
 from tests.support.produce import anywhere
 from tests.support.world import PARTITIONS, POLICY, World
 
@@ -31,26 +31,11 @@ def a_backlog(events: int, **more: Any) -> History:  # noqa: ANN401
     return History(SEED, freelancers=max(events // 50, 20), jobs=events // 10, events=events, start=start, **more)
 
 
-async def work_off_while_dying(world: World, events: int, kills: int) -> None:
-    """Kill each worker after its share of decisions, at a point drawn from the seed, with the next one standing by."""
-    chance = random.Random(SEED)
-    share = events // (kills + 2)
-    points = [chance.choice(POINTS) for _ in range(kills)]
-    faults = [f"{chance.randrange(share // 2, share)}:{point}" for point in points]
-    active = await world.worker(kill_after=faults[0], batch_size=2_000)
-    for place, point in enumerate(points):
-        following = {"kill_after": faults[place + 1]} if place + 1 < kills else {}
-        standby = await world.worker(**following, batch_size=2_000)
-        await active.died_at(point, limit_seconds=60)
-        await world.end_lease_of(active)
-        active = standby
-
-
 async def test_a_backlog_worked_off_through_twenty_kills_and_produced_twice_comes_out_as_told(world: World) -> None:
     history = a_backlog(EVENTS)
     print(f"replay with TEST_BACKLOG_SEED={SEED}: {history!r}")  # noqa: T201 - shown when the test fails
     await world.produce(history, anywhere(PARTITIONS, SEED))
-    await work_off_while_dying(world, EVENTS, KILLS)
+    await work_off_while_dying(world, EVENTS, KILLS, SEED)
     await world.settled(limit_seconds=180)
     changes = await world.value("SELECT count(*) FROM changes")
     decided = await world.value("SELECT max(last_seq) FROM batches")
@@ -78,7 +63,7 @@ async def test_late_events_are_decided_by_the_rules_for_late_events(world: World
     history = a_backlog(LATE_EVENTS, late=0.02, poison=0.01)
     print(f"replay with TEST_BACKLOG_SEED={SEED}: {history!r}")  # noqa: T201 - shown when the test fails
     await world.produce(history, anywhere(PARTITIONS, SEED))
-    await work_off_while_dying(world, LATE_EVENTS, 2)
+    await work_off_while_dying(world, LATE_EVENTS, 2, SEED)
     await world.settled(limit_seconds=120)
     assert await world.value("SELECT count(*) FROM decisions WHERE late_by_seconds IS NOT NULL") > 0
 

@@ -1,0 +1,59 @@
+"""Ten years of a thousand memberships, decided by workers that keep dying, against the model; and made anew.
+
+Sizes: TEST_YEARS_FREELANCERS (1000), TEST_YEARS (10), TEST_YEARS_KILLS (10), TEST_YEARS_SEED.
+"""
+
+import os
+from datetime import UTC, datetime, timedelta
+
+from tests.reference.ledger import check, read_ledger
+from tests.support.dying import work_off_while_dying
+from tests.support.histories import MembershipYears
+from tests.support.invariants import check_chain, check_memberships_told, check_positions, check_published
+from tests.support.policies import policies
+from tests.support.produce import anywhere
+from tests.support.rebuild import differences, rebuild
+from tests.support.world import PARTITIONS, POLICY, World, copy_of
+from worker.local.stack import LocalStack
+
+FREELANCERS = int(os.environ.get("TEST_YEARS_FREELANCERS", "1000"))
+YEARS = float(os.environ.get("TEST_YEARS", "10"))
+KILLS = int(os.environ.get("TEST_YEARS_KILLS", "10"))
+SEED = int(os.environ.get("TEST_YEARS_SEED", "12"))
+
+
+def the_years() -> MembershipYears:
+    """Years that ended the day before yesterday: all of it is a catch-up, whenever the test runs."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    start = today - timedelta(days=365.25 * YEARS + 2)
+    return MembershipYears(SEED, FREELANCERS, YEARS, start=start, late=0.03, late_by=timedelta(days=45))
+
+
+async def test_ten_years_of_memberships_decided_by_workers_that_keep_dying_are_the_models_and_come_out_again(
+    world: World, stack: LocalStack, migrated: str
+) -> None:
+    history = the_years()
+    print(f"replay with TEST_YEARS_SEED={SEED}: {history!r}")  # noqa: T201 - shown when the test fails
+    await world.produce(history, anywhere(PARTITIONS, SEED))
+    await work_off_while_dying(world, 2 * len(history), KILLS, SEED)
+    await world.settled(limit_seconds=300)
+    last = world.workers[-1]
+    last.terminate()  # what is due from now on is left to nobody
+    await last.ended()
+
+    await check_positions(world)
+    await check_published(world)
+    await check_memberships_told(world)
+    await check_chain(world)
+    await check_against_the_model(world)
+    async with copy_of(stack, migrated) as rebuilt:
+        assert await rebuild(world.database_url, rebuilt, policies()) == len(history)
+        found = await differences(world.database_url, rebuilt)
+        assert not found, "\n".join(found)
+
+
+async def check_against_the_model(world: World) -> None:
+    """Every decision, membership and charge, and that the history had in it what it is for."""
+    ledger = await read_ledger(world.database_url)
+    report = check(ledger, POLICY, grace_seconds=world.grace_seconds, movements_in_order=False)
+    assert report.ok, str(report)

@@ -1,0 +1,89 @@
+"""A ledger made anew from the inputs that another one stored, and the two compared row by row.
+
+All of those inputs were read far behind the wall clock, so where the clock's work goes between them is told by their
+business times alone: the second ledger is not told where the first one had it, and must have the same order of all.
+"""
+
+from itertools import zip_longest
+from typing import Any
+
+import asyncpg
+
+from tests.support.deciding import as_read, deciding
+from worker.domain.policy import PolicyBook
+
+INPUTS = (
+    'SELECT topic, incarnation, partition, "offset", payload, reason, business_time'
+    " FROM decisions WHERE kind = 'first' ORDER BY seq"
+)
+KEYS = {
+    "decisions": "seq",
+    "changes": "decision_seq, ordinal",
+    "movements": "decision_seq, ordinal, line_no",
+    "wallets": "freelancer_id",
+    "memberships": "freelancer_id",
+    "charges": "charge_id",
+    "lots": "lot_id",
+    "spends": "proposal_id",
+    "grants": "rule, natural_key",
+    "closures": "job_id, closed_at, closure",
+    "hires": "job_id",
+    "held": "decision_seq",
+    "awaiting": "proposal_id, decision_seq",
+    "due": "kind, key",
+    "seen_events": "key",
+    "mentions": "key, seq",
+}
+"""What is compared: all that is decided, and all state that follows from it."""
+OF_ITS_OWN = ("batch_no", "recorded_at")
+"""Columns that tell when and in which parts a ledger was written."""
+_AT_ONCE = 2_000
+_MOST_TOLD = 5
+
+
+async def rebuild(stored: str, empty: str, policies: PolicyBook) -> int:
+    """Decide in the empty ledger, with the real writer, what the other one stored; gives how many inputs there were."""
+    connection = await asyncpg.connect(stored)
+    try:
+        inputs = as_read(dict(row) for row in await connection.fetch(INPUTS))
+        last = await connection.fetchval("SELECT max(business_time) FROM decisions")
+    finally:
+        await connection.close()
+    async with deciding(empty, policies, batch_size=_AT_ONCE) as decides:
+        for start in range(0, len(inputs), _AT_ONCE):
+            await decides.decide(inputs[start : start + _AT_ONCE])
+            decides.committed.clear()
+        await decides.until(last)
+    return len(inputs)
+
+
+async def differences(stored: str, rebuilt: str) -> list[str]:
+    """What is not the same in the two, in words: of each table the first few rows that differ."""
+    first, second = await asyncpg.connect(stored), await asyncpg.connect(rebuilt)
+    try:
+        found = []
+        for table, key in KEYS.items():
+            query = f"SELECT * FROM {table} ORDER BY {key}"  # noqa: S608 - from the list above
+            pairs = zip_longest(await first.fetch(query), await second.fetch(query))
+            differing = [f"{table}: {words}" for before, after in pairs if (words := _differ(before, after))]
+            found += differing[:_MOST_TOLD]
+            if len(differing) > _MOST_TOLD:
+                found.append(f"{table}: {len(differing)} rows differ")
+    finally:
+        await first.close()
+        await second.close()
+    return found
+
+
+def _differ(before: asyncpg.Record | None, after: asyncpg.Record | None) -> str | None:
+    if before is None or after is None:
+        return f"is gone: {before}" if after is None else f"is new: {after}"
+    old, new = _own_columns_aside(before), _own_columns_aside(after)
+    if old == new:
+        return None
+    names = [name for name in old if old[name] != new[name]]
+    return f"{', '.join(f'{name} {old[name]!r}, now {new[name]!r}' for name in names)} of {old}"
+
+
+def _own_columns_aside(row: asyncpg.Record) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in OF_ITS_OWN}
