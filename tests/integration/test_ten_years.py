@@ -22,6 +22,13 @@ KILLS = int(os.environ.get("TEST_YEARS_KILLS", "10"))
 SEED = int(os.environ.get("TEST_YEARS_SEED", "12"))
 
 
+WHAT_IT_IS_FOR = {
+    *("cycle-started", "account-suspended", "upgraded", "renewed", "charge-failed", "charge-retried", "downgraded"),
+    *("downgrade-cancelled", "paid-after-lapse", "charge-already-settled", "awaits-cycle-start", "unknown-charge"),
+    *("suspended", "reinstated", "lot-expired", "already-decided"),
+}
+
+
 def the_years() -> MembershipYears:
     """Years that ended the day before yesterday: all of it is a catch-up, whenever the test runs."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -55,5 +62,8 @@ async def test_ten_years_of_memberships_decided_by_workers_that_keep_dying_are_t
 async def check_against_the_model(world: World) -> None:
     """Every decision, membership and charge, and that the history had in it what it is for."""
     ledger = await read_ledger(world.database_url)
+    decided = {row["reason"] for row in ledger.decisions}
+    assert decided >= WHAT_IT_IS_FOR, f"too small a history: no {WHAT_IT_IS_FOR - decided}"
+    assert any(row["late_by_seconds"] for row in ledger.decisions)
     report = check(ledger, POLICY, grace_seconds=world.grace_seconds, movements_in_order=False)
     assert report.ok, str(report)
