@@ -22,6 +22,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 
 from schemas.catalogue import INPUT_TOPICS
+from worker.domain.policy import read_policy
 from worker.local.cases import asked_at
 from worker.local.demo_checks import Finding, check
 from worker.local.demo_market import FREELANCERS, Market, quiet_before
@@ -120,7 +121,9 @@ class _Demo:
                 await self._tell_the_past(now)
                 await self._catch_up(worker, now)
                 console.print(heading("What freelancers ask, and what the ledger answers"))
-                wrong = await answer_questions(self._stage.database_url, asked_at(now), console)
+                policies = read_policy(self._policy.read_text(encoding="utf-8"), str(self._policy))
+                due_by = now - timedelta(seconds=self._time.grace_seconds)
+                wrong = await answer_questions(self._stage.database_url, policies, asked_at(now), due_by, console)
                 await self._let_time_run(worker)
                 moment = await self._market.stay_open(
                     console,
