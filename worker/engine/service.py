@@ -231,8 +231,7 @@ class Term:
             await self.writer.settle_down()
             await self._publish_what_is_left()
             self._drop_published()
-            if not self.writer.left_records:
-                await self.writer.advance(self.intake.advanced())
+            await self.writer.advance({} if self.writer.left_records else self.intake.advanced())
             await self.writer.settle_down()
 
     async def _publish_what_is_left(self) -> None:
