@@ -158,6 +158,85 @@ async def test_a_worker_that_was_down_for_long_grants_every_missed_cycle_and_exp
     await check_everything(world)
 
 
+def the_same_day_months_before(day: datetime, months: int) -> datetime:
+    """For days up to the 28th."""
+    month = day.year * 12 + day.month - 1 - months
+    return day.replace(year=month // 12, month=month % 12 + 1)
+
+
+async def test_a_worker_that_was_down_for_forty_days_does_what_it_missed_once_and_dates_it_right(
+    world: World, outputs: Outputs
+) -> None:
+    """It was down over two cycle starts of all; the ledger was at rest when it went down."""
+    down_at = days_ago(40)
+    first = days_ago(39, time(0))
+    while first.day > 28:
+        first += timedelta(days=1)
+    second = the_same_day_months_before(first, -1)
+    basic, plus = [f"f-basic-{number}" for number in range(5)], [f"f-plus-{number}" for number in range(5)]
+    tell = Told(the_same_day_months_before(first, 13) + timedelta(hours=9))
+    for freelancer_id in (*basic, *plus):
+        tell("freelancer-registered", freelancer_id=freelancer_id)
+    tell.now = the_same_day_months_before(first, 1) + timedelta(hours=9)
+    for who in plus:
+        tell("membership-plan-chosen", event_id=f"up-{who}", freelancer_id=who, plan="plus")
+        answer = answer_of(f"{who}:up-{who}:1")
+        tell("membership-charge-settled", **{**answer, "freelancer_id": who})
+    await world.produce(tell.messages, by_key(PARTITIONS))
+    before = await world.worker(at=down_at)
+
+    async def all_wait_for_the_next_cycle() -> bool:
+        waiting = "SELECT count(*) FROM memberships WHERE next_renewal = $1"
+        upgraded = await world.value("SELECT count(*) FROM charges WHERE status = 'paid'")
+        return await world.value(waiting, first.date()) == len(basic + plus) and upgraded == len(plus)
+
+    await world.comes_true(all_wait_for_the_next_cycle)
+    before.terminate()
+    await before.ended()
+    done = await world.value("SELECT max(last_seq) FROM batches")
+    assert await world.value("SELECT max(occurred_at) FROM decisions") <= down_at
+
+    await world.worker()
+    await world.settled()
+    booked = await world.rows(
+        "SELECT freelancer_id, rule, reason, delta, occurred_at FROM changes WHERE decision_seq > $1"
+        " ORDER BY decision_seq, ordinal",
+        done,
+    )
+    for who in (*basic, *plus):
+        mine = [tuple(row)[1:] for row in booked if row["freelancer_id"] == who]
+        grants = [("grant.monthly", "cycle-started", 10, first), ("grant.monthly", "cycle-started", 10, second)]
+        assert [change for change in mine if change[0] == "grant.monthly"] == grants
+        expired = [change for change in mine if change[0] == "expire.lot"]
+        assert expired == [("expire.lot", "lot-expired", -10, first), ("expire.lot", "lot-expired", -10, second)]
+        assert len(mine) == 4
+    told = await world.rows(
+        "SELECT freelancer_id, event_id, reason, occurred_at, business_time FROM decisions WHERE seq > $1"
+        " AND event_id LIKE 'renewal:%' ORDER BY seq",
+        done,
+    )
+    grace = timedelta(seconds=world.grace_seconds)
+    for who in plus:
+        assert [tuple(row)[2:] for row in told if row["freelancer_id"] == who] == [
+            ("charge-requested", first, first + grace),
+            ("charge-failed", second, second + grace),
+        ]
+
+    for who in plus:
+        answer = answer_of(f"{who}:{first.date()}:1")
+        tell.now = max(tell.now, second + timedelta(hours=1))
+        await world.produce([tell("membership-charge-settled", **{**answer, "freelancer_id": who})])
+    await world.settled()
+    late = await world.rows(
+        "SELECT freelancer_id, delta, occurred_at > $1 FROM changes WHERE reason = 'paid-after-lapse' ORDER BY 1",
+        second,
+    )
+    assert [tuple(row) for row in late] == [(who, 80, True) for who in plus]
+    assert len(await outputs.charges(2 * len(plus))) == 2 * len(plus)
+    outputs.check_envelopes()
+    await check_everything(world)
+
+
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_worker_killed_anywhere_while_a_charge_is_paid_leaves_one_grant_and_one_message_of_each(
     world: World, outputs: Outputs, point: str

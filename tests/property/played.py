@@ -1,6 +1,7 @@
 """Histories played through the rules, and what came of it in the shape of the ledger's tables."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from schemas.reading import read_event
@@ -22,8 +23,11 @@ def in_order(records: Sequence[Record], policy_text: str) -> list[Row]:
     return [row for row in rows if row["kind"] == "first"]
 
 
-def played(rows: Sequence[Row], policy_text: str, days_more: int = 0) -> Ledger:
-    """Decide the records by the rules alone (repeats and what is no event are left out), and then let time pass."""
+def played(rows: Sequence[Row], policy_text: str, days_more: int = 0, until: datetime | None = None) -> Ledger:
+    """Decide the records by the rules alone (repeats and what is no event are left out), and then let time pass.
+
+    For `days_more` after the last record, or until that instant if it is later.
+    """
     story = Story(policies(policy_text), start=START)
     for row in rows:
         if row["outcome"] not in {"duplicate", "rejected"}:
@@ -32,6 +36,7 @@ def played(rows: Sequence[Row], policy_text: str, days_more: int = 0) -> Ledger:
             story.read(row["topic"], read_event(row["topic"], row["payload"]), cause, row["payload"])
     story.settled()
     story.passes(days=days_more)
+    story.until(max(story.now, until or story.now))
     return as_ledger(story)
 
 

@@ -1,7 +1,7 @@
 """The worker as a process, with faults that production knows nothing of. Run it as `python -m tests.support.killable`.
 
 Environment, besides the worker's own DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, CONNECTS_TOPIC_PREFIX,
-CONNECTS_SETTLEMENT_GRACE and CONNECTS_BATCH_SIZE:
+CONNECTS_SETTLEMENT_GRACE, CONNECTS_BATCH_SIZE and CONNECTS_CLOCK:
 
 TEST_HOLDER             its name in the table leader
 TEST_KILL_AT            <point>:<n>            end by SIGKILL when the point is passed for the n-th time
@@ -28,7 +28,7 @@ from worker.engine import release, writer
 from worker.engine.service import Service, WorkerConfig
 from worker.engine.writer import Committed
 from worker.ledger import at_once
-from worker.stream.wall_clock import WallClock
+from worker.stream.wall_clock import wall_clock
 
 ROOT = Path(__file__).parents[2]
 POINTS = (
@@ -152,8 +152,9 @@ async def main(environment: Mapping[str, str]) -> None:
         grace=timedelta(seconds=float(environment.get("CONNECTS_SETTLEMENT_GRACE", "30"))),
         max_clock_skew=timedelta(minutes=5),
         batch_size=int(environment.get("CONNECTS_BATCH_SIZE", "2000")),
-        clock=WallClock(),
+        clock=wall_clock(environment.get("CONNECTS_CLOCK")),
         holder=environment["TEST_HOLDER"],
+        simulated_time="CONNECTS_CLOCK" in environment,
     )
     service = Service(config, faults.committed, faults.reached)
     loop = asyncio.get_running_loop()

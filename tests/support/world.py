@@ -47,14 +47,26 @@ class World:
 
     # Workers
 
-    async def worker(self, *, database_url: str | None = None, batch_size: int = 100, **faults: str) -> WorkerProcess:
-        """Start a worker; `faults` are settings of tests/support/killable.py without TEST_, in lower case."""
+    async def worker(
+        self,
+        *,
+        database_url: str | None = None,
+        batch_size: int = 100,
+        at: datetime | None = None,
+        **faults: str,
+    ) -> WorkerProcess:
+        """Start a worker, as of now or `at` a time gone by, from which its clock runs on.
+
+        `faults` are settings of tests/support/killable.py without TEST_, in lower case.
+        """
+        clock = {"CONNECTS_CLOCK": f"{at.isoformat()}@1"} if at else {}
         environment = {
             "DATABASE_URL": database_url or self.database_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka["bootstrap_servers"],
             "CONNECTS_TOPIC_PREFIX": self.prefix,
             "CONNECTS_SETTLEMENT_GRACE": str(self.grace_seconds),
             "CONNECTS_BATCH_SIZE": str(batch_size),
+            **clock,
             **{f"TEST_{name.upper()}": value for name, value in faults.items()},
         }
         holder = f"w{len(self.workers) + 1}"
