@@ -71,6 +71,10 @@ def demo(
         typer.Option(min=1, help="End by itself after so long. Default: on Ctrl-C; without a terminal after 30."),
     ] = None,
     rate: Annotated[float, typer.Option(min=1, max=2000, help="Events a second, on average.")] = 60,
+    speed: Annotated[
+        float | None,
+        typer.Option(help="Seconds of its time in a second, 1 to 259200. Default: CONNECTS_CLOCK's rate, else a day."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another marketplace.")] = 7,
     folder: Annotated[
         Path | None,
@@ -90,7 +94,9 @@ def demo(
     with refusals():
         from worker.local import demo as showing  # noqa: PLC0415 - `--help` needs none of it
 
-        code = showing.run(showing.Options(seconds=seconds, rate=rate, seed=seed, folder=folder, stay=stay))
+        code = showing.run(
+            showing.Options(seconds=seconds, rate=rate, speed=speed, seed=seed, folder=folder, stay=stay)
+        )
         raise typer.Exit(code)
 
 

@@ -348,3 +348,43 @@ async def test_a_cycle_that_does_not_end_is_a_failure_and_not_done_for_ever(
         monkeypatch.setattr(memberships, "enter_cycle", lambda *_: None)
         await decides.until(FEBRUARY + GRACE)
         assert list(decides.writer.parked) == [ParkedKey("wallet", "f-1")]
+
+
+async def test_a_renewal_that_failed_was_released_and_is_never_answered_lapses_as_any_other(
+    database_url: str, telling: Telling, bug: Bug
+) -> None:
+    """The cycle that it was for is booked under the name that it waited under."""
+    me = {"freelancer_id": "f-bug"}
+    async with deciding(database_url, policies()) as decides:
+        bug.mend()
+        chosen = telling.event("membership-plan-chosen", REGISTERED, **me, plan="plus")
+        assert chosen.event is not None
+        charge = {"charge_id": f"f-bug:{chosen.event.event_id}:1", "outcome": "paid", "source": "card"}
+        paid = telling.event("membership-charge-settled", REGISTERED + A_SECOND, **me, **charge)
+        await decides.decide([telling.registered(REGISTERED, "f-bug"), chosen, paid])
+        bug.make()
+        await decides.until(FEBRUARY + GRACE)
+        bug.mend()
+        assert await decides.writer.release(KEY) == (1, 0, None)
+        await decides.until(MARCH + GRACE)
+        assert decides.writer.parked == {}
+    told = [(row["kind"], row["event_id"], row["reason"]) for row in (await read_ledger(database_url)).decisions][3:]
+    assert told == [
+        ("clock", "cycle:f-bug:2026-02-10", "failure-in-rule"),
+        ("follow-up", "renewal:f-bug:2026-02-10", "charge-requested"),
+        ("clock", "renewal:f-bug:2026-03-10", "charge-failed"),
+        ("clock", "cycle:f-bug:2026-02-10", "cycle-started"),
+        ("clock", "cycle:f-bug:2026-03-10", "cycle-started"),
+    ]
+
+
+async def test_positions_stay_before_records_that_a_stop_has_left(database_url: str, telling: Telling) -> None:
+    records = [telling.registered(REGISTERED), telling.event("badge-earned", APRIL, freelancer_id="f-1", badge="b")]
+    async with deciding(database_url, policies()) as decides:
+        await decides.decide(records[:1])
+        decides.writer.is_stopping = True
+        await decides.decide(records[1:])
+        await decides.writer.advance({records[1].source: 1})
+        await decides.commit()
+        await decides.restart()
+        assert records[1].source not in decides.writer.positions

@@ -84,6 +84,8 @@ class Memory:
         self._store = store
         self._claws_back = any(policy.late_hire == "claw-back" for policy in policies.versions)
         self.books = books
+        self._left = (0, 0, 0, 0)
+        """How many wallets, spends, jobs and memberships were left when there last was too much."""
         self.forgotten = 0
         """How often anything was forgotten: whoever prepared something before has to prepare it again."""
         self._seen: dict[str, tuple[int, InputRecord]] = {}
@@ -199,12 +201,12 @@ class Memory:
     @property
     def is_full(self) -> bool:
         """Whether something should be forgotten before more is loaded."""
-        books = self.books
-        return (
-            len(books.wallets) > MOST_WALLETS
-            or len(books.spends) > MOST_SPENDS
-            or len(books.jobs) > MOST_JOBS
-            or len(books.memberships) > MOST_MEMBERSHIPS
+        books, left = self.books, self._left
+        return (  # what could not be forgotten last time does not make it full again at once
+            len(books.wallets) > max(MOST_WALLETS, left[0] * 5 // 4)
+            or len(books.spends) > max(MOST_SPENDS, left[1] * 5 // 4)
+            or len(books.jobs) > max(MOST_JOBS, left[2] * 5 // 4)
+            or len(books.memberships) > max(MOST_MEMBERSHIPS, left[3] * 5 // 4)
         )
 
     def forget(self, in_flight: Touched, committed_through: int) -> None:
@@ -215,6 +217,18 @@ class Memory:
         self.forgotten += 1
         books, touched = self.books, self.books.touched
         books.absent_wallets.clear()
+        if len(self._seen) > MOST_SEEN or self._seen_bytes > MOST_SEEN_BYTES:
+            self._seen = {key: first for key, first in self._seen.items() if first[0] > committed_through}
+            self._seen_bytes = sum(len(record.value or b"") for _, record in self._seen.values())
+        if len(books.grants) > MOST_GRANTS:
+            added = {(grant.rule, grant.natural_key) for draft in (touched, in_flight) for grant in draft.grants}
+            _trim(books.grants, MOST_GRANTS, lambda key, _: key in added)
+        if len(books.awaiting) > MOST_GRANTS:
+            awaited = {told.proposal_id for draft in (touched, in_flight) for told in draft.awaiting_added}
+            _trim(books.awaiting, MOST_GRANTS, lambda key, _: key in awaited)
+        _trim(books.charges, MOST_CHARGES, lambda key, _: key in touched.charges or key in in_flight.charges)
+        if not self.is_full:
+            return
         _trim(books.wallets, MOST_WALLETS, lambda key, _: key in touched.wallets or key in in_flight.wallets)
         _trim(books.jobs, MOST_JOBS, lambda key, _: key in touched.jobs or key in in_flight.jobs)
         # A wallet in memory shares its owing spends with `spends`.
@@ -223,19 +237,11 @@ class Memory:
             MOST_SPENDS,
             lambda key, spend: spend.owes or key in touched.spends or key in in_flight.spends,
         )
-        if len(books.grants) > MOST_GRANTS:
-            added = {(grant.rule, grant.natural_key) for draft in (touched, in_flight) for grant in draft.grants}
-            _trim(books.grants, MOST_GRANTS, lambda key, _: key in added)
-        if len(books.awaiting) > MOST_GRANTS:
-            awaited = {told.proposal_id for draft in (touched, in_flight) for told in draft.awaiting_added}
-            _trim(books.awaiting, MOST_GRANTS, lambda key, _: key in awaited)
         self._forget_memberships(in_flight)
-        if len(self._seen) > MOST_SEEN or self._seen_bytes > MOST_SEEN_BYTES:
-            self._seen = {key: first for key, first in self._seen.items() if first[0] > committed_through}
-            self._seen_bytes = sum(len(record.value or b"") for _, record in self._seen.values())
+        self._left = (len(books.wallets), len(books.spends), len(books.jobs), len(books.memberships))
 
     def _forget_memberships(self, in_flight: Touched) -> None:
-        """Let go of memberships, each with what is held of it, and of charges: these come back with who needs them."""
+        """Let go of memberships, each with what is held of it."""
         books, touched = self.books, self.books.touched
         if len(books.memberships) > MOST_MEMBERSHIPS:
             drafts = (touched, in_flight)
@@ -247,7 +253,6 @@ class Memory:
             )
             for freelancer_id in [known for known in books.held if known not in books.memberships]:
                 del books.held[freelancer_id]
-        _trim(books.charges, MOST_CHARGES, lambda key, _: key in touched.charges or key in in_flight.charges)
 
     async def _load_lots_drawn(self, spends: Iterable[Spend], business_time: datetime | None) -> None:
         """Have the lots that these spends drew in their wallets.

@@ -156,6 +156,8 @@ class Term:
             if not writer.is_committing or not records:  # otherwise clock work may come along, until it can be sent
                 await self._send_at_once(records)
             finished = await self._let_time_pass()
+            if writer.left_records:
+                break
             await self._send_at_once(records)
             waiting = 0.0 if records or not finished else _IDLE_SECONDS
             if time.monotonic() >= next_chores:
@@ -231,8 +233,7 @@ class Term:
             await self.writer.settle_down()
             await self._publish_what_is_left()
             self._drop_published()
-            if not self.writer.left_records:
-                await self.writer.advance(self.intake.advanced())
+            await self.writer.advance(self.intake.advanced())
             await self.writer.settle_down()
 
     async def _publish_what_is_left(self) -> None:

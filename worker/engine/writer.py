@@ -174,7 +174,7 @@ class Writer:
     async def advance(self, offsets: dict[TopicPartition, int]) -> None:
         """Store positions that moved over records of no account, and business time; a batch without decisions."""
         self._freshen_draft()
-        for source, offset in offsets.items():
+        for source, offset in offsets.items() if not self.left_records else ():
             known = self.positions.get(source)
             if known is None or offset > known.next_offset:
                 self._move(source, offset)
@@ -445,10 +445,8 @@ class Writer:
             self._expire(appointment)
             return True
         if appointment.rank == CYCLE:
-            freelancer_id = FreelancerId(appointment.subject)
-            if freelancer_id not in self._books.wallets or freelancer_id not in self._books.memberships:
-                await self._memory.load_wallets([freelancer_id], self.business_time)
-                await self._memory.load_memberships([freelancer_id])
+            await self._memory.load_wallets([FreelancerId(appointment.subject)], self.business_time)
+            await self._memory.load_memberships([FreelancerId(appointment.subject)])
             self._start_cycle(appointment)
             return True
         job_id = JobId(appointment.subject)

@@ -23,7 +23,8 @@ def mention(decision: Decision, add: Callable[[Row], None]) -> None:
     """Add a (key, seq) for each name by which nothing else leads to the decision.
 
     Keys: `f:<freelancer>` whose wallet it did not change, `j:<job>` and `p:<proposal>` if it is no spend, closure or
-    settlement, `e:<event id>` of repeats and rejected records, `s:<seq>` of the decision that it follows, `operators`.
+    settlement, `e:<event id>` of repeats, rejected records and released clock work, `s:<seq>` of the decision that it
+    follows, `operators`.
     """
     seq, changes = decision.seq, decision.changes
     freelancer_id, job_id, proposal_id = decision.subject
@@ -38,7 +39,14 @@ def mention(decision: Decision, add: Callable[[Row], None]) -> None:
                 add((f"p:{proposal_id}", seq))
         if decision.follows is not None:
             add((f"s:{decision.follows}", seq))
-        if decision.outcome in {"duplicate", "rejected"} and decision.cause.event_id is not None:
+        if decision.cause.event_id is not None and _is_hard_to_find(decision):
             add((f"e:{decision.cause.event_id}", seq))
     if decision.reason in FOR_OPERATORS:
         add((OPERATORS, seq))
+
+
+def _is_hard_to_find(decision: Decision) -> bool:
+    """Whether its event id leads nowhere: of a repeat, of a rejected record, of the clock's work that was parked."""
+    if decision.cause.topic is None:
+        return decision.outcome == "parked" or decision.kind == "follow-up"
+    return decision.outcome in {"duplicate", "rejected"}

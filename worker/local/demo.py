@@ -122,7 +122,8 @@ class _Demo:
                 await self._catch_up(worker, now)
                 console.print(heading("What freelancers ask, and what the ledger answers"))
                 policies = read_policy(self._policy.read_text(encoding="utf-8"), str(self._policy))
-                wrong = await answer_questions(self._stage.database_url, policies, asked_at(now), console)
+                due_by = now - timedelta(seconds=self._time.grace_seconds)
+                wrong = await answer_questions(self._stage.database_url, policies, asked_at(now), due_by, console)
                 await self._let_time_run(worker)
                 moment = await self._market.stay_open(
                     console,

@@ -33,7 +33,7 @@ MEMBERSHIP_CASES: Final[tuple[Case, ...]] = (
         "My Plus cycle began yesterday, and I have none of the 80.",
         "f-bela",
         (_registers(2), _chooses("plus", 1, 0.4), _settled(Answers(2), 1, 0.42)),
-        "charge-requested",
+        "charge-unanswered",
         about="freelancer",
     ),
     Case(

@@ -9,6 +9,7 @@ from tests.support.members import basic_member, caused, cycle_starts, granted, o
 from tests.support.policies import later_version, policies, policy_text
 from tests.support.story import GRACE, Story, answer, answers, only_change
 from worker.domain.decisions import MembershipTold
+from worker.domain.rules import memberships
 
 RENEWAL = "f-1:2026-05-10:1"
 
@@ -375,3 +376,9 @@ def test_each_cycle_of_a_lapse_is_decided_under_the_policy_of_its_own_start() ->
         ("2026-01-01", [10]),
         ("2026-06-01", [11]),
     ]
+
+
+def test_a_choice_whose_event_id_is_a_day_does_not_take_the_name_of_that_days_renewal() -> None:
+    """Ids are the producers' own; a charge's id is made of them."""
+    assert memberships._named("2026-02-10") == "choice:2026-02-10"  # noqa: SLF001 - what others see of it is a charge id
+    assert memberships._named("e-2026-02-10") == "e-2026-02-10"  # noqa: SLF001

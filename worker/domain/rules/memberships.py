@@ -5,6 +5,7 @@ fails or a suspension ends it. What is dated at or after a cycle start that is n
 order of arrival within the grace changes nothing (docs/decisions/0008).
 """
 
+import re
 from datetime import date
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ BEGAN = "membership.began"
 DOWNGRADE = "membership.downgrade"
 SUSPENSION = "membership.suspension"
 EARNINGS = "membership.earnings"
+_A_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 # Choices.
@@ -81,10 +83,15 @@ def _choose_plus(
         books.keep_membership(membership)
         return Verdict("applied", "downgrade-cancelled", DOWNGRADE, facts | ({"promo_code": code} if code else {}))
     charge = charges.request(
-        books, membership, "upgrade", event.event_id, at.date(), at, policy, seq, choice_promo=code is not None
+        books, membership, "upgrade", _named(event.event_id), at.date(), at, policy, seq, choice_promo=code is not None
     )
     asked: dict[str, Fact] = {**charges.told_of(charge), "price_cents": policy.plus_price_cents, "chosen_at": at}
     return Verdict("applied", "charge-requested", charges.UPGRADE, asked, charge=charge)
+
+
+def _named(event_id: str) -> str:
+    """What tells an upgrade's charge: the choice's event id, set apart if it looks like the day of a renewal."""
+    return f"choice:{event_id}" if _A_DAY.fullmatch(event_id) else event_id
 
 
 def _choose_basic(books: Books, membership: Membership, event: MembershipPlanChosen) -> Verdict:

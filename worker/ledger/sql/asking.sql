@@ -48,7 +48,7 @@ WHERE m.key = 'e:' || $1::text AND ($2::text IS NULL OR d.topic = $2)
 
 -- name: seqs_of_clock_and_commands
 -- Decisions that no record caused: `expiry:<lot_id>`, `command:<id>` and the like.
-SELECT seq FROM decisions WHERE kind IN ('clock', 'command') AND event_id = $1
+SELECT seq FROM decisions WHERE kind IN ('clock', 'command') AND outcome <> 'parked' AND event_id = $1
 
 -- name: seqs_following
 -- Follow-ups of these decisions.

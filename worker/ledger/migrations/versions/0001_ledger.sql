@@ -64,10 +64,10 @@ CREATE TABLE decisions (
 CREATE UNIQUE INDEX decisions_one_first ON decisions (topic, incarnation, partition, "offset") WHERE kind = 'first';
 CREATE UNIQUE INDEX decisions_one_settlement ON decisions (topic, incarnation, partition, "offset", proposal_id)
     WHERE kind = 'settlement';
-CREATE UNIQUE INDEX decisions_of_our_own ON decisions (event_id) WHERE kind IN ('clock', 'command');
+CREATE UNIQUE INDEX decisions_of_our_own ON decisions (event_id) WHERE kind IN ('clock', 'command') AND outcome <> 'parked';
 
 -- By whom and what decisions are found, where no other table leads to them: f:<freelancer>, j:<job>, p:<proposal>,
--- e:<repeated event id>, s:<seq that is followed>, operators. For good. See worker/ledger/mentions.py.
+-- e:<event id that another index does not find>, s:<seq that is followed>, operators. For good. See worker/ledger/mentions.py.
 CREATE TABLE mentions (
     key             text        COLLATE "C" NOT NULL,
     seq             bigint      NOT NULL,
