@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
 from aiokafka.errors import CorruptRecordException, GroupCoordinatorNotAvailableError
 from aiokafka.structs import ConsumerRecord
 
@@ -133,6 +133,29 @@ async def test_topics_are_merged_by_event_time_whatever_fits_into_the_buffers(
         assert values(taken) == in_order
         assert [record.business_time for record in taken] == [at(n) for n in range(3_000)]
         await reader.intake.stop()
+
+
+async def test_no_fetch_leaves_out_the_partitions_that_have_something(
+    topics: InputTopics, start: StartIntake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker keeps such a fetch until an idle partition has a record; new ones of the busy ones wait meanwhile."""
+    await topics.create(REGISTERED, 2)
+    await topics.create(CLOSED, 1)
+    asked: list[set[tuple[str, int]]] = []
+    send = Fetcher._proc_fetch_request
+
+    async def noted(fetcher: Any, assignment: Any, node_id: int, request: Any) -> bool:
+        asked.append({(topic, entry[0]) for topic, entries in request.topics for entry in entries})
+        answered: bool = await send(fetcher, assignment, node_id, request)
+        return answered
+
+    monkeypatch.setattr(Fetcher, "_proc_fetch_request", noted)
+    reader = await start()
+    for n in range(5):
+        await topics.send(REGISTERED, registered(n, now()), partition=0)
+        await reader.take(1)
+    assert len(asked) >= 5
+    assert {len(partitions) for partitions in asked} == {3}
 
 
 async def test_buffers_stay_within_their_bounds(topics: InputTopics, start: StartIntake) -> None:

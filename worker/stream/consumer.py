@@ -21,6 +21,8 @@ Batches = dict[KafkaPartition, list[ConsumerRecord]]
 _POLL_SECONDS: Final = 0.05
 _IDLE_WAIT_MS: Final = 250
 _BUSY_WAIT_MS: Final = 50
+_DRAIN_SECONDS: Final = 0.1
+"""How long the next fetch waits for what was fetched to be drained, where there is room for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,9 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
     what went wrong with a partition, and answers with records of it to hand on.
 
     What there is no room for stays fetched and undecoded. aiokafka, left as it is, would then fetch nothing more from
-    that broker, other partitions included, and whoever waits for one of those would wait for ever; so its prefetch
-    backoff is set to 0.
+    that broker for a while, other partitions included, and whoever waits for one of those would wait for long; so its
+    prefetch backoff is 0 then. Where there is room it is not: a fetch sent before the last one is drained leaves out
+    just the partitions that have something, and the broker keeps it until one of the idle ones has.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
         """Connect and begin to fetch."""
         self._client.cluster.add_listener(self._note_metadata)
         await super().start()
-        self._fetcher._prefetch_backoff = 0  # noqa: SLF001
+        self._hold_back(False)
 
     def assign(self, partitions: Iterable[KafkaPartition]) -> None:
         """Read these partitions, each from its position, at once: a reset has no moment to move one elsewhere."""
@@ -163,13 +166,21 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
                 offset: int = self._subscription.subscription.assignment.state_value(tp).position
                 self.seek(tp, offset)
                 failures.append(Failure(tp, offset, room, error, is_of_records=isinstance(result, FetchResult)))
-        # A broker that waits for records of idle partitions would hold up the next fetch of those held back now.
-        self._holds_back = bool(fetcher._records)  # noqa: SLF001
-        fetcher._fetch_max_wait_ms = _BUSY_WAIT_MS if self._holds_back else _IDLE_WAIT_MS  # noqa: SLF001
+        self._hold_back(bool(fetcher._records))  # noqa: SLF001
         for failure in failures:
             if records := await self._on_failure(self, failure):
                 batches[failure.tp] = records
         return batches
+
+    def _hold_back(self, holds_back: bool) -> None:  # noqa: FBT001
+        """Fetch the other partitions beside those that wait for room, or all of them together.
+
+        A broker that waits for records of idle partitions would hold up the next fetch of those that wait.
+        """
+        self._holds_back = holds_back
+        fetcher = self._fetcher
+        fetcher._prefetch_backoff = 0.0 if holds_back else _DRAIN_SECONDS  # noqa: SLF001
+        fetcher._fetch_max_wait_ms = _BUSY_WAIT_MS if holds_back else _IDLE_WAIT_MS  # noqa: SLF001
 
     def _done_with(self, tp: KafkaPartition) -> None:
         """Let the partition be fetched again."""
