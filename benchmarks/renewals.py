@@ -100,11 +100,25 @@ _MOST_SECONDS: Final = 1_800.0
 _PLUS_EVERY: Final = 6
 
 
+_A_MONTH_AGO: Final = """
+INSERT INTO decisions (seq, batch_no, kind, event_id, occurred_at, freelancer_id, outcome, reason, rule, policy_version,
+                       facts, business_time, recorded_at)
+SELECT n, 1, 'clock', 'cycle:m-' || n || ':' || left('day', 10), 'day', 'm-' || n, 'applied', 'cycle-started',
+       'grant.monthly', '1', '{}', 'day', now() FROM generate_series(1, 'count'::bigint) AS n;
+INSERT INTO changes SELECT 'm-' || n, 1, n, 0, 'day', now(), 'grant.monthly', 'cycle-started', '1', 10, 0, 10, '',
+       'm-' || n || '/' || left('day', 10), json_build_array(json_build_array('m-' || n || ':1', NULL, NULL, 10))
+FROM generate_series(1, 'count'::bigint) AS n;
+INSERT INTO lots
+SELECT 'm-' || n || ':1', 'm-' || n, 'monthly', 'day', 'day'::timestamptz + interval '1 year', 10, 10, true
+FROM generate_series(1, 'count'::bigint) AS n;
+INSERT INTO batches VALUES (1, 0, 'count'::bigint, decode(repeat('00', 32), 'hex'), 'day', now())
+"""
+"""The grant of the cycle before, of everybody: what the ledger holds of them."""
+
+
 async def _put_members(connection: "asyncpg.Connection[asyncpg.Record]", count: int, today: str) -> None:
     before = datetime.fromisoformat(today) - timedelta(days=30)
-    await connection.execute(
-        "INSERT INTO wallets SELECT 'm-' || n, 0, 0 FROM generate_series(1, $1::bigint) AS n", count
-    )
+    await connection.execute(_A_MONTH_AGO.replace("'count'", str(count)).replace("'day'", f"'{before.date()}Z'"))
     await connection.execute(
         "INSERT INTO memberships SELECT 'm-' || n, 1, CASE WHEN n % $2::int = 0 THEN 'plus' ELSE 'basic' END,"
         " $3::date, $4::date, NULL, NULL, NULL, '[]', NULL, NULL, '[]' FROM generate_series(1, $1::bigint) AS n",

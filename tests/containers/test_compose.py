@@ -69,7 +69,7 @@ def test_every_service_becomes_healthy(compose: Compose, ports: dict[str, str]) 
         assert json.load(ready)["role"] == "active"
 
 
-@pytest.mark.parametrize("statement", ["UPDATE changes SET delta = 0", "DELETE FROM decisions", "DROP TABLE movements"])
+@pytest.mark.parametrize("statement", ["UPDATE changes SET delta = 0", "DELETE FROM decisions", "DROP TABLE changes"])
 def test_the_workers_role_cannot_change_history(compose: Compose, statement: str) -> None:
     with pytest.raises(AssertionError, match="InsufficientPrivilegeError"):
         compose("exec", "-T", "worker", "python", "-c", ASK, statement)

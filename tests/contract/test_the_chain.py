@@ -12,23 +12,21 @@ from tests.support.story import Story, day
 from worker.ledger.chain import next_head
 from worker.ledger.store import Row
 
-Tables = dict[int, tuple[list[Row], list[Row], list[Row]]]
-"""Of each batch: decisions, changes and movements, in ledger order."""
+Tables = dict[int, tuple[list[Row], list[Row]]]
+"""Of each batch: decisions and changes, in ledger order."""
 
 
 async def read(url: str) -> tuple[Tables, list[bytes]]:
     """The tables' rows by batch, and the stored heads."""
     connection = await asyncpg.connect(url)
     batches = await connection.fetch("SELECT batch_no, chain_head FROM batches ORDER BY batch_no")
-    tables: Tables = {row["batch_no"]: ([], [], []) for row in batches}
+    tables: Tables = {row["batch_no"]: ([], []) for row in batches}
     batch_of: dict[int, int] = {}
     for row in await connection.fetch("SELECT * FROM decisions ORDER BY seq"):
         batch_of[row["seq"]] = row["batch_no"]
         tables[row["batch_no"]][0].append(tuple(row))
     for row in await connection.fetch("SELECT * FROM changes ORDER BY decision_seq, ordinal"):
         tables[batch_of[row["decision_seq"]]][1].append(tuple(row))
-    for row in await connection.fetch("SELECT * FROM movements ORDER BY decision_seq, ordinal, line_no"):
-        tables[batch_of[row["decision_seq"]]][2].append(tuple(row))
     await connection.close()
     return tables, [row["chain_head"] for row in batches]
 
@@ -64,7 +62,7 @@ async def test_the_heads_recomputed_from_the_tables_are_the_stored_ones(chained:
     assert heads(tables) == stored
     assert len(set(stored)) == 4
     assert all(len(head) == 32 for head in stored)
-    assert all(any(batch[part] for batch in tables.values()) for part in range(3))
+    assert all(any(batch[part] for batch in tables.values()) for part in range(2))
 
 
 async def test_a_batch_without_decisions_has_a_head_of_its_own(kept: Kept, ledger_url: str, story: Story) -> None:
@@ -72,7 +70,7 @@ async def test_a_batch_without_decisions_has_a_head_of_its_own(kept: Kept, ledge
     await kept.keep(story)
     await kept.keep(story)
     tables, stored = await read(ledger_url)
-    assert tables[2] == ([], [], [])
+    assert tables[2] == ([], [])
     assert heads(tables) == stored
     assert stored[0] != stored[1]
 
@@ -81,13 +79,12 @@ def test_no_two_ledgers_share_their_heads_by_chance_of_how_rows_are_cut() -> Non
     """Rows and columns are told apart: `ab` + `c` is not `a` + `bc`."""
     empty: list[Row] = []
     ends = [
-        next_head(bytes(32), [("ab", "c")], empty, empty),
-        next_head(bytes(32), [("a", "bc")], empty, empty),
-        next_head(bytes(32), [("ab",), ("c",)], empty, empty),
-        next_head(bytes(32), [("ab",)], [("c",)], empty),
-        next_head(bytes(32), [("ab",)], empty, [("c",)]),
-        next_head(bytes(32), empty, [("ab",), ("c",)], empty),
-        next_head(next_head(bytes(32), [("ab",)], empty, empty), [("c",)], empty, empty),
+        next_head(bytes(32), [("ab", "c")], empty),
+        next_head(bytes(32), [("a", "bc")], empty),
+        next_head(bytes(32), [("ab",), ("c",)], empty),
+        next_head(bytes(32), [("ab",)], [("c",)]),
+        next_head(bytes(32), empty, [("ab",), ("c",)]),
+        next_head(next_head(bytes(32), [("ab",)], empty), [("c",)], empty),
     ]
     assert len(set(ends)) == len(ends)
 
@@ -116,7 +113,7 @@ REARRANGED: dict[str, Callable[[list[Row], list[Row]], Any]] = {
 
 
 @pytest.mark.parametrize("how", REARRANGED)
-@pytest.mark.parametrize("part", [0, 1, 2])
+@pytest.mark.parametrize("part", [0, 1])
 async def test_a_row_lost_added_or_moved_breaks_the_chain(
     chained: tuple[Tables, list[bytes]], part: int, how: str
 ) -> None:

@@ -502,7 +502,7 @@ async def test_migrate_grants_the_workers_role_its_work_and_no_more(world: World
         moved = await connects("positions set --topic job-closed --partition 0 --offset 0", DATABASE_URL=as_worker)
         assert moved.code == 0, moved.err
         connection = await asyncpg.connect(as_worker)
-        for statement in ("DELETE FROM decisions", "UPDATE changes SET delta = 1", "TRUNCATE movements"):
+        for statement in ("DELETE FROM decisions", "UPDATE changes SET delta = 1", "TRUNCATE changes"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(statement)
         await connection.close()

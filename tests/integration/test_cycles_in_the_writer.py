@@ -166,9 +166,10 @@ async def test_a_live_event_neither_waits_for_a_backlog_of_cycles_nor_loads_it(
         decides.store.asked = []
         await decides.decide([telling.bought(FEBRUARY + GRACE - A_SECOND, 5, "f-0599")])
         await decides.commit()
-        assert decides.store.asked == [1]
+        assert decides.store.asked[-1] == 1
+        assert len(decides.store.asked) <= 2, "it waits for what is being loaded, and for no more"
         await decides.until(FEBRUARY + GRACE)
-        assert max(decides.store.asked) <= 100
+        assert max(decides.store.asked) <= 250
     ledger = await checked(database_url)
     kinds = [row["kind"] for row in ledger.decisions[600:]]
     assert kinds.index("first") < 10

@@ -112,8 +112,6 @@ def expected_balances(history: History) -> dict[str, int]:
 
     balances: dict[str, int] = {}
     for row in simulate(history, POLICY, until=datetime.now(UTC)):
-        if row["freelancer_id"]:
-            balances.setdefault(row["freelancer_id"], 0)
         for change in row["changes"]:
             balances[change["freelancer_id"]] = change["balance_after"]
     return balances

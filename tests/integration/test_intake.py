@@ -142,9 +142,9 @@ async def test_no_fetch_leaves_out_the_partitions_that_have_something(
     await topics.create(REGISTERED, 2)
     await topics.create(CLOSED, 1)
     asked: list[set[tuple[str, int]]] = []
-    send = Fetcher._proc_fetch_request
+    send = Fetcher._proc_fetch_request  # noqa: SLF001
 
-    async def noted(fetcher: Any, assignment: Any, node_id: int, request: Any) -> bool:
+    async def noted(fetcher: Fetcher, assignment: object, node_id: int, request: Any) -> bool:  # noqa: ANN401
         asked.append({(topic, entry[0]) for topic, entries in request.topics for entry in entries})
         answered: bool = await send(fetcher, assignment, node_id, request)
         return answered

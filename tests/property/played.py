@@ -49,7 +49,7 @@ def as_ledger(story: Story) -> Ledger:
             {"freelancer_id": wallet.freelancer_id, "balance": wallet.balance, "version": wallet.version}
             for wallet in books.wallets.values()
         ],
-        [_lot(lot) for lot in books.touched.lots.values()],
+        [_lot(lot) for lot in books.touched.new_lots.values()],
         [_spend(spend) for spend in books.spends.values()],
         story.now,
         [_membership(membership) for membership in books.memberships.values()],

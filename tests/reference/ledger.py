@@ -226,7 +226,7 @@ def _memberships(model: ReferenceModel) -> list[Row]:
 
 
 def _state_differences(ledger: Ledger, model: ReferenceModel) -> list[str]:
-    wallets = [vars(wallet) for wallet in model.books.wallets.values()]
+    wallets = [vars(wallet) for wallet in model.books.wallets.values() if wallet.version]
     lots = [
         {
             **{name: item for name, item in vars(lot).items() if name != "source" or item == "refund"},
@@ -234,7 +234,7 @@ def _state_differences(ledger: Ledger, model: ReferenceModel) -> list[str]:
         }
         for lot in model.books.lots.values()
     ]
-    found = _tables_differ("wallet", "freelancer_id", wallets, ledger.wallets, may_be_more=model.named_by_a_hire)
+    found = _tables_differ("wallet", "freelancer_id", wallets, [row for row in ledger.wallets if row["version"]])
     found += _tables_differ("lot", "lot_id", lots, ledger.lots)
     spends = [
         {name: item for name, item in spend.items() if not (name.endswith("_returned") and spend[name[:-9]] == 0)}

@@ -50,7 +50,6 @@ class ReferenceModel(Rules):
 
     def __init__(self, policy: dict[str, Any], grace_seconds: float = 30) -> None:
         super().__init__(policy, grace_seconds)
-        self.named_by_a_hire: set[str] = set()
         self.seen: dict[tuple[str, str], str] = {}
         self.offsets: dict[tuple[str, int], tuple[int, int]] = {}
         self.events: dict[int, tuple[str, Event]] = {}
@@ -168,9 +167,7 @@ class ReferenceModel(Rules):
         self._decide(topic, event, row, expected)
 
     def _decide(self, topic: str, event: Event, row: Row, expected: ExpectedDecision) -> None:
-        if topic == "hire-made":
-            self.named_by_a_hire.add(event["freelancer_id"])
-        elif "freelancer_id" in event:
+        if "freelancer_id" in event and topic != "hire-made":
             self.books.open_wallet(event["freelancer_id"])
         self.events[row["seq"]] = (topic, event)
         self._expect(expected, self.rules[topic](event, row), event["at"])

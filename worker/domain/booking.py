@@ -57,7 +57,7 @@ class Booking:
             BurnOrder(expires_at, issued_at, lot_id), self.wallet.freelancer_id, source, connects, connects, linked_to
         )
         insort(self.wallet.lots, lot, key=burn_order)
-        self._books.touched.lots[lot_id] = lot
+        self._books.touched.new_lots[lot_id] = lot
         self._credited.append(lot)
         self._movements.append(Movement(lot_id, expires_at, line, connects))
         return lot
@@ -115,8 +115,12 @@ class Booking:
         subject: Subject,
         facts: Mapping[str, Fact],
         about: Mapping[str, str],
+        natural_key: str | None = None,
     ) -> Change:
-        """Let what came in pay debts, oldest line first; then book: one version of the wallet."""
+        """Let what came in pay debts, oldest line first; then book: one version of the wallet.
+
+        `natural_key` is a grant's.
+        """
         wallet = self.wallet
         if self._credited and wallet.owing:
             self._pay_debts()
@@ -139,6 +143,7 @@ class Booking:
             self._movements,
             explain(reason, "applied", subject, facts),
             about,
+            natural_key,
         )
 
     def _draw(self, connects: int, at: datetime, ref: LineRef | None, line: SpendLine | None) -> int:

@@ -64,6 +64,8 @@ class Touched:
     """What was opened or changed since the last commit: exactly what the next one has to write."""
 
     wallets: dict[FreelancerId, Wallet] = field(default_factory=dict)
+    new_lots: dict[LotId, Lot] = field(default_factory=dict)
+    """Those that were opened; what was drawn from them since, or came back, is in `lots` as well."""
     lots: dict[LotId, Lot] = field(default_factory=dict)
     spends: dict[ProposalId, Spend] = field(default_factory=dict)
     jobs: dict[JobId, Job] = field(default_factory=dict)

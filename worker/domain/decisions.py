@@ -56,6 +56,8 @@ class Change(msgspec.Struct, eq=False):
     movements: list[Movement]
     explanation: str
     about: Mapping[str, str]
+    natural_key: str | None = None
+    """Of a grant: what there is only one of under its rule, whatever the event ids say."""
 
     @property
     def balance_before(self) -> int:

@@ -136,16 +136,13 @@ class Draft:
         """The whole batch, ready to be committed: current state, outbox row, chain head."""
         batch = self.batch
         batch.business_time = business_time
-        batch.wallets = [(w.freelancer_id, w.balance, w.version) for w in touched.wallets.values()]
-        batch.lots = [lot_row(lot) for lot in touched.lots.values()]
+        batch.new_lots = [lot_row(lot) for lot in touched.new_lots.values()]
+        batch.lots = [lot_row(lot) for lot_id, lot in touched.lots.items() if lot_id not in touched.new_lots]
         for spend in touched.spends.values():
             is_new = spend.decision_seq > self._tail.last_seq
             (batch.new_spends if is_new else batch.spends).append(spend_row(spend))
         batch.closures = [closure_row(closure) for closure in touched.closures.values()]
         batch.hires = list(touched.hires.items())
-        batch.grants = [
-            (g.rule, g.natural_key, g.freelancer_id, g.occurred_at, g.connects, g.decision_seq) for g in touched.grants
-        ]
         # What came and was answered within one batch never waits in the ledger; nor is work that is done already due.
         answered = {told.decision_seq for told in touched.awaiting_done}
         added = {told.decision_seq for told in touched.awaiting_added}
@@ -161,7 +158,7 @@ class Draft:
         batch.due_done = [row for row in batch.due_done if row not in new]
         write_down_memberships(batch, touched)
         self.outcomes = Counter((row[13], row[14]) for row in batch.decisions)  # type: ignore[misc]  # columns outcome, reason
-        batch.chain_head = next_head(self._tail.chain_head, batch.decisions, batch.changes, batch.movements)
+        batch.chain_head = next_head(self._tail.chain_head, batch.decisions, batch.changes)
         if self._messages:
             batch.outbox_seq = self._tail.outbox_seq + 1
             batch.batch_uid = UUID(bytes=secrets.token_bytes(16), version=4)
@@ -176,6 +173,16 @@ class Draft:
 
     def _add_change(self, decision: Decision, ordinal: int, change: Change) -> None:
         batch = self.batch
+        movements: list[tuple[str | None, str | None, str | None, int]] = []
+        moved: dict[str, _LotMoved] = {}
+        for lot_id, expires_at, line, delta in change.movements:
+            proposal_id, line_name = line if line is not None else _NO_LINE
+            movements.append((lot_id, proposal_id, line_name, delta))
+            if lot_id is not None and expires_at is not None:
+                if lot_id in moved:
+                    moved[lot_id].delta += delta
+                else:
+                    moved[lot_id] = _LotMoved(lot_id, delta, expires_at)
         batch.changes.append(
             (
                 change.freelancer_id,
@@ -191,18 +198,10 @@ class Draft:
                 change.debt_delta,
                 change.balance_after,
                 change.explanation,
+                change.natural_key,
+                _encode(movements).decode(),
             )
         )
-        moved: dict[str, _LotMoved] = {}
-        add_movement, seq = batch.movements.append, decision.seq
-        for number, (lot_id, expires_at, line, delta) in enumerate(change.movements):
-            proposal_id, line_name = line if line is not None else _NO_LINE
-            add_movement((seq, ordinal, number, lot_id, proposal_id, line_name, delta))
-            if lot_id is not None and expires_at is not None:
-                if lot_id in moved:
-                    moved[lot_id].delta += delta
-                else:
-                    moved[lot_id] = _LotMoved(lot_id, delta, expires_at)
         event_id = event_id_of(f"{change.freelancer_id}/{change.version}")
         update = _WalletUpdated(
             event_id,

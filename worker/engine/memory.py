@@ -1,5 +1,6 @@
 """Loading what the next triggers ask about, and forgetting what nobody asked about for long."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
@@ -93,6 +94,28 @@ class Memory:
         self._seen_bytes = 0
         self.seen_long_ago: dict[str, FirstDecision] = {}
         """First decisions, found in the ledger, on event ids of the records prepared last."""
+        self._ahead: asyncio.Task[None] | None = None
+        """The load that is under way while what was loaded before is decided."""
+
+    def load_ahead(self, due: Sequence[Appointment], business_time: datetime | None) -> None:
+        """Begin to load what this clock work asks about. `loaded` waits for it, and must before anything is forgotten.
+
+        Whoever asks meanwhile for something that is not in memory waits as well: it may be on its way, and must not
+        come in again once it was changed.
+        """
+        if due:
+            self._ahead = asyncio.create_task(self.prepare_due(due, business_time))
+            self._ahead.add_done_callback(lambda task: task.cancelled() or task.exception())  # told when waited for
+
+    async def loaded(self) -> None:
+        """Wait for what `load_ahead` began.
+
+        Raises:
+            Transient: the database is away.
+        """
+        if self._ahead is not None and self._ahead is not asyncio.current_task():
+            ahead, self._ahead = self._ahead, None
+            await ahead
 
     async def prepare(
         self, records: Sequence[InputRecord], due: Iterable[Appointment], business_time: datetime | None
@@ -128,7 +151,7 @@ class Memory:
         await self._load_lots_drawn(spends, business_time)
         if wanted.memberships:
             await self.load_memberships(wanted.memberships, wanted.charges)
-        missing = _missing(self.books.grants, wanted.grants)
+        missing = await self._missing(self.books.grants, wanted.grants)
         if missing:
             self.books.grants.update({(g.rule, g.natural_key): g for g in await self._store.grants(missing)})
 
@@ -148,14 +171,14 @@ class Memory:
 
     async def load_jobs(self, ids: Iterable[JobId]) -> None:
         """Have these jobs in memory, with everything that was spent on them listed."""
-        missing = _missing(self.books.jobs, ids)
+        missing = await self._missing(self.books.jobs, ids)
         if missing:
             self.books.jobs.update(await self._store.jobs(missing))
 
     async def load_spends(self, ids: Iterable[ProposalId]) -> list[Spend]:
         """Have these spends in memory, and what waits for proposals not known yet; gives those that exist."""
         wanted = list(ids)
-        missing = _missing(self.books.spends, wanted)
+        missing = await self._missing(self.books.spends, wanted)
         if missing:
             for spend in await self._store.spends(missing):
                 self.books.spends[spend.proposal_id] = spend
@@ -174,7 +197,7 @@ class Memory:
     async def load_wallets(self, ids: Iterable[FreelancerId], business_time: datetime | None) -> None:
         """Have these wallets in memory, or know that they do not exist yet."""
         books = self.books
-        missing = _missing(books.wallets, ids)
+        missing = await self._missing(books.wallets, ids)
         if missing:
             books.wallets.update(await self._store.wallets(missing, business_time, books))
             books.absent_wallets.update(ids_ for ids_ in missing if ids_ not in books.wallets)
@@ -182,7 +205,7 @@ class Memory:
     async def load_memberships(self, ids: Iterable[FreelancerId], charges: Iterable[ChargeId] = ()) -> None:
         """Have these memberships in memory, what is held of them, these charges, and those that they wait for."""
         books, wanted = self.books, list(ids)
-        missing = _missing(books.memberships, wanted)
+        missing = await self._missing(books.memberships, wanted)
         if missing:
             books.memberships.update(await self._store.memberships(missing))
             for held in await self._store.held(missing):
@@ -194,7 +217,7 @@ class Memory:
             for held in books.held.get(freelancer_id, ()):
                 if held.topic == _CHARGE_SETTLED:
                     asked[held.event.__dict__["charge_id"]] = None
-        unknown = _missing(books.charges, asked)
+        unknown = await self._missing(books.charges, asked)
         if unknown:
             books.charges.update({charge.charge_id: charge for charge in await self._store.charges(unknown)})
 
@@ -260,16 +283,32 @@ class Memory:
         A wallet is loaded without the drained lots that have ended by now. A settlement that was due before they ended,
         but comes after a long stop or from behind a parked wallet, returns Connects to them all the same.
         """
-        if business_time is None:
+        if business_time is None or not self._lots_missing(spends, business_time):
             return
-        drawn: dict[LotId, None] = {}
+        await self.loaded()
+        drawn = self._lots_missing(spends, business_time)
+        for lot in await self._store.lots(drawn) if drawn else ():
+            wallet = self.books.wallets[lot.freelancer_id]
+            if not _holds(wallet, lot.order):
+                wallet.drained[lot.lot_id] = lot
+
+    def _lots_missing(self, spends: Iterable[Spend], business_time: datetime) -> list[tuple[FreelancerId, LotId]]:
+        drawn: dict[tuple[FreelancerId, LotId], None] = {}
         for spend in spends:
             for line in (spend.base, spend.boost):
                 for order, _ in line.draws:
                     if order.expires_at <= business_time and not _holds(self.books.wallets[spend.freelancer_id], order):
-                        drawn[order.lot_id] = None
-        for lot in await self._store.lots(list(drawn)) if drawn else ():
-            self.books.wallets[lot.freelancer_id].drained[lot.lot_id] = lot
+                        drawn[spend.freelancer_id, order.lot_id] = None
+        return list(drawn)
+
+    async def _missing(self, held: Mapping[Key, object], wanted: Iterable[Key]) -> list[Key]:
+        """What is not in memory, nor on its way there."""
+        wanted = list(wanted)
+        missing = [key for key in wanted if key not in held]
+        if missing and self._ahead is not None:
+            await self.loaded()
+            missing = [key for key in wanted if key not in held]
+        return missing
 
     async def _load_seen(self, records: Sequence[InputRecord]) -> None:
         keys = []
@@ -314,10 +353,6 @@ _NEEDS_PROPOSAL: Final = frozenset({"proposal-submitted", "proposal-withdrawn", 
 
 def _holds(wallet: Wallet, lot: BurnOrder) -> bool:
     return lot.lot_id in wallet.drained or any(held.order == lot for held in wallet.lots)
-
-
-def _missing(held: Mapping[Key, object], wanted: Iterable[Key]) -> list[Key]:
-    return [key for key in wanted if key not in held]
 
 
 def _trim(held: dict[Key, Value], most: int, is_needed: Callable[[Key, Value], bool]) -> None:

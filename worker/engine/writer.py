@@ -52,8 +52,8 @@ from worker.stream.records import InputRecord, Position, TopicPartition
 _SLICE_SECONDS: Final = 0.001
 _AHEAD: Final = 500
 _MOST_APPOINTMENTS: Final = 20_000
-_DUE_AHEAD: Final = 100
-"""How much clock work is loaded together: a small part of a chunk of it, because live events wait meanwhile."""
+_DUE_AHEAD: Final = 250
+"""How much clock work is loaded together, while as much before it is decided."""
 _DUE_AHEAD_OF_RECORDS: Final = 2_000
 
 _log = structlog.get_logger(__name__)
@@ -115,6 +115,7 @@ class Writer:
         self._memory = Memory(self._store, self._books, self._policies)
         self._agenda = Agenda(_MOST_APPOINTMENTS)
         self._ahead: set[Appointment] = set()
+        self._ahead_of_it: set[Appointment] = set()
         self._cursors: dict[int, int] = {}
         self._moved: dict[TopicPartition, InputRecord] = {}
         self._new_positions: dict[TopicPartition, Position] = {}
@@ -308,8 +309,9 @@ class Writer:
                 await self._refill_agenda()
                 due = self._agenda.peek(last, _DUE_AHEAD_OF_RECORDS)
             self._ahead = set(due)
-        self._memory.forget(self._in_flight, self._committed_through)
         begun = time.monotonic()
+        await self._memory.loaded()
+        self._memory.forget(self._in_flight, self._committed_through)
         await self._memory.prepare(records, due, self.business_time)
         self._load_seconds += time.monotonic() - begun
 
@@ -429,13 +431,21 @@ class Writer:
                 slice_end = time.monotonic() + _SLICE_SECONDS
 
     async def _look_ahead(self, instant: datetime, soon: datetime | None) -> None:
-        """Load what the next clock work asks about, and forget what there is no room for any more."""
+        """Have loaded what the next clock work asks about, and load what the work after it does meanwhile.
+
+        Forgets what there is no room for any more.
+        """
         begun = time.monotonic()
+        await self._memory.loaded()
         if self._memory.is_full:
             self._memory.forget(self._in_flight, self._committed_through)
-        due = self._agenda.peek(instant if soon is None else max(instant, soon), _DUE_AHEAD)
-        await self._memory.prepare_due(due, self.business_time)
+        due = self._agenda.peek(instant if soon is None else max(instant, soon), 2 * _DUE_AHEAD)
+        due, later = due[:_DUE_AHEAD], due[_DUE_AHEAD:]
         self._ahead = set(due)
+        if not self._ahead <= self._ahead_of_it:
+            await self._memory.prepare_due(due, self.business_time)
+        self._ahead_of_it = set(later)
+        self._memory.load_ahead(later, self.business_time)
         self._load_seconds += time.monotonic() - begun
 
     async def _keep(self, appointment: Appointment) -> bool:
@@ -658,6 +668,7 @@ class Writer:
     async def _start_over(self, bug: Bug) -> None:
         """After a failure in a rule: forget everything not committed, to decide it again knowing what fails."""
         _log.error("a rule failed: its wallet or job is parked", error=str(bug), exc_info=bug.__cause__)
+        await self._memory.loaded()
         await self.settle_down()
         await self.open()
 

@@ -39,8 +39,9 @@ class AtOnce:
             listed = ", ".join(f'"{name}"' for name in names)
             source = self._arrays(table, [tables[table][name] for name in names])
             parts.append(_insert(table, f"{table} ({listed})", source))
-        source = self._arrays("new_spends", list(tables["spends"].values()))
-        parts.append(_insert("spends", "spends", source))
+        for table in ("spends", "lots"):
+            source = self._arrays(f"new_{table}", list(tables[table].values()))
+            parts.append(_insert(table, table, source))
         for table in merged:
             source = self._arrays(table, list(tables[table].values()))
             listed = ", ".join(f'"{name}"' for name in tables[table])

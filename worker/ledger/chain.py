@@ -15,9 +15,9 @@ def canonical_bytes(rows: Sequence[Row]) -> bytes:
     return _encoder.encode(rows)
 
 
-def next_head(head: bytes, decisions: Sequence[Row], changes: Sequence[Row], movements: Sequence[Row]) -> bytes:
-    """The 32-byte head after a batch: BLAKE2b of the head before, then of its decisions, changes and movements."""
+def next_head(head: bytes, decisions: Sequence[Row], changes: Sequence[Row]) -> bytes:
+    """The 32-byte head after a batch: BLAKE2b of the head before, then of its decisions and changes."""
     link = blake2b(head, digest_size=32)
-    for rows in (decisions, changes, movements):
+    for rows in (decisions, changes):
         link.update(canonical_bytes(rows))
     return link.digest()

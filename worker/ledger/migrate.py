@@ -24,8 +24,11 @@ FOLDER: Final = Path(__file__).parent / "migrations"
 HEAD: Final = max(file.name for file in (FOLDER / "versions").glob("[0-9]*.sql"))[:4]
 """The revision that this code needs."""
 
-APPEND_ONLY: Final = ("changes", "decisions", "mentions", "movements")
+APPEND_ONLY: Final = ("changes", "decisions", "mentions")
 """History: the worker's role may read and add, nothing else."""
+
+VIEWS: Final = ("grants", "movements", "wallets")
+"""What follows from history: to be read."""
 
 STATE: Final = (
     *(
@@ -36,7 +39,6 @@ STATE: Final = (
         "commands",
         "dead_letters",
         "due",
-        "grants",
         "held",
         "hires",
         "leader",
@@ -44,7 +46,6 @@ STATE: Final = (
         "outbox",
     ),
     *("memberships", "parked", "parked_triggers", "policies", "positions", "relay_state", "seen_events", "spends"),
-    "wallets",
 )
 """All other tables of the ledger: the worker's role may change them. Other tables are not ours to grant."""
 
@@ -133,7 +134,7 @@ async def _grant(connection: asyncpg.Connection, role: str | None) -> None:
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", TURN)
         await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {grantee}")
-        await connection.execute(f"GRANT SELECT ON alembic_version TO {grantee}")
+        await connection.execute(f"GRANT SELECT ON alembic_version, {', '.join(VIEWS)} TO {grantee}")
         await connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {state} TO {grantee}")
         await connection.execute(f"REVOKE ALL ON {history} FROM {grantee}")
         await connection.execute(f"GRANT SELECT, INSERT ON {history} TO {grantee}")

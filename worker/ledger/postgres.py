@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Final
 from uuid import UUID
 
@@ -72,7 +73,7 @@ _AWAY: Final = (
 _MOST_CYCLES: Final = 5_000
 """How many cycle starts are told at once: live events wait while they are read, and many more may be due."""
 
-_MERGED: Final = ("wallets", "lots", "spends", "closures", "hires", "memberships", "charges")
+_MERGED: Final = ("lots", "spends", "closures", "hires", "memberships", "charges")
 """Tables of current state: a batch gives the whole row, in the order of the table's columns."""
 _COPIED: Final = {
     "decisions": [
@@ -82,12 +83,10 @@ _COPIED: Final = {
     ],
     "changes": [
         *("freelancer_id", "version", "decision_seq", "ordinal", "occurred_at", "recorded_at", "rule", "reason"),
-        *("policy_version", "delta", "debt_delta", "balance_after", "explanation"),
+        *("policy_version", "delta", "debt_delta", "balance_after", "explanation", "natural_key", "movements"),
     ],
-    "movements": ["decision_seq", "ordinal", "line_no", "lot_id", "proposal_id", "spend_line", "delta"],
     "mentions": ["key", "seq"],
     "seen_events": ["key", "seq"],
-    "grants": ["rule", "natural_key", "freelancer_id", "occurred_at", "connects", "decision_seq"],
     "awaiting": ["proposal_id", "decision_seq"],
     "due": ["due_at", "kind", "key"],
     "held": ["decision_seq", "freelancer_id"],
@@ -105,7 +104,7 @@ _RARE: Final = {
 
 
 class PostgresStore:
-    """The ledger's store. One connection writes, another reads ahead while it does; a third serves the relay.
+    """The ledger's store. One connection writes, others read ahead while it does; one serves the relay.
 
     Every method raises Transient when the database is away; `commit` besides LeadershipLost.
     """
@@ -114,7 +113,8 @@ class PostgresStore:
         self._database_url = database_url
         self._holder = holder
         self._reached = reached
-        self._connections: dict[str, asyncpg.Connection[asyncpg.Record]] = {}
+        self._idle: dict[str, list[asyncpg.Connection[asyncpg.Record]]] = {}
+        """Open connections that nobody uses now, by purpose."""
         self._at_once: at_once.AtOnce | None = None
         """The statement for small batches, of the present connection that writes."""
 
@@ -179,9 +179,10 @@ class PostgresStore:
             wallets[row["freelancer_id"]].interviews.append(InterviewGrant(row["occurred_at"], row["connects"]))
         return wallets
 
-    async def lots(self, ids: Sequence[LotId]) -> list[Lot]:
-        """The lots of these ids that exist."""
-        return [read_lot(row) for row in await self._rows("lots_by_id", _listed(ids))]
+    async def lots(self, ids: Sequence[tuple[FreelancerId, LotId]]) -> list[Lot]:
+        """The lots of these freelancers and ids that exist."""
+        whose, lot_ids = _listed(whose for whose, _ in ids), _listed(lot_id for _, lot_id in ids)
+        return [read_lot(row) for row in await self._rows("lots_by_id", whose, lot_ids)]
 
     async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:
         """Every job asked for; one never heard of is empty."""
@@ -287,7 +288,7 @@ class PostgresStore:
             self._reached("after-commit")
 
     async def _write(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch, epoch: int) -> None:
-        if self._at_once is not None and at_once.is_small(batch, (*_COPIED, *_MERGED, "new_spends")):
+        if self._at_once is not None and at_once.is_small(batch, (*_COPIED, *_MERGED, "new_spends", "new_lots")):
             await connection.execute(self._at_once.text, *self._at_once.arguments(batch))
             copied = _RARE
         else:
@@ -321,8 +322,9 @@ class PostgresStore:
             if rows := getattr(batch, table):
                 await connection.copy_records_to_table(f"staged_{table}", records=rows)
                 await connection.execute(_SQL[f"write_{table}"])
-        if batch.new_spends:
-            await connection.copy_records_to_table("spends", records=batch.new_spends)
+        for table, rows in (("spends", batch.new_spends), ("lots", batch.new_lots)):
+            if rows:
+                await connection.copy_records_to_table(table, records=rows)
 
     async def _strike_out(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch) -> None:
         """Remove what is done: events that were waited for, clock work, parked triggers, published outbox rows."""
@@ -376,8 +378,8 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Let go of all connections."""
-        connections, self._connections = self._connections, {}
-        for connection in connections.values():
+        idle, self._idle = self._idle, {}
+        for connection in chain.from_iterable(idle.values()):
             connection.terminate()
 
     async def _rows(self, statement: str, *arguments: object, on: str = "reader") -> list[asyncpg.Record]:
@@ -388,7 +390,8 @@ class PostgresStore:
     async def _connected(self, purpose: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
         """A connection of that purpose; thrown away after any failure, so that nothing of it lingers."""
         try:
-            connection = self._connections.pop(purpose, None)
+            idle = self._idle.setdefault(purpose, [])
+            connection = idle.pop() if idle else None
             if connection is None or connection.is_closed():
                 settings = writer_connection_settings(f"{self._holder}/{purpose}")
                 connection = await asyncpg.connect(
@@ -402,7 +405,10 @@ class PostgresStore:
             except BaseException:
                 connection.terminate()
                 raise
-            self._connections[purpose] = connection
+            if self._idle.get(purpose) is idle:
+                idle.append(connection)
+            else:
+                connection.terminate()  # the store was closed meanwhile
         except _AWAY as error:
             raise Transient(f"PostgreSQL is away or said no for now: {error or type(error).__name__}") from error
 

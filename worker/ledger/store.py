@@ -104,13 +104,11 @@ class Batch:
     decisions: list[Row] = field(default_factory=list)
     mentions: list[Row] = field(default_factory=list)
     changes: list[Row] = field(default_factory=list)
-    movements: list[Row] = field(default_factory=list)
     seen_events: list[Row] = field(default_factory=list)
-    wallets: list[Row] = field(default_factory=list)
+    new_lots: list[Row] = field(default_factory=list)
     lots: list[Row] = field(default_factory=list)
     new_spends: list[Row] = field(default_factory=list)
     spends: list[Row] = field(default_factory=list)
-    grants: list[Row] = field(default_factory=list)
     closures: list[Row] = field(default_factory=list)
     hires: list[Row] = field(default_factory=list)
     awaiting: list[Row] = field(default_factory=list)
@@ -163,8 +161,8 @@ class Store(Protocol):
         """Wallets that exist, with lots open or expiring after then, owing spends (those of `books`), interviews."""
         ...
 
-    async def lots(self, ids: Sequence[LotId]) -> list[Lot]:
-        """The lots of these ids that exist."""
+    async def lots(self, ids: Sequence[tuple[FreelancerId, LotId]]) -> list[Lot]:
+        """The lots of these freelancers and ids that exist."""
         ...
 
     async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:

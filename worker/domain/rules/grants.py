@@ -120,7 +120,8 @@ def adjustment(books: Books, event: ConnectsAdjusted, trigger: Received, policy:
     booking.debit(-event.connects, event.occurred_at)
     books.keep_grant(Grant(ADJUST, event.adjustment_id, freelancer_id, event.occurred_at, event.connects, trigger.seq))
     subject = Subject(freelancer_id)
-    change = booking.close(event.occurred_at, ADJUST, "adjusted", policy, subject, facts, about)
+    key = event.adjustment_id
+    change = booking.close(event.occurred_at, ADJUST, "adjusted", policy, subject, facts, about, key)
     return Verdict("applied", "adjusted", ADJUST, facts, [change])
 
 
@@ -158,7 +159,7 @@ def _grant(
     books.keep_grant(Grant(rule, natural_key, freelancer_id, at, connects, trigger.seq))
     job_id = about.get("job_id")
     subject = Subject(freelancer_id, JobId(job_id) if job_id else None)
-    change = booking.close(at, rule, reason, policy, subject, facts, about)
+    change = booking.close(at, rule, reason, policy, subject, facts, about, natural_key)
     return Verdict("applied", reason, rule, facts, [change])
 
 

@@ -76,7 +76,7 @@ def grant(
     booking = Booking(books, books.wallet(freelancer_id))
     booking.credit(connects, _SOURCES[rule], at, policy.expiry_of(at))
     books.keep_grant(Grant(rule, natural_key, freelancer_id, at, connects, seq))
-    return [booking.close(at, rule, reason, policy, Subject(freelancer_id), facts, _ABOUT_NOTHING)]
+    return [booking.close(at, rule, reason, policy, Subject(freelancer_id), facts, _ABOUT_NOTHING, natural_key)]
 
 
 _ABOUT_NOTHING: dict[str, str] = {}

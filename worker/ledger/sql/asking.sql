@@ -1,6 +1,9 @@
 -- name: wallet
--- One wallet as it stands.
-SELECT balance, version FROM wallets WHERE freelancer_id = $1
+-- One wallet as its last change left it; at 0 if the freelancer was named and nothing ever changed.
+SELECT coalesce(last.balance_after, 0) AS balance, coalesce(last.version, 0) AS version
+FROM (VALUES ($1)) AS asked(id)
+LEFT JOIN LATERAL (SELECT * FROM changes c WHERE c.freelancer_id = asked.id ORDER BY c.version DESC LIMIT 1) last ON true
+WHERE last.version IS NOT NULL OR EXISTS (SELECT FROM mentions WHERE key = 'f:' || asked.id)
 
 -- name: open_lots
 -- What a wallet holds, in the order in which it will be spent.
@@ -95,7 +98,8 @@ FROM changes WHERE decision_seq = ANY($1::bigint[]) ORDER BY decision_seq, ordin
 -- name: lots_moved
 -- What each change moved in each lot, net, as in wallet-updated.
 SELECT m.decision_seq, m.ordinal, m.lot_id, sum(m.delta)::bigint AS delta, l.expires_at
-FROM movements m JOIN lots l ON l.lot_id = m.lot_id
+FROM movements m JOIN changes c USING (decision_seq, ordinal)
+JOIN lots l ON l.freelancer_id = c.freelancer_id AND l.lot_id = m.lot_id
 WHERE m.decision_seq = ANY($1::bigint[])
 GROUP BY m.decision_seq, m.ordinal, m.lot_id, l.expires_at
 ORDER BY m.decision_seq, m.ordinal, min(m.line_no)
@@ -145,8 +149,9 @@ SELECT (SELECT count(*) FROM due WHERE kind IN ('settlement', 'late-settlement')
        (SELECT count(*) FROM dead_letters l JOIN decisions d ON d.seq = l.decision_seq
         WHERE l.sent_at IS NULL AND d.recorded_at < clock_timestamp() - make_interval(secs => $3::float)) AS dead_letters_overdue,
        (SELECT count(*) FROM commands WHERE answered_at IS NULL) AS commands_open,
-       (SELECT count(*) FROM wallets
-        WHERE balance < 0 AND freelancer_id IN (SELECT freelancer_id FROM spends WHERE owing)) AS overdrawn_wallets
+       (SELECT count(*) FROM (SELECT DISTINCT freelancer_id FROM spends WHERE owing) AS owes
+        CROSS JOIN LATERAL (SELECT balance_after FROM changes c WHERE c.freelancer_id = owes.freelancer_id
+                            ORDER BY c.version DESC LIMIT 1) AS last WHERE last.balance_after < 0) AS overdrawn_wallets
 
 -- name: for_operators
 -- What operators should look at themselves, newest first.
@@ -188,8 +193,9 @@ SELECT answer FROM commands WHERE id = $1 AND answered_at IS NOT NULL
 -- name: sampled
 -- What a worker's metrics would pay too much for keeping count of: wallets below zero (only who owes can be), and what
 -- the billing system owes an answer to, with the age in seconds of the oldest.
-SELECT (SELECT count(*) FROM wallets
-        WHERE balance < 0 AND freelancer_id IN (SELECT freelancer_id FROM spends WHERE owing)) AS overdrawn_wallets,
+SELECT (SELECT count(*) FROM (SELECT DISTINCT freelancer_id FROM spends WHERE owing) AS owes
+        CROSS JOIN LATERAL (SELECT balance_after FROM changes c WHERE c.freelancer_id = owes.freelancer_id
+                            ORDER BY c.version DESC LIMIT 1) AS last WHERE last.balance_after < 0) AS overdrawn_wallets,
        (SELECT count(*) FROM charges WHERE status = 'asked') AS charges_unanswered,
        (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(requested_at)), 0)::float
         FROM charges WHERE status = 'asked') AS oldest_charge_seconds

@@ -31,7 +31,9 @@ SELECT key, seq FROM seen_events WHERE key = ANY(string_to_array($1, ',')::uuid[
 SELECT seq, topic, incarnation, partition, "offset", payload, event_id FROM decisions WHERE seq = ANY($1::bigint[])
 
 -- name: wallets
-SELECT freelancer_id, balance, version FROM wallets WHERE freelancer_id = ANY(string_to_array($1, ','))
+-- Each as its last change left it; one that was never changed is not there.
+SELECT last.freelancer_id, last.balance_after, last.version FROM unnest(string_to_array($1, ',')) AS wanted(id)
+CROSS JOIN LATERAL (SELECT * FROM changes c WHERE c.freelancer_id = wanted.id ORDER BY c.version DESC LIMIT 1) last
 
 -- name: lots
 -- Lots with something remaining, and drained ones that may get something back because they have not expired.
@@ -41,7 +43,8 @@ ORDER BY expires_at, issued_at, lot_id COLLATE "C"
 
 -- name: lots_by_id
 SELECT lot_id, freelancer_id, source, issued_at, expires_at, original, remaining, linked_to
-FROM lots WHERE lot_id = ANY(string_to_array($1, ','))
+FROM unnest(string_to_array($1, ','), string_to_array($2, ',')) AS wanted(whose, id)
+CROSS JOIN LATERAL (SELECT * FROM lots l WHERE l.freelancer_id = wanted.whose AND l.lot_id = wanted.id LIMIT 1) found
 
 -- name: owing_spends
 SELECT proposal_id, freelancer_id, job_id, decision_seq, occurred_at, origin, base, boost, base_debt, boost_debt,
@@ -49,7 +52,7 @@ SELECT proposal_id, freelancer_id, job_id, decision_seq, occurred_at, origin, ba
 FROM spends WHERE owing AND freelancer_id = ANY(string_to_array($1, ','))
 
 -- name: interviews
-SELECT freelancer_id, occurred_at, connects FROM grants
+SELECT freelancer_id, occurred_at, delta AS connects FROM changes
 WHERE rule = 'grant.interview' AND freelancer_id = ANY(string_to_array($1, ','))
 
 -- name: spends
@@ -76,9 +79,9 @@ FROM awaiting a CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = a.decisi
 WHERE a.proposal_id = ANY(string_to_array($1, ',')) ORDER BY a.decision_seq
 
 -- name: grants
-SELECT found.rule, found.natural_key, freelancer_id, occurred_at, connects, decision_seq
+SELECT found.rule, found.natural_key, freelancer_id, occurred_at, delta AS connects, decision_seq
 FROM unnest(string_to_array($1, ','), string_to_array($2, ',')) AS wanted(rule, natural_key)
-CROSS JOIN LATERAL (SELECT * FROM grants g WHERE g.rule = wanted.rule AND g.natural_key = wanted.natural_key LIMIT 1) found
+CROSS JOIN LATERAL (SELECT * FROM changes c WHERE c.rule = wanted.rule AND c.natural_key = wanted.natural_key LIMIT 1) found
 
 -- name: due_settlements
 -- The next settlements due up to $1, by index; $2 of them.
@@ -174,7 +177,6 @@ ORDER BY c.relname, a.attnum
 
 -- name: staging
 -- Rows on their way into tables of current state: copied here, then merged. Of this session, and empty after each commit.
-CREATE TEMP TABLE staged_wallets (LIKE wallets) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE staged_lots (LIKE lots) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE staged_spends (LIKE spends) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE staged_closures (LIKE closures) ON COMMIT DELETE ROWS;
@@ -182,13 +184,10 @@ CREATE TEMP TABLE staged_hires (LIKE hires) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE staged_memberships (LIKE memberships) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE staged_charges (LIKE charges) ON COMMIT DELETE ROWS
 
--- name: write_wallets
-INSERT INTO wallets SELECT * FROM staged_wallets
-ON CONFLICT (freelancer_id) DO UPDATE SET balance = excluded.balance, version = excluded.version
-
 -- name: write_lots
+-- New lots are copied straight in; these were there before.
 INSERT INTO lots SELECT * FROM staged_lots
-ON CONFLICT (lot_id) DO UPDATE SET remaining = excluded.remaining, open = excluded.open
+ON CONFLICT (freelancer_id, lot_id) DO UPDATE SET remaining = excluded.remaining, open = excluded.open
 
 -- name: write_spends
 -- New spends are copied straight in; these were there before.

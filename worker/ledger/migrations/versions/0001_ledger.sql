@@ -95,31 +95,32 @@ CREATE TABLE changes (
     debt_delta      bigint      NOT NULL,
     balance_after   bigint      NOT NULL,
     explanation     text        NOT NULL,
+    natural_key     text,
+    movements       json        NOT NULL,
     PRIMARY KEY (freelancer_id, version)
 );
 CREATE UNIQUE INDEX changes_by_decision ON changes (decision_seq, ordinal);
+-- One grant per natural key, whatever the event ids say.
+CREATE UNIQUE INDEX changes_one_grant ON changes (rule, natural_key) WHERE natural_key IS NOT NULL;
+CREATE INDEX changes_of_interviews ON changes (freelancer_id) WHERE rule = 'grant.interview';
 
--- A change's effect on one lot, or on one line's debt (then lot_id is null). For good, never updated.
-CREATE TABLE movements (
-    decision_seq    bigint      NOT NULL,
-    ordinal         int         NOT NULL,
-    line_no         int         NOT NULL,
-    lot_id          text,
-    proposal_id     text,
-    spend_line      text        CHECK (spend_line IN ('base', 'boost')),
-    delta           bigint      NOT NULL,
-    PRIMARY KEY (decision_seq, ordinal, line_no)
-);
+-- What follows from changes is not written a second time: it could not agree less, and cost as much as they do.
+-- A change's effect on one lot, or on one line's debt (then lot_id is null); in the change as [lot, proposal, line, delta].
+CREATE VIEW movements AS
+SELECT c.decision_seq, c.ordinal, (m.place - 1)::int AS line_no, m.parts ->> 0 AS lot_id, m.parts ->> 1 AS proposal_id,
+       m.parts ->> 2 AS spend_line, (m.parts ->> 3)::bigint AS delta
+FROM changes c CROSS JOIN LATERAL json_array_elements(c.movements) WITH ORDINALITY AS m(parts, place);
+-- Each wallet that was ever changed, as its last change left it.
+CREATE VIEW wallets AS
+SELECT DISTINCT ON (freelancer_id) freelancer_id, balance_after AS balance, version
+FROM changes ORDER BY freelancer_id, version DESC;
+CREATE VIEW grants AS
+SELECT rule, natural_key, freelancer_id, occurred_at, delta AS connects, decision_seq
+FROM changes WHERE natural_key IS NOT NULL;
 
--- Current state, derivable from changes and movements.
-CREATE TABLE wallets (
-    freelancer_id   text        PRIMARY KEY,
-    balance         bigint      NOT NULL,
-    version         bigint      NOT NULL
-) WITH (fillfactor = 80);
-
+-- Current state, derivable from the changes' movements.
 CREATE TABLE lots (
-    lot_id          text        PRIMARY KEY,
+    lot_id          text        NOT NULL,
     freelancer_id   text        NOT NULL,
     source          text        NOT NULL,
     issued_at       timestamptz NOT NULL,
@@ -127,9 +128,9 @@ CREATE TABLE lots (
     original        bigint      NOT NULL CHECK (original > 0),
     remaining       bigint      NOT NULL CHECK (remaining BETWEEN 0 AND original),
     open            boolean     NOT NULL CHECK (open = (remaining > 0)),
-    linked_to       text
+    linked_to       text,
+    PRIMARY KEY (freelancer_id, lot_id)
 ) WITH (fillfactor = 80);
-CREATE INDEX lots_by_freelancer ON lots (freelancer_id);
 CREATE INDEX lots_expiring ON lots (expires_at, lot_id) WHERE open;
 
 -- What each proposal cost, the lots each line drew, what is still owed, and what came back.
@@ -154,18 +155,6 @@ CREATE TABLE spends (
 ) WITH (fillfactor = 80);
 CREATE INDEX spends_by_job ON spends (job_id, decision_seq);
 CREATE INDEX spends_owing ON spends (freelancer_id) WHERE owing;
-
--- One grant per natural key, whatever the event ids say.
-CREATE TABLE grants (
-    rule            text        NOT NULL,
-    natural_key     text        NOT NULL,
-    freelancer_id   text        NOT NULL,
-    occurred_at     timestamptz NOT NULL,
-    connects        bigint      NOT NULL,
-    decision_seq    bigint      NOT NULL,
-    PRIMARY KEY (rule, natural_key)
-);
-CREATE INDEX grants_of_interviews ON grants (freelancer_id, occurred_at) WHERE rule = 'grant.interview';
 
 CREATE TABLE closures (
     job_id          text        NOT NULL,
@@ -281,5 +270,4 @@ BEGIN
 END $$;
 CREATE TRIGGER decisions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON decisions EXECUTE FUNCTION refuse_rewriting_history();
 CREATE TRIGGER changes_append_only   BEFORE UPDATE OR DELETE OR TRUNCATE ON changes   EXECUTE FUNCTION refuse_rewriting_history();
-CREATE TRIGGER movements_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON movements EXECUTE FUNCTION refuse_rewriting_history();
 CREATE TRIGGER mentions_append_only  BEFORE UPDATE OR DELETE OR TRUNCATE ON mentions  EXECUTE FUNCTION refuse_rewriting_history();
