@@ -385,6 +385,9 @@ async def test_status_says_that_output_topics_are_missing_and_letters_unsent(
     (problem,) = [problem for problem in elsewhere.json["problems"] if "output topics" in problem]
     assert problem.startswith("the output topics elsewhere-connects-dead-letters, elsewhere-connects-relay-marker, ")
     assert "connects topics create" in problem
+    assert {"hire-made", "freelancer-registered"} < set(elsewhere.json["missing_topics"])
+    page = (await connects("status", CONNECTS_TOPIC_PREFIX="elsewhere-")).text
+    assert f"missing topics {', '.join(elsewhere.json['missing_topics'])} missing output topics elsewhere-" in page
 
 
 async def test_a_parked_wallet_is_listed_and_released_by_command(

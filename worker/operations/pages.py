@@ -114,6 +114,7 @@ def status_page(status: Status) -> RenderableType:
         "overdrawn wallets": status.overdrawn_wallets,
         "charges unanswered": _unanswered(status),
         "missing topics": unknown if status.missing_topics is None else ", ".join(status.missing_topics),
+        "missing output topics": ", ".join(status.missing_output_topics or ()),
     }
     for name, value in rows.items():
         if value != "":
