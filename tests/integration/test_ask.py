@@ -379,7 +379,7 @@ async def test_status_says_that_output_topics_are_missing_and_letters_unsent(
         "SET session_replication_role = replica; UPDATE decisions SET recorded_at = recorded_at - interval '2 minutes'"
     )
     overdue = await connects("status --json")
-    assert (overdue.code, "1 dead letters have waited" in overdue.json["problems"][0]) == (1, True)
+    assert (overdue.code, "1 dead letter has waited" in overdue.json["problems"][0]) == (1, True)
     elsewhere = await connects("status --json", CONNECTS_TOPIC_PREFIX="elsewhere-")
     assert "elsewhere-membership-updated" in elsewhere.json["missing_output_topics"]
     (problem,) = [problem for problem in elsewhere.json["problems"] if "output topics" in problem]

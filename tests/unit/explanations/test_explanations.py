@@ -475,13 +475,30 @@ WORDED: list[Case] = [
         "The wallet f-1 goes on: 3 waiting messages were decided, in order.",
     ),
     (
+        "released",
+        "applied",
+        NOBODY,
+        {"scope": "wallet", "key": "f-1", "released": 1, "left": 0},
+        "The wallet f-1 goes on: 1 waiting message was decided, in order.",
+    ),
+    (
         "fails-again",
         "declined",
         NOBODY,
         {"scope": "job", "key": "j-1", "released": 1, "left": 2, "error": "ZeroDivisionError"},
         (
-            "The job j-1 stays stopped: 1 waiting messages were decided, then one failed again (ZeroDivisionError); "
+            "The job j-1 stays stopped: 1 waiting message was decided, then one failed again (ZeroDivisionError); "
             "2 wait on."
+        ),
+    ),
+    (
+        "fails-again",
+        "declined",
+        NOBODY,
+        {"scope": "job", "key": "j-1", "released": 0, "left": 1, "error": "Bug", "actor": "ann", "why": "mended"},
+        (
+            "The job j-1 stays stopped: 0 waiting messages were decided, then one failed again (Bug); "
+            "1 waits on. Asked for by ann: mended."
         ),
     ),
     (
