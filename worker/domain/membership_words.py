@@ -78,12 +78,14 @@ def _whole_next_time(facts: Facts) -> str:
 
 
 def _overtaken(facts: Facts) -> str:
+    """Why the day of the choice does not count: the cycle, be it the first, began later; perhaps after the payment."""
     if not facts.get("overtaken"):
         return ""
-    return (
-        f" A Basic cycle began after the choice{on_day(facts, 'chosen_at')} and before the payment, so it goes by the "
-        "day of the payment."
-    )
+    began = f" The Basic cycle began only after the choice{on_day(facts, 'chosen_at')}"
+    paid, restarted = day(facts.get("paid_at")), day(facts.get("prorated_to"))
+    if paid and restarted and paid != restarted:
+        return f"{began} and the payment on {paid}, so its first day counts."
+    return f"{began}, so the day of the payment counts."
 
 
 def _renewed(_outcome: str, _subject: Subject, facts: Facts) -> str:
