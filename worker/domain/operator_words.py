@@ -74,6 +74,13 @@ def _fails_again(_outcome: str, _subject: Subject, facts: Facts) -> str:
     )
 
 
+def _worker_stopping(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    return (
+        f"The {facts.get('scope', 'wallet')}{named(facts, 'key')} stays stopped: {_were_decided(facts)}, then the "
+        f"worker was told to end; {_wait_on(facts)}. Released again, it goes on from there.{_asked_by(facts)}"
+    )
+
+
 def _not_parked(_outcome: str, _subject: Subject, facts: Facts) -> str:
     return f"Nothing to release: the {facts.get('scope', 'wallet')}{named(facts, 'key')} is not stopped."
 
@@ -112,6 +119,7 @@ OPERATOR_WORDS: Final[Mapping[str, Words]] = {
     "position-set": _position_set,
     "released": _released,
     "fails-again": _fails_again,
+    "worker-stopping": _worker_stopping,
     "not-parked": _not_parked,
     "wrong-arguments": _wrong_arguments,
     "unknown-command": _unknown_command,

@@ -502,6 +502,16 @@ WORDED: list[Case] = [
         ),
     ),
     (
+        "worker-stopping",
+        "declined",
+        NOBODY,
+        {"scope": "wallet", "key": "f-1", "released": 4000, "left": 1, "actor": "ann", "why": "mended"},
+        (
+            "The wallet f-1 stays stopped: 4000 waiting messages were decided, then the worker was told to end; "
+            "1 waits on. Released again, it goes on from there. Asked for by ann: mended."
+        ),
+    ),
+    (
         "not-parked",
         "declined",
         NOBODY,
