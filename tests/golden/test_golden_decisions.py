@@ -10,6 +10,7 @@ from worker.domain.explanations import _WORDS
 OPERATORS_ONLY = {
     *("failure-in-rule", "waits-behind", "unreadable-record"),
     *("position-set", "wrong-arguments", "unknown-command", "not-parked", "released", "fails-again"),
+    "worker-stopping",
 }
 """Reasons that no event of the corpus can have: a bug in a rule, a header that is no text, an operator's command."""
 

@@ -379,12 +379,15 @@ async def test_status_says_that_output_topics_are_missing_and_letters_unsent(
         "SET session_replication_role = replica; UPDATE decisions SET recorded_at = recorded_at - interval '2 minutes'"
     )
     overdue = await connects("status --json")
-    assert (overdue.code, "1 dead letters have waited" in overdue.json["problems"][0]) == (1, True)
+    assert (overdue.code, "1 dead letter has waited" in overdue.json["problems"][0]) == (1, True)
     elsewhere = await connects("status --json", CONNECTS_TOPIC_PREFIX="elsewhere-")
     assert "elsewhere-membership-updated" in elsewhere.json["missing_output_topics"]
     (problem,) = [problem for problem in elsewhere.json["problems"] if "output topics" in problem]
     assert problem.startswith("the output topics elsewhere-connects-dead-letters, elsewhere-connects-relay-marker, ")
     assert "connects topics create" in problem
+    assert {"hire-made", "freelancer-registered"} < set(elsewhere.json["missing_topics"])
+    page = (await connects("status", CONNECTS_TOPIC_PREFIX="elsewhere-")).text
+    assert f"missing topics {', '.join(elsewhere.json['missing_topics'])} missing output topics elsewhere-" in page
 
 
 async def test_a_parked_wallet_is_listed_and_released_by_command(

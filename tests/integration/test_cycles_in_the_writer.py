@@ -62,6 +62,23 @@ async def test_all_cycles_of_one_midnight_are_started_once_in_the_order_of_their
     ]
 
 
+async def test_cycle_starts_that_are_due_are_counted_with_the_other_clock_work(
+    database_url: str, telling: Telling
+) -> None:
+    """What the metric `connects_clock_due` shows; `status` counts the same in the ledger."""
+    async with deciding(database_url, policies()) as decides:
+        closed = telling.closed(FEBRUARY - A_SECOND)
+        await decides.decide([telling.registered(REGISTERED, "f-1"), telling.registered(REGISTERED, "f-2"), closed])
+        due = decides.writer.clock_due
+        assert [due(FEBRUARY + GRACE - A_SECOND), due(FEBRUARY + GRACE), due(REGISTERED + 365 * A_DAY + GRACE)] == [
+            1,
+            3,
+            5,
+        ]
+        await decides.until(FEBRUARY + GRACE)
+        assert due(FEBRUARY + GRACE) == 0
+
+
 async def test_a_worker_that_was_down_for_long_starts_every_missed_cycle_and_expires_what_expired(
     database_url: str, telling: Telling
 ) -> None:

@@ -31,7 +31,7 @@ from worker.local.demo_payments import PaymentService
 from worker.local.demo_policy import PAST_CODE, VALID_CODES, write_policy
 from worker.local.demo_stage import Stage
 from worker.local.demo_time import DemoTime
-from worker.local.demo_view import Moment, board
+from worker.local.demo_view import Moment, board, closing, plain_line
 from worker.local.demo_watch import Cause, Figures, Update
 from worker.local.errors import LocalStackError
 from worker.local.marketplace import Carelessness, Marketplace, Message, at_rate, spread
@@ -353,6 +353,20 @@ def test_the_board_fits_the_terminal(width: int, height: int, speed: float) -> N
     assert len(lines) <= height - 2, "two lines are above it"
     assert max(map(len, lines)) < width - 2
     assert lines[4].count("on Plus") + lines[5].count("on Plus") == 1, "a row of figures was wrapped"
+
+
+def test_the_end_of_a_very_small_marketplace_is_told_in_the_singular() -> None:
+    moved = ("upgraded", "renewed", "downgraded", "charge-failed")
+    figures = Figures(Counter({("applied", reason): 1 for reason in moved}), wallets=1, dead_letters=1)
+    moment = Moment(figures, 1, 1, 1, None, NOW, 1.0, 1, {"grant.monthly": 1}, 1, None)
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(closing(moment, []))
+    told = console.export_text()
+    assert "1 upgrade, 1 renewal, 1 downgrade; 1 monthly grant" in told
+    assert "1 charge failed" in told
+    assert "1 change published" in told
+    assert "1, it was spoiled on purpose" in told
+    assert "1 event, 0 decided, 1 wallet change (1 monthly)" in plain_line(moment)
 
 
 def messages(seed: int, careless: Carelessness | None = None) -> list[Message]:

@@ -51,12 +51,23 @@ def _proration(facts: Facts) -> str:
     days, length = facts.get("days"), facts.get("length")
     if None in {paid, free, whole, days, length}:
         return ""
-    began, restarted = day(facts.get("prorated_from")), day(facts.get("prorated_to"))
-    between = f", from {began} to {restarted}" if began and restarted else ""
     return (
         f": {paid} that are paid for + {free} of the {whole} free ones. The free ones are prorated, {whole} x {days} / "
-        f"{length} rounded down: {days} of the {length} days of the Basic cycle had passed{between}"
+        f"{length} rounded down: {_days_passed(facts)}"
     )
+
+
+def _days_passed(facts: Facts) -> str:
+    """How much of the Basic cycle had passed. One that begins after the 28th may have a single day."""
+    days, length = facts.get("days"), facts.get("length")
+    began, restarted = day(facts.get("prorated_from")), day(facts.get("prorated_to"))
+    cycle = f"the Basic cycle that began on {began}" if began else "the Basic cycle"
+    if length == 1:
+        return f"the one day of {cycle} had {'not passed' if days == 0 else 'passed'}"
+    if days == 0:
+        return f"none of the {length} days of {cycle} had passed"
+    between = f", from {began} to {restarted}" if began and restarted else ""
+    return f"{days} of the {length} days of the Basic cycle had passed{between}"
 
 
 def _whole_next_time(facts: Facts) -> str:
@@ -67,12 +78,14 @@ def _whole_next_time(facts: Facts) -> str:
 
 
 def _overtaken(facts: Facts) -> str:
+    """Why the day of the choice does not count: the cycle, be it the first, began later; perhaps after the payment."""
     if not facts.get("overtaken"):
         return ""
-    return (
-        f" A Basic cycle began after the choice{on_day(facts, 'chosen_at')} and before the payment, so it goes by the "
-        "day of the payment."
-    )
+    began = f" The Basic cycle began only after the choice{on_day(facts, 'chosen_at')}"
+    paid, restarted = day(facts.get("paid_at")), day(facts.get("prorated_to"))
+    if paid and restarted and paid != restarted:
+        return f"{began} and the payment on {paid}, so its first day counts."
+    return f"{began}, so the day of the payment counts."
 
 
 def _renewed(_outcome: str, _subject: Subject, facts: Facts) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from worker.domain.decisions import Facts, Subject
-from worker.domain.phrases import at_time, named, record, sentence, whose
+from worker.domain.phrases import agreeing, at_time, counted, named, record, sentence, whose
 
 Words = Callable[[str, Subject, Facts], str]
 """Makes a sentence of an outcome, a subject and facts."""
@@ -62,17 +62,23 @@ def _position_set(_outcome: str, _subject: Subject, facts: Facts) -> str:
 
 def _released(_outcome: str, _subject: Subject, facts: Facts) -> str:
     return (
-        f"The {facts.get('scope', 'wallet')}{named(facts, 'key')} goes on: {facts.get('released', 'what')} waiting "
-        f"messages were decided, in order.{_asked_by(facts)}"
+        f"The {facts.get('scope', 'wallet')}{named(facts, 'key')} goes on: {_were_decided(facts)}, in order."
+        f"{_asked_by(facts)}"
     )
 
 
 def _fails_again(_outcome: str, _subject: Subject, facts: Facts) -> str:
     return (
-        f"The {facts.get('scope', 'wallet')}{named(facts, 'key')} stays stopped: {facts.get('released', 0)} waiting "
-        f"messages were decided, then one failed again ({facts.get('error', 'no reason known')}); "
-        f"{facts.get('left', 'others')} wait on. {_asked_by(facts)}"
-    ).rstrip()
+        f"The {facts.get('scope', 'wallet')}{named(facts, 'key')} stays stopped: {_were_decided(facts)}, then one "
+        f"failed again ({facts.get('error', 'no reason known')}); {_wait_on(facts)}.{_asked_by(facts)}"
+    )
+
+
+def _worker_stopping(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    return (
+        f"The {facts.get('scope', 'wallet')}{named(facts, 'key')} stays stopped: {_were_decided(facts)}, then the "
+        f"worker was told to end; {_wait_on(facts)}. Released again, it goes on from there.{_asked_by(facts)}"
+    )
 
 
 def _not_parked(_outcome: str, _subject: Subject, facts: Facts) -> str:
@@ -85,6 +91,16 @@ def _wrong_arguments(_outcome: str, _subject: Subject, facts: Facts) -> str:
 
 def _unknown_command(_outcome: str, _subject: Subject, facts: Facts) -> str:
     return f"Not done: the worker does not know the command{named(facts, 'name')}; it may be of an older release."
+
+
+def _were_decided(facts: Facts) -> str:
+    released = facts.get("released")
+    return f"{counted(released, 'waiting message')} {agreeing(released, 'was', 'were')} decided"
+
+
+def _wait_on(facts: Facts) -> str:
+    left = facts.get("left")
+    return f"{'others' if left is None else left} {agreeing(left, 'waits', 'wait')} on"
 
 
 def _asked_by(facts: Facts) -> str:
@@ -103,6 +119,7 @@ OPERATOR_WORDS: Final[Mapping[str, Words]] = {
     "position-set": _position_set,
     "released": _released,
     "fails-again": _fails_again,
+    "worker-stopping": _worker_stopping,
     "not-parked": _not_parked,
     "wrong-arguments": _wrong_arguments,
     "unknown-command": _unknown_command,

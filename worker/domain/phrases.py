@@ -52,6 +52,17 @@ def connects(count: Fact) -> str:
     return "Connects" if count is None else f"{count} Connects"
 
 
+def counted(count: Fact, one: str, many: str = "") -> str:
+    """1 message, 12 messages, or just messages; `many` where it takes more than an s."""
+    words = agreeing(count, one, many)
+    return words if count is None else f"{count} {words}"
+
+
+def agreeing(count: Fact | float, one: str, many: str = "") -> str:
+    """The form that goes with so many: message or messages, waits or wait."""
+    return one if count == 1 else many or f"{one}s"
+
+
 def money(cents: Fact, currency: Fact) -> str:
     """$20.00, 20.00 EUR; empty for what is no amount."""
     if type(cents) is not int:

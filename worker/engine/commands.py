@@ -113,6 +113,8 @@ async def _release(writer: CommandableWriter, command: Command) -> Answer:
     told: dict[str, Fact] = {"scope": key.scope, "key": key.key, "released": released, "left": left}
     if error is not None:
         return Answer("declined", "fails-again", {**told, "error": error})
+    if left:
+        return Answer("declined", "worker-stopping", told)
     return Answer("applied", "released", told)
 
 

@@ -196,6 +196,8 @@ class Term:
         if commands:
             await self.writer.flush()
         for row in commands:
+            if self.writer.is_stopping:
+                break  # whoever comes next carries it out
             await self._run_command(row)
         offsets = self.intake.advanced()
         positions = self.writer.positions

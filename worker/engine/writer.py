@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+import asyncpg
 import msgspec
 import structlog
 
@@ -97,7 +98,7 @@ class Writer:
         self.clock_is_stopped = False
         """While this host's clock cannot be trusted business time stands still, and nothing is due."""
         self.is_stopping = False
-        """Set when the worker is to end: then clock work that would take long is left to whoever comes next."""
+        """Set when the worker is to end: then what would take long is left, clock work and releases."""
         self.left_records = False
         """Whether records that were handed over are left with it: their positions have not moved."""
         self._done = 0
@@ -213,27 +214,34 @@ class Writer:
         self.positions[position.source] = self._new_positions[position.source] = position
 
     async def release(self, key: ParkedKey) -> tuple[int, int, str | None]:
-        """Decide what waits behind a stopped wallet or job, in ledger order, until it fails again.
+        """Decide what waits behind a stopped wallet or job, in ledger order, until it fails again or we are to stop.
 
         Gives how many were decided, how many still wait, and the failure that stopped it.
         """
+        waited = 0
         while True:
+            await self._cut()
+            await self.settle_down()  # what was parked just now stands in the ledger then
+            self._freshen_draft()
+            waiting = await self._store.parked_triggers(key)
+            waited = waited or len(waiting)  # before a failure batches of it may have been committed
             try:
-                return await self._release_some(key)
+                left, failure = await self._release_all(key, waiting)
             except Bug as bug:
                 await self._start_over(bug)
+            else:
+                return waited - left, left, failure
 
-    async def _release_some(self, key: ParkedKey) -> tuple[int, int, str | None]:
-        await self._cut()
-        await self.settle_down()  # what was parked just now stands in the ledger then
-        self._freshen_draft()
-        waiting = await self._store.parked_triggers(key)
+    async def _release_all(self, key: ParkedKey, waiting: Sequence[asyncpg.Record]) -> tuple[int, str | None]:
+        """Decide these; gives how many still wait, and why, if not for a stop, which ends it between two batches."""
         release = Release(self._memory, self._policies, self.business_time)
         await release.prepare(waiting)
         for place, row in enumerate(waiting):
+            if self.is_stopping and not len(self._draft):
+                return len(waiting) - place, None
             identity = ("release", row["seq"])
             if (failure := self._buggy.pop(identity, None)) is not None:
-                return place, len(waiting) - place, failure
+                return len(waiting) - place, failure
             try:
                 decisions = await release.decide(row, key, self._draft.next_seq)
             except Exception as error:
@@ -247,7 +255,7 @@ class Writer:
             await asyncio.sleep(0)  # the lease is renewed meanwhile
         del self.parked[key]
         self._draft.batch.unparked.append(key)
-        return len(waiting), 0, None
+        return 0, None
 
     async def answer(self, command: Command, answer: Answer) -> None:
         """Commit the command's decision and answer, with what it set in motion."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from worker.domain.decisions import Decision
+from worker.domain.model import ProposalId
 from worker.ledger.store import Row
 
 FOR_OPERATORS: Final = frozenset({"hire-after-settlement", "paid-after-lapse"})
@@ -17,14 +18,15 @@ OPERATORS: Final = "operators"
 _BY_SPEND: Final = frozenset({"proposal-submitted", "free-from-invitation", "cost-nothing"})
 """Reasons under which a proposal-submitted is kept as a spend."""
 _BY_CLOSURE: Final = "settlement-pending"
+_BY_HIRE: Final = "hire-after-settlement"
 
 
 def mention(decision: Decision, add: Callable[[Row], None]) -> None:
     """Add a (key, seq) for each name by which nothing else leads to the decision.
 
     Keys: `f:<freelancer>` whose wallet it did not change, `j:<job>` and `p:<proposal>` if it is no spend, closure or
-    settlement, `e:<event id>` of repeats, rejected records and released clock work, `s:<seq>` of the decision that it
-    follows, `operators`.
+    settlement, `p:<proposal>` whose refund it took back, `e:<event id>` of repeats, rejected records and released clock
+    work, `s:<seq>` of the decision that it follows, `operators`.
     """
     seq, changes = decision.seq, decision.changes
     freelancer_id, job_id, proposal_id = decision.subject
@@ -43,6 +45,15 @@ def mention(decision: Decision, add: Callable[[Row], None]) -> None:
             add((f"e:{decision.cause.event_id}", seq))
     if decision.reason in FOR_OPERATORS:
         add((OPERATORS, seq))
+        for taken_from in sorted(_clawed_back(decision) - {proposal_id}):
+            add((f"p:{taken_from}", seq))
+
+
+def _clawed_back(decision: Decision) -> set[ProposalId]:
+    """The proposals whose refund a hire took back, of which it names one at most. Their freelancers have changes."""
+    if decision.reason != _BY_HIRE:
+        return set()
+    return {moved.line.proposal_id for change in decision.changes for moved in change.movements if moved.line}
 
 
 def _is_hard_to_find(decision: Decision) -> bool:

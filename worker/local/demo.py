@@ -22,6 +22,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 
 from schemas.catalogue import INPUT_TOPICS
+from worker.domain.phrases import counted
 from worker.domain.policy import read_policy
 from worker.local.cases import asked_at
 from worker.local.demo_checks import Finding, check
@@ -239,9 +240,10 @@ class _Demo:
                 return
             worker.require_running()
             if time.monotonic() > deadline:
+                waits = counted(waiting, "settlement or cycle start waits", "settlements and cycle starts wait")
                 raise LocalStackError(
                     f"after {_CATCH_UP_SECONDS:.0f} s {figures.firsts} of {self._tap.total} events are decided and "
-                    f"{waiting} settlements and cycle starts wait. The worker's log: {worker.log}"
+                    f"{waits}. The worker's log: {worker.log}"
                 )
             await asyncio.sleep(_LOOK_SECONDS)
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import asyncpg
 
+from worker.domain.phrases import counted
 from worker.ledger.sql import load
 
 _SQL: Final = load("demo.sql")
@@ -98,7 +99,8 @@ async def _undecided(connection: asyncpg.Connection, ends: Mapping[tuple[str, in
         decisions, records = (0, 0) if row is None else (row["decisions"], row["records"])
         if (decisions, records) != (end, end):
             found.append(
-                f"{topic}, partition {partition}: {end} records, {records} decided, {decisions} first decisions"
+                f"{topic}, partition {partition}: {counted(end, 'record')}, {records} decided, "
+                f"{counted(decisions, 'first decision')}"
             )
     found += [
         f"decisions about {topic}, partition {partition}, where nothing was produced" for topic, partition in rows
@@ -140,7 +142,8 @@ async def _asked(connection: asyncpg.Connection, published: Published) -> tuple[
     asked = {row["charge_id"] for row in await connection.fetch(_SQL["charges_asked"])}
     return _some(
         [
-            f"charge {charge_id}: read {read[charge_id]} times, {'asked' if charge_id in asked else 'never asked'}"
+            f"charge {charge_id}: {'asked' if charge_id in asked else 'never asked'}, "
+            f"read {counted(read[charge_id], 'time')}"
             for charge_id in sorted(asked | read.keys())
             if (read[charge_id], charge_id in asked) != (1, True)
         ]
@@ -161,16 +164,16 @@ async def _behind(connection: asyncpg.Connection, ends: Mapping[tuple[str, int],
     rows = await connection.fetch(_SQL["read_through"])
     positions = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
     found = [
-        f"{topic}, partition {partition}: {end - positions.get((topic, partition), 0)} records behind"
+        f"{topic}, partition {partition}: {counted(end - positions.get((topic, partition), 0), 'record')} behind"
         for (topic, partition), end in sorted(ends.items())
         if positions.get((topic, partition), 0) < end
     ]
     waiting = await connection.fetchval(_SQL["settlements_waiting"])
     if waiting:
-        found.append(f"{waiting} settlements wait")
+        found.append(counted(waiting, "settlement waits", "settlements wait"))
     unpublished = await connection.fetchval(_SQL["batches_unpublished"])
     if unpublished:
-        found.append(f"{unpublished} batches are not published")
+        found.append(f"{counted(unpublished, 'batch is', 'batches are')} not published")
     return _some(found)
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from worker.domain.phrases import agreeing
 from worker.local.demo_payments import PaymentService
 from worker.local.demo_time import DemoTime, pace
 from worker.local.demo_view import Moment, board, heading, plain_line
@@ -106,7 +107,7 @@ class Market:
     def _shown(self, console: Console, first: Moment, rate: float) -> Iterator[Callable[[Moment], None]]:
         """A view of the marketplace that is to be given each moment: a board, or a line now and then."""
         reader = self._reader
-        words = f"A marketplace of {FREELANCERS} freelancers, {rate:g} events a second"
+        words = f"A marketplace of {FREELANCERS} freelancers, {rate:g} {agreeing(rate, 'event')} a second"
         if self._time.is_fast:
             words = f"{words}; {pace(self._time.speed)}"
         console.print(heading(words), end="")

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from worker.domain.phrases import agreeing
 from worker.local.cases import Case
 from worker.local.demo_checks import Finding
 from worker.local.demo_time import pace
@@ -119,24 +120,23 @@ def plain_line(moment: Moment) -> str:
     figures = moment.figures
     today = f"{moment.now:%d %b}  " if moment.speed > 1 else ""
     return (
-        f"{moment.elapsed_seconds:4.0f} s  {today}{moment.produced:,} events, {figures.firsts:,} decided, "
-        f"{moment.updates:,} wallet changes ({moment.rules.get(_MONTHLY, 0):,} monthly), {figures.on_plus} on Plus"
+        f"{moment.elapsed_seconds:4.0f} s  {today}{_count(moment.produced, 'event')}, {figures.firsts:,} decided, "
+        f"{_count(moment.updates, 'wallet change')} ({moment.rules.get(_MONTHLY, 0):,} monthly), "
+        f"{figures.on_plus} on Plus"
     )
 
 
 def closing(moment: Moment, findings: Sequence[Finding]) -> RenderableType:
     """What there was, and what held."""
     figures = moment.figures
+    published = f"{_count(moment.updates, 'change')} published"
     rows = [
         ("events", f"{moment.produced:,} produced, {figures.firsts:,} decided, {figures.late:,} of them late"),
         ("decisions", ", ".join(f"{count:,} {outcome}" for outcome, count in _in_order(figures.outcomes()))),
-        (
-            "wallets",
-            f"{figures.wallets:,}, of which {figures.overdrawn} overdrawn; {moment.updates:,} changes published",
-        ),
+        ("wallets", f"{figures.wallets:,}, of which {figures.overdrawn} overdrawn; {published}"),
         ("memberships", _memberships(moment)),
         ("charges", _charges(moment)),
-        ("dead letters", f"{figures.dead_letters}, all of them spoiled on purpose" if figures.dead_letters else "none"),
+        ("dead letters", _dead_letters(figures.dead_letters)),
         ("parked", str(figures.parked) if figures.parked else "nothing"),
     ]
     if moment.delays is not None:
@@ -243,19 +243,26 @@ def _time_now(moment: Moment) -> Text:
 
 def _memberships(moment: Moment) -> str:
     figures, monthly = moment.figures, moment.rules.get(_MONTHLY, 0)
-    return (
-        f"{figures.on_plus} on Plus; {figures.of_reason('upgraded'):,} upgrades, {figures.of_reason('renewed'):,} "
-        f"renewals, {figures.of_reason('downgraded'):,} downgrades; {monthly:,} monthly grants"
-    )
+    moved = (("upgraded", "upgrade"), ("renewed", "renewal"), ("downgraded", "downgrade"))
+    moves = ", ".join(_count(figures.of_reason(reason), move) for reason, move in moved)
+    return f"{figures.on_plus} on Plus; {moves}; {_count(monthly, 'monthly grant')}"
+
+
+def _dead_letters(count: int) -> str:
+    return f"{count}, {agreeing(count, 'it was', 'all of them')} spoiled on purpose" if count else "none"
 
 
 def _charges(moment: Moment) -> str:
     figures = moment.figures
     failed = figures.of_reason("charge-failed") - figures.lapsed
     return (
-        f"${moment.taken_cents / 100:,.2f} taken; {failed:,} charges failed, {figures.lapsed:,} lapsed, "
+        f"${moment.taken_cents / 100:,.2f} taken; {_count(failed, 'charge')} failed, {figures.lapsed:,} lapsed, "
         f"{figures.unanswered:,} not answered yet"
     )
+
+
+def _count(count: int, one: str) -> str:
+    return f"{count:,} {agreeing(count, one)}"
 
 
 def _in_order(totals: Counter[str]) -> list[tuple[str, int]]:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.domain.phrases import agreeing, counted
 from worker.local.errors import LocalStackError
 from worker.local.files import exclusive_lock
 
@@ -78,7 +79,9 @@ def _fetch(jars: Sequence[Jar], folder: Path, progress: Callable[[str], None]) -
     if len(jars) == len(locked_jars()):
         progress(f"downloading Apache Kafka {KAFKA_VERSION}, about {_DOWNLOAD_MEGABYTES} MB, once")
     else:
-        progress(f"downloading {len(jars)} files of Apache Kafka {KAFKA_VERSION} that are missing or damaged")
+        files = counted(len(jars), "file")
+        are = agreeing(len(jars), "is", "are")
+        progress(f"downloading {files} of Apache Kafka {KAFKA_VERSION} that {are} missing or damaged")
     started = said = time.monotonic()
     done_bytes = 0
     with (

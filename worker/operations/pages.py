@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from worker.domain.phrases import connects, money
+from worker.domain.phrases import agreeing, connects, counted, money
 from worker.operations.commands import Answered
 from worker.operations.dead_letters import Letters, WholeLetter
 from worker.operations.explain import DecisionTold, Explanation
@@ -83,7 +83,8 @@ def explanation_page(explanation: Explanation, *, last: int) -> RenderableType:
     parts: list[RenderableType] = []
     left_out = len(explanation.decisions) - last
     if left_out > 0:
-        parts += [f"{left_out} earlier decisions are left out here. --last {len(explanation.decisions)} shows all.", ""]
+        earlier = counted(left_out, "earlier decision is", "earlier decisions are")
+        parts += [f"{earlier} left out here. --last {len(explanation.decisions)} shows all.", ""]
     for decision in explanation.decisions[-last:]:
         parts += [*_decision(decision), ""]
     for spend in explanation.open or ():
@@ -99,7 +100,7 @@ def status_page(status: Status) -> RenderableType:
     table = _table("", "", header=False)
     unknown = "unknown: Kafka cannot be asked"
     holder = f"{status.holder}, epoch {status.epoch}" if status.role == "active" else "no worker runs"
-    lag = unknown if status.lag_records is None else f"{status.lag_records} records, {status.lag_seconds} s"
+    lag = unknown if status.lag_records is None else f"{counted(status.lag_records, 'record')}, {status.lag_seconds} s"
     held = status.held_back_by
     rows = {
         "worker": holder,
@@ -109,11 +110,12 @@ def status_page(status: Status) -> RenderableType:
         "settlements pending": status.settlements_pending,
         "clock work due": status.clock_due,
         "batches to publish": f"{status.outbox_pending}, the oldest for {status.outbox_age_seconds} s",
-        "parked": f"{status.parked}, with {status.parked_waiting} messages waiting",
+        "parked": f"{status.parked}, with {counted(status.parked_waiting, 'message')} waiting",
         "dead letters": f"{status.dead_letters}, {status.dead_letters_unsent} of them not sent yet",
         "overdrawn wallets": status.overdrawn_wallets,
         "charges unanswered": _unanswered(status),
         "missing topics": unknown if status.missing_topics is None else ", ".join(status.missing_topics),
+        "missing output topics": ", ".join(status.missing_output_topics or ()),
     }
     for name, value in rows.items():
         if value != "":
@@ -238,8 +240,8 @@ def _table(*columns: str, header: bool = True) -> Table:
 
 def _balance(history: History) -> str:
     if history.overdrawn:
-        owed = connects(-history.balance)
-        return f"{history.freelancer_id} is overdrawn by {owed}: what comes in next pays for them first."
+        owed, them = connects(-history.balance), agreeing(-history.balance, "it", "them")
+        return f"{history.freelancer_id} is overdrawn by {owed}: what comes in next pays for {them} first."
     return f"{history.freelancer_id} has {connects(history.balance)}."
 
 

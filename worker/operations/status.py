@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from aiokafka.errors import KafkaError
 
+from worker.domain.phrases import agreeing, counted
 from worker.errors import OperatorNeeded, Transient
 from worker.ledger.rows import as_uuid
 from worker.ledger.sql import load
@@ -177,26 +178,32 @@ async def _published(settings: Settings, ledger_id: UUID) -> int | None:
 def _problems(ledger: _Ledger, lag: Lag | None, kafka_problem: str | None, unpublished: int) -> Iterator[str]:
     if kafka_problem is not None:
         yield kafka_problem
-    if ledger.waiting["parked"]:
+    if parked := ledger.waiting["parked"]:
+        behind = ledger.waiting["parked_triggers"]
         yield (
-            f"{ledger.waiting['parked']} wallets or jobs are stopped by a failure inside a rule, and "
-            f"{ledger.waiting['parked_triggers']} messages wait behind them. See `connects parked list`."
+            f"{counted(parked, 'wallet or job is', 'wallets or jobs are')} stopped by a failure inside a rule, and "
+            f"{counted(behind, 'message waits', 'messages wait')} behind {agreeing(parked, 'it', 'them')}. "
+            "See `connects parked list`."
         )
-    if ledger.waiting["dead_letters_overdue"]:
+    if overdue := ledger.waiting["dead_letters_overdue"]:
         yield (
-            f"{ledger.waiting['dead_letters_overdue']} dead letters have waited to be sent for more than "
+            f"{counted(overdue, 'dead letter has', 'dead letters have')} waited to be sent for more than "
             f"{_UNSENT_ALARM_SECONDS} s. Does a worker run, and does {DEAD_LETTER_TOPIC} take messages of 4 MiB?"
         )
     if lag is None:
         return
-    if lag.missing_outputs:
+    if missing := lag.missing_outputs:
         yield (
-            f"the output topics {', '.join(lag.missing_outputs)} do not exist, and {unpublished} batches wait to be "
-            "published. Make them with `connects topics create`."
+            f"the output {agreeing(len(missing), 'topic')} {', '.join(missing)} "
+            f"{agreeing(len(missing), 'does', 'do')} not exist, and "
+            f"{counted(unpublished, 'batch waits', 'batches wait')} to be published. "
+            f"Make {agreeing(len(missing), 'it', 'them')} with `connects topics create`."
         )
     for partition in lag.stopped:
         yield f"{partition.topic}, partition {partition.partition} is not read: {partition.reason}"
     if lag.records and not ledger.held:
-        yield f"no worker runs, and {lag.records} records wait. Start one with `connects run`."
+        waiting = counted(lag.records, "record waits", "records wait")
+        yield f"no worker runs, and {waiting}. Start one with `connects run`."
     elif lag.seconds > _LAG_ALARM_SECONDS:
-        yield f"the oldest of {lag.records} records has waited for {lag.seconds:.0f} s."
+        oldest = agreeing(lag.records, "1 record", f"the oldest of {lag.records} records")
+        yield f"{oldest} has waited for {lag.seconds:.0f} s."

@@ -267,7 +267,7 @@ class Relay:
             count = await self._producer.partition_count(topic)
             if count < known.get(name, 0):
                 raise OperatorNeeded(
-                    f"topic {topic} has {count} partitions and had {known[name]}: it was made anew with fewer. "
+                    f"topic {topic} had {known[name]} partitions and has {count}: it was made anew with fewer. "
                     f"Give it {known[name]} partitions again."
                 )
             self._routes[name] = Route(topic, known.get(name, count))

@@ -475,13 +475,40 @@ WORDED: list[Case] = [
         "The wallet f-1 goes on: 3 waiting messages were decided, in order.",
     ),
     (
+        "released",
+        "applied",
+        NOBODY,
+        {"scope": "wallet", "key": "f-1", "released": 1, "left": 0},
+        "The wallet f-1 goes on: 1 waiting message was decided, in order.",
+    ),
+    (
         "fails-again",
         "declined",
         NOBODY,
         {"scope": "job", "key": "j-1", "released": 1, "left": 2, "error": "ZeroDivisionError"},
         (
-            "The job j-1 stays stopped: 1 waiting messages were decided, then one failed again (ZeroDivisionError); "
+            "The job j-1 stays stopped: 1 waiting message was decided, then one failed again (ZeroDivisionError); "
             "2 wait on."
+        ),
+    ),
+    (
+        "fails-again",
+        "declined",
+        NOBODY,
+        {"scope": "job", "key": "j-1", "released": 0, "left": 1, "error": "Bug", "actor": "ann", "why": "mended"},
+        (
+            "The job j-1 stays stopped: 0 waiting messages were decided, then one failed again (Bug); "
+            "1 waits on. Asked for by ann: mended."
+        ),
+    ),
+    (
+        "worker-stopping",
+        "declined",
+        NOBODY,
+        {"scope": "wallet", "key": "f-1", "released": 4000, "left": 1, "actor": "ann", "why": "mended"},
+        (
+            "The wallet f-1 stays stopped: 4000 waiting messages were decided, then the worker was told to end; "
+            "1 waits on. Released again, it goes on from there. Asked for by ann: mended."
         ),
     ),
     (

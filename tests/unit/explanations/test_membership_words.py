@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.members import basic_member, cycle_starts, on, plus_member
-from tests.support.story import explained, only_change
+from tests.support.story import Story, explained, only_change
 from worker.domain.decisions import Fact, Subject
 from worker.domain.explanations import explain
 from worker.domain.membership_words import MEMBERSHIP_WORDS
@@ -115,12 +115,29 @@ WORDED: list[Case] = [
     (
         "upgraded",
         "applied",
-        PRORATED | {"overtaken": True, "prorated_from": "2026-05-01", "prorated_to": "2026-05-10"},
+        PRORATED | {"connects": 70, "free": 0, "days": 0, "prorated_to": "2026-04-01"},
         (
-            "73 Connects granted for the upgrade to Plus, paid on 12 April 2026: 70 that are paid for + 3 of the 10 "
+            "70 Connects granted for the upgrade to Plus, paid on 12 April 2026: 70 that are paid for + 0 of the 10 "
+            "free ones. The free ones are prorated, 10 x 0 / 30 rounded down: none of the 30 days of the Basic cycle "
+            "that began on 1 April 2026 had passed. The next renewal is on 10 May 2026; it brings 80."
+        ),
+    ),
+    (
+        "upgraded",
+        "applied",
+        PRORATED
+        | {
+            "overtaken": True,
+            "prorated_from": "2026-05-01",
+            "prorated_to": "2026-05-10",
+            "paid_at": PAID.replace(month=5, day=10),
+            "next_renewal": "2026-06-10",
+        },
+        (
+            "73 Connects granted for the upgrade to Plus, paid on 10 May 2026: 70 that are paid for + 3 of the 10 "
             "free ones. The free ones are prorated, 10 x 9 / 30 rounded down: 9 of the 30 days of the Basic cycle had "
-            "passed, from 1 May 2026 to 10 May 2026. A Basic cycle began after the choice on 10 April 2026 and before "
-            "the payment, so it goes by the day of the payment. The next renewal is on 10 May 2026; it brings 80."
+            "passed, from 1 May 2026 to 10 May 2026. The Basic cycle began only after the choice on 10 April 2026, so "
+            "the day of the payment counts. The next renewal is on 10 June 2026; it brings 80."
         ),
     ),
     (
@@ -548,6 +565,78 @@ def test_prorated_without_a_word_73_and_not_80() -> None:
     assert "70 that are paid for + 3 of the 10 free ones" in words
     assert "10 x 9 / 30 rounded down" in words
     assert "from 1 April 2026 to 10 April 2026" in words
+
+
+@pytest.mark.parametrize(
+    ("registered", "chosen", "words"),
+    [
+        (on(3, 31, 9), on(3, 31, 10), "10 x 0 / 1 rounded down: the one day of the Basic cycle that began on 31 March"),
+        (on(4, 30, 9), on(4, 30, 10), "10 x 0 / 1 rounded down: the one day of the Basic cycle that began on 30 April"),
+        (
+            on(3, 30, 9),
+            on(3, 30, 10),
+            "10 x 0 / 2 rounded down: none of the 2 days of the Basic cycle that began on 30",
+        ),
+        (
+            on(3, 30, 9),
+            on(3, 31, 10),
+            "10 x 1 / 2 rounded down: 1 of the 2 days of the Basic cycle had passed, from 30",
+        ),
+        (
+            on(4, 1, 9),
+            on(4, 1, 10),
+            "10 x 0 / 30 rounded down: none of the 30 days of the Basic cycle that began on 1 ",
+        ),
+        (
+            on(4, 1, 9),
+            on(4, 2, 10),
+            "10 x 1 / 30 rounded down: 1 of the 30 days of the Basic cycle had passed, from 1 ",
+        ),
+    ],
+)
+def test_prorated_in_a_cycle_of_a_day_or_on_its_first_day(registered: datetime, chosen: datetime, words: str) -> None:
+    story = Story(start=on(3, 29))
+    story.registered("f-1", at=registered)
+    story.chose("plus", "f-1", at=chosen)
+    told = only_change(story.paid(story.charge("f-1").charge_id, "f-1", at=chosen)).explanation
+    assert words in told
+
+
+def overtaken(registered: datetime, chosen: datetime, until: datetime, paid: datetime) -> str:
+    """What is told of an upgrade of f-1 that was chosen, or decided, out of order; business time passes `until`."""
+    story = Story(start=on(3, 29))
+    story.registered("f-1", at=registered)
+    story.chose("plus", "f-1", at=chosen)
+    story.until(until)
+    return only_change(story.paid(story.charge("f-1").charge_id, "f-1", at=paid)).explanation
+
+
+@pytest.mark.parametrize(
+    ("registered", "chosen", "until", "paid", "words"),
+    [
+        # The usual case: a cycle started between the choice and the payment.
+        (on(4, 1), on(4, 10), on(5, 2), on(5, 4), "choice on 10 April 2026, so the day of the payment counts."),
+        # The payment is dated before that start, and was read after it.
+        (
+            *(on(4, 1), on(4, 10), on(5, 2), on(4, 20)),
+            "choice on 10 April 2026 and the payment on 20 April 2026, so its first day counts.",
+        ),
+        # The choice is dated before the registration that began the membership: no cycle has started since.
+        (on(4, 10), on(4, 8), on(4, 11), on(4, 12), "choice on 8 April 2026, so the day of the payment counts."),
+        # So is the payment.
+        (
+            *(on(4, 10), on(4, 8), on(4, 11), on(4, 9)),
+            "choice on 8 April 2026 and the payment on 9 April 2026, so its first day counts.",
+        ),
+        # Paid on the day on which the cycle began.
+        (on(4, 10, 9), on(4, 8), on(4, 11), on(4, 10), "choice on 8 April 2026, so the day of the payment counts."),
+    ],
+)
+def test_why_an_upgrade_does_not_go_by_the_day_of_its_choice(
+    registered: datetime, chosen: datetime, until: datetime, paid: datetime, words: str
+) -> None:
+    told = overtaken(registered, chosen, until, paid)
+    assert f" The Basic cycle began only after the {words} The next renewal" in told
 
 
 def test_downgraded_and_got_10_not_80() -> None:

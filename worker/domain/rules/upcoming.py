@@ -55,7 +55,8 @@ def _when_paid(membership: Membership, charge: Charge, policies: PolicyBook) -> 
     count = policy.monthly_plus_paid + free
     words = f"{connects(count)} come in when the charge of {amount} for the upgrade to Plus is paid."
     if charge.cycle_start < start:
-        words = f"At least {words} A Basic cycle began after the choice, so it goes by the day of the payment."
+        since = "The Basic cycle began only after the choice: the day of the payment counts, if it is later."
+        words = f"At least {words} {since}"
     return Upcoming(charge.cycle_start, "grant", count, words)
 
 

@@ -1,0 +1,142 @@
+"""`connects status` as people read it."""
+
+from uuid import UUID
+
+import msgspec
+import pytest
+from rich.console import Console, RenderableType
+
+from worker.operations.lag import Lag
+from worker.operations.pages import status_page
+from worker.operations.status import Status
+from worker.operations.status import _Ledger as LedgerFigures
+from worker.operations.status import _problems as problems
+
+ALL_WELL = Status(
+    role="active",
+    holder="host:1",
+    epoch=3,
+    lag_records=0,
+    lag_seconds=0.0,
+    lag_by_topic={},
+    business_time=None,
+    held_back_by=None,
+    settlements_pending=0,
+    clock_due=0,
+    outbox_pending=0,
+    outbox_age_seconds=0.0,
+    parked=0,
+    parked_waiting=0,
+    dead_letters=0,
+    dead_letters_unsent=0,
+    overdrawn_wallets=0,
+    commands_open=0,
+    charges_unanswered=0,
+    missing_topics=[],
+    missing_output_topics=[],
+    stopped_partitions=[],
+    problems=[],
+    for_operators=[],
+    charges_waiting=[],
+)
+
+
+def printed(page: RenderableType) -> str:
+    console = Console(width=200, highlight=False, markup=False)
+    with console.capture() as captured:
+        console.print(page)
+    return captured.get()
+
+
+def rows(status: Status) -> dict[str, str]:
+    """The lines of the table, by their names."""
+    lines = printed(status_page(status)).splitlines()
+    return {name.strip(): value.strip() for name, _, value in (line.partition("  ") for line in lines if line.strip())}
+
+
+def test_missing_topics_are_named_inputs_and_outputs() -> None:
+    missing = rows(
+        msgspec.structs.replace(
+            ALL_WELL, missing_topics=["badge-earned", "hire-made"], missing_output_topics=["eu-wallet-updated"]
+        )
+    )
+    assert missing["missing topics"] == "badge-earned, hire-made"
+    assert missing["missing output topics"] == "eu-wallet-updated"
+
+
+def test_nothing_is_said_of_topics_when_none_is_missing() -> None:
+    assert not [name for name in rows(ALL_WELL) if "missing" in name]
+
+
+def test_what_only_kafka_knows_is_unknown_once_while_it_is_away() -> None:
+    away = rows(msgspec.structs.replace(ALL_WELL, lag_records=None, missing_topics=None, missing_output_topics=None))
+    assert away["missing topics"] == away["lag"] == "unknown: Kafka cannot be asked"
+    assert "missing output topics" not in away
+
+
+@pytest.mark.parametrize(
+    ("count", "lag", "parked"),
+    [(0, "0 records, 0.0 s", "0, with 0 messages waiting"), (1, "1 record, 0.0 s", "1, with 1 message waiting")],
+)
+def test_counts_are_told_in_their_own_number(count: int, lag: str, parked: str) -> None:
+    told = rows(msgspec.structs.replace(ALL_WELL, lag_records=count, parked=count, parked_waiting=count))
+    assert (told["lag"], told["parked"]) == (lag, parked)
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (
+            1,
+            [
+                (
+                    "1 wallet or job is stopped by a failure inside a rule, and 1 message waits behind it. "
+                    "See `connects parked list`."
+                ),
+                (
+                    "1 dead letter has waited to be sent for more than 60 s. Does a worker run, and does "
+                    "connects-dead-letters take messages of 4 MiB?"
+                ),
+                (
+                    "the output topic topic-0 does not exist, and 1 batch waits to be published. "
+                    "Make it with `connects topics create`."
+                ),
+                "no worker runs, and 1 record waits. Start one with `connects run`.",
+            ],
+        ),
+        (
+            2,
+            [
+                (
+                    "2 wallets or jobs are stopped by a failure inside a rule, and 2 messages wait behind them. "
+                    "See `connects parked list`."
+                ),
+                (
+                    "2 dead letters have waited to be sent for more than 60 s. Does a worker run, and does "
+                    "connects-dead-letters take messages of 4 MiB?"
+                ),
+                (
+                    "the output topics topic-0, topic-1 do not exist, and 2 batches wait to be published. "
+                    "Make them with `connects topics create`."
+                ),
+                "no worker runs, and 2 records wait. Start one with `connects run`.",
+            ],
+        ),
+    ],
+)
+def test_problems_are_told_in_their_own_number(count: int, words: list[str]) -> None:
+    lag = Lag(count, 301.0, {}, None, [], [f"topic-{number}" for number in range(count)], [])
+    assert list(problems(ledger(count, held=False), lag, None, count)) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(1, "1 record has waited for 301 s."), (2, "the oldest of 2 records has waited for 301 s.")],
+)
+def test_a_long_lag_is_told_in_its_own_number(count: int, words: str) -> None:
+    assert list(problems(ledger(0, held=True), Lag(count, 301.0, {}, None, [], [], []), None, 0)) == [words]
+
+
+def ledger(count: int, *, held: bool) -> LedgerFigures:
+    waiting = dict.fromkeys(("parked", "parked_triggers", "dead_letters_overdue"), count)
+    return LedgerFigures(UUID(int=0), 1, "host:1", held, None, waiting, [], [])
