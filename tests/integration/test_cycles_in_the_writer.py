@@ -214,7 +214,7 @@ async def test_a_backlog_of_cycles_does_not_pile_up_in_memory(
     async with deciding(database_url, policies(), batch_size=50) as decides:
         await with_a_backlog(decides, telling, 1_500)
         await decides.until(FEBRUARY + GRACE)
-        books = decides.writer._books  # noqa: SLF001
+        books = decides.writer._memory.books  # noqa: SLF001
         assert len(books.wallets) <= 500
         assert len(books.memberships) <= 500
     assert len(clock_work(await checked(database_url))) == 1_500

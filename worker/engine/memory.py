@@ -135,14 +135,14 @@ class Memory:
         wanted = _Wanted()
         for appointment in due:
             wanted.ask_for_appointment(appointment)
-        await self._load(wanted, business_time, _AHEAD)
+        await self._load(wanted, business_time, AT_ONCE)
 
     async def _load(self, wanted: _Wanted, business_time: datetime | None, most_spends: int) -> None:
         await self.load_jobs(wanted.jobs)
         for job_id in wanted.settling:
             if len(wanted.proposals) >= most_spends:
                 break  # the rest is loaded as it is worked off
-            wanted.proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids[:_AHEAD]))
+            wanted.proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids[:AT_ONCE]))
         for job_id in wanted.hired if self._claws_back else ():
             wanted.proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids))
         spends = await self.load_spends(wanted.proposals)
@@ -322,8 +322,8 @@ class Memory:
         self.seen_long_ago = {key: decisions[seq] for key, seq in found.items()}
 
 
-_AHEAD: Final = 500
-"""How many spends of a job that is about to be settled are loaded ahead; the rest as it is worked off."""
+AT_ONCE: Final = 500
+"""How many spends of a job are settled in one go, and loaded ahead before it begins."""
 
 _NATURAL_KEYS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "freelancer-registered": (grants.REGISTRATION, ("freelancer_id",)),

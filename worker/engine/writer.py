@@ -16,31 +16,22 @@ import msgspec
 import structlog
 
 from worker.clock.agenda import Agenda
-from worker.domain.books import Books, Due, Touched
+from worker.domain.books import Books, Touched
 from worker.domain.decide import (
-    cycle_cause,
-    decide_cycle,
     decide_event,
-    decide_expiry,
-    decide_settlement,
-    expiry_cause,
 )
-from worker.domain.decisions import Decision, Subject
-from worker.domain.model import Cause, Closure, FreelancerId, Job, JobId, Lot, ProposalId, Spend, midnight
+from worker.domain.decisions import Subject
 from worker.domain.policy import Policy, PolicyBook
-from worker.domain.rules.refunds import closing_order
-from worker.domain.triggers import CycleDue, ExpiryDue, Received, SettlementDue
+from worker.domain.triggers import Received
 from worker.engine import answers
+from worker.engine.clock_work import ClockWork
 from worker.engine.commands import Answer, Command, command_decision
+from worker.engine.desk import JOB_TOPICS, Desk, told
 from worker.engine.draft import Draft
 from worker.engine.memory import Memory
 from worker.engine.release import Release
 from worker.errors import Bug
 from worker.ledger.store import (
-    CYCLE,
-    EXPIRY,
-    LATE_SETTLEMENT,
-    SETTLEMENT,
     Appointment,
     Batch,
     ParkedKey,
@@ -90,7 +81,7 @@ class Writer:
     ) -> None:
         self._store, self._epoch, self._policies, self._grace = store, epoch, policies, grace
         self._now, self._on_commit, self._batch_size, self._reached = now, on_commit, batch_size, reached
-        self._buggy: dict[object, str] = {}
+        self._failing: dict[object, str] = {}
         self._committing: asyncio.Task[None] | None = None
         self.positions: dict[TopicPartition, Position] = {}
         self.business_time: datetime | None = None
@@ -102,7 +93,7 @@ class Writer:
         self.left_records = False
         """Whether records that were handed over are left with it: their positions have not moved."""
         self._done = 0
-        self._drop_through = self._due_noted = self._cycles_noted = self._records = 0
+        self._drop_through = self._records = 0
         self._begun_at = self._load_seconds = 0.0
 
     async def open(self) -> None:
@@ -112,12 +103,13 @@ class Writer:
         self._decided_ahead = await self._store.decided_ahead()
         self.parked = await self._store.parked()
         self.business_time = self._tail.business_time
-        self._books = Books(self._grace, strict=True)
-        self._memory = Memory(self._store, self._books, self._policies)
-        self._agenda = Agenda(_MOST_APPOINTMENTS)
+        books = Books(self._grace, strict=True)
+        self._memory = Memory(self._store, books, self._policies)
+        agenda = Agenda(_MOST_APPOINTMENTS)
+        self._desk = Desk(books, self._policies, self._grace, agenda, self.parked, self._failing)
+        self._clock_work = ClockWork(self._desk, self._memory, self._grace)
         self._ahead: set[Appointment] = set()
         self._ahead_of_it: set[Appointment] = set()
-        self._cursors: dict[int, int] = {}
         self._moved: dict[TopicPartition, InputRecord] = {}
         self._new_positions: dict[TopicPartition, Position] = {}
         self._pending: list[InputRecord] = []
@@ -171,7 +163,7 @@ class Writer:
 
     def clock_due(self, instant: datetime | None) -> int:
         """How many pieces of clock work are due and not done (of those in memory)."""
-        return 0 if instant is None else self._agenda.count_due(instant)
+        return 0 if instant is None else self._desk.agenda.count_due(instant)
 
     async def advance(self, offsets: dict[TopicPartition, int]) -> None:
         """Store positions that moved over records of no account, and business time; a batch without decisions."""
@@ -185,7 +177,7 @@ class Writer:
     def add_policy(self, policy: Policy) -> None:
         """Have the next batch store a policy version, for good."""
         document = msgspec.json.encode(policy.document).decode()
-        self._draft.batch.policies.append((policy.version, policy.effective_from, policy.hash, document))
+        self._desk.draft.batch.policies.append((policy.version, policy.effective_from, policy.hash, document))
 
     def drop_outbox_through(self, seq: int) -> None:
         """Have the next batch drop outbox rows that the relay's marker is past."""
@@ -237,34 +229,34 @@ class Writer:
         release = Release(self._memory, self._policies, self.business_time)
         await release.prepare(waiting)
         for place, row in enumerate(waiting):
-            if self.is_stopping and not len(self._draft):
+            if self.is_stopping and not len(self._desk.draft):
                 return len(waiting) - place, None
             identity = ("release", row["seq"])
-            if (failure := self._buggy.pop(identity, None)) is not None:
+            if (failure := self._failing.pop(identity, None)) is not None:
                 return len(waiting) - place, failure
             try:
-                decisions = await release.decide(row, key, self._draft.next_seq)
+                decisions = await release.decide(row, key, self._desk.draft.next_seq)
             except Exception as error:
-                self._buggy[identity] = _told(error)
-                raise Bug(f"{key.scope} {key.key}, waiting trigger {row['seq']}: {_told(error)}") from error
+                self._failing[identity] = told(error)
+                raise Bug(f"{key.scope} {key.key}, waiting trigger {row['seq']}: {told(error)}") from error
             if decisions:
-                self._book(decisions)
-            self._draft.batch.triggers_released.append(row["seq"])
-            if self._draft.is_full(self._batch_size):
+                self._desk.book(decisions)
+            self._desk.draft.batch.triggers_released.append(row["seq"])
+            if self._desk.draft.is_full(self._batch_size):
                 await self._cut()
             await asyncio.sleep(0)  # the lease is renewed meanwhile
         del self.parked[key]
-        self._draft.batch.unparked.append(key)
+        self._desk.draft.batch.unparked.append(key)
         return 0, None
 
     async def answer(self, command: Command, answer: Answer) -> None:
         """Commit the command's decision and answer, with what it set in motion."""
         self._freshen_draft()
-        decision = command_decision(command, answer, self._draft.next_seq)
+        decision = command_decision(command, answer, self._desk.draft.next_seq)
         decision.business_time = self.business_time
-        self._draft.add(decision)
+        self._desk.draft.add(decision)
         told = {"outcome": answer.outcome, "reason": answer.reason, **answer.told}
-        self._draft.batch.answers.append((command.id, msgspec.json.encode(told).decode()))
+        self._desk.draft.batch.answers.append((command.id, msgspec.json.encode(told).decode()))
         await self._cut()
         await self.settle_down()
 
@@ -292,15 +284,15 @@ class Writer:
             # Reading began anew knows only the topics; the ledger's own business time never goes back.
             if (instant := self.business_time) is not None:
                 record.business_time = instant
-                if instant < live and not self._agenda.is_clear(instant):
+                if instant < live and not self._desk.agenda.is_clear(instant):
                     await self._do_due_before(instant, records)
-                    if self.is_stopping and not self._agenda.is_clear(instant):
+                    if self.is_stopping and not self._desk.agenda.is_clear(instant):
                         self.left_records = True
                         return
             self._decide_record(record)
             self._pending.append(record)
             self._done += 1
-            if self._draft.is_full(self._batch_size):
+            if self._desk.draft.is_full(self._batch_size):
                 await self._cut()
             if time.monotonic() > slice_end:
                 await asyncio.sleep(0)
@@ -311,11 +303,11 @@ class Writer:
         due: list[Appointment] = []
         last = records[-1].business_time
         if last is not None and last < self._now() - self._grace:
-            due = self._agenda.peek(last, _DUE_AHEAD_OF_RECORDS)
-            if len(due) < _DUE_AHEAD_OF_RECORDS and not self._agenda.knows(last) and not len(self._draft):
+            due = self._desk.agenda.peek(last, _DUE_AHEAD_OF_RECORDS)
+            if len(due) < _DUE_AHEAD_OF_RECORDS and not self._desk.agenda.knows(last) and not len(self._desk.draft):
                 await self.settle_down()
                 await self._refill_agenda()
-                due = self._agenda.peek(last, _DUE_AHEAD_OF_RECORDS)
+                due = self._desk.agenda.peek(last, _DUE_AHEAD_OF_RECORDS)
             self._ahead = set(due)
         begun = time.monotonic()
         await self._memory.loaded()
@@ -342,7 +334,7 @@ class Writer:
         return found
 
     def _decide_record(self, record: InputRecord) -> None:
-        draft, event = self._draft, record.event
+        draft, event = self._desk.draft, record.event
         self._moved[record.source] = record
         self._records += 1
         seq = draft.next_seq
@@ -363,45 +355,22 @@ class Writer:
             return
         self._memory.note_seen(seq, record)
         draft.batch.seen_events.append((record.event_key, seq))
-        if self.parked or self._buggy:
-            stopped = self._stopped_for(topic, event.__dict__)
-            error = self._buggy.get(_identity(record))
+        if self.parked or self._failing:
+            stopped = self._desk.stopped_for(topic, event.__dict__)
+            error = self._failing.get(_identity(record))
             if stopped is not None or error is not None:
                 self._park(record, stopped, error)
                 return
         cause = answers.input_cause(record)
         try:
             decisions = decide_event(
-                self._books, Received(event, topic, cause, record.business_time, seq), self._policies, record.value
+                self._desk.books, Received(event, topic, cause, record.business_time, seq), self._policies, record.value
             )
         except Exception as failure:
-            self._buggy[_identity(record)] = _told(failure)
+            self._failing[_identity(record)] = told(failure)
             where = f"{topic}, partition {cause.partition}, offset {cause.offset}, event {event.event_id}"
-            raise Bug(f"{where}: {_told(failure)}") from failure
-        self._book(decisions)
-
-    def _book(self, decisions: Sequence[Decision]) -> None:
-        for decision in decisions:
-            self._draft.add(decision)
-            for change in decision.changes:
-                for lot_id, expires_at, _, delta in change.movements:
-                    if delta > 0 and lot_id is not None and expires_at is not None:
-                        due_at = expires_at + self._grace
-                        self._agenda.add(Appointment(due_at, EXPIRY, (), 0, lot_id, change.freelancer_id))
-        touched = self._books.touched
-        for due in touched.due_added[self._due_noted :]:
-            self._agenda.add(self._appointment(due, JobId(decisions[0].subject.job_id or "")))
-        self._due_noted = len(touched.due_added)
-        for day, freelancer_id in touched.cycles_added[self._cycles_noted :]:
-            self._agenda.add(Appointment(midnight(day) + self._grace, CYCLE, (), 0, freelancer_id, freelancer_id))
-        self._cycles_noted = len(touched.cycles_added)
-
-    def _appointment(self, due: Due, job_id: JobId) -> Appointment:
-        seq, _, proposal_id = due.key.partition("/")
-        if not proposal_id:
-            return Appointment(due.due_at, SETTLEMENT, (), int(seq), "", job_id)
-        closing = closing_order(_closure(self._books.jobs[job_id], int(seq)))
-        return Appointment(due.due_at, LATE_SETTLEMENT, closing, int(seq), proposal_id, job_id)
+            raise Bug(f"{where}: {told(failure)}") from failure
+        self._desk.book(decisions)
 
     # Clock work.
 
@@ -415,23 +384,23 @@ class Writer:
         """
         slice_end = time.monotonic() + _SLICE_SECONDS
         while True:
-            appointment = self._agenda.next_due(instant)
+            appointment = self._desk.agenda.next_due(instant)
             if appointment is None:
-                if self._agenda.knows(instant):
+                if self._desk.agenda.knows(instant):
                     return True
                 await self._cut()
                 await self.settle_down()
                 await self._refill_agenda()
             elif appointment not in self._ahead:
                 await self._look_ahead(instant, soon)
-            elif await self._keep(appointment):
-                self._agenda.done(appointment)
+            elif await self._clock_work.do(appointment, self.business_time):
+                self._desk.agenda.done(appointment)
             now = time.monotonic()
             if until is not None and (now > until or (least is not None and now > least and not self.is_committing)):
-                return self._agenda.is_clear(instant)
+                return self._desk.agenda.is_clear(instant)
             if self.is_stopping:
                 return False
-            if self._draft.is_full(self._batch_size):
+            if self._desk.draft.is_full(self._batch_size):
                 await self._cut()
                 self._reached("between-chunks")
             if now > slice_end:
@@ -447,7 +416,7 @@ class Writer:
         await self._memory.loaded()
         if self._memory.is_full:
             self._memory.forget(self._in_flight, self._committed_through)
-        due = self._agenda.peek(instant if soon is None else max(instant, soon), 2 * _DUE_AHEAD)
+        due = self._desk.agenda.peek(instant if soon is None else max(instant, soon), 2 * _DUE_AHEAD)
         due, later = due[:_DUE_AHEAD], due[_DUE_AHEAD:]
         self._ahead = set(due)
         if not self._ahead <= self._ahead_of_it:
@@ -456,132 +425,7 @@ class Writer:
         self._memory.load_ahead(later, self.business_time)
         self._load_seconds += time.monotonic() - begun
 
-    async def _keep(self, appointment: Appointment) -> bool:
-        """Do one appointment, or the next part of it; True when it is done."""
-        if appointment.rank == EXPIRY:
-            await self._memory.load_wallets([FreelancerId(appointment.subject)], self.business_time)
-            self._expire(appointment)
-            return True
-        if appointment.rank == CYCLE:
-            await self._memory.load_wallets([FreelancerId(appointment.subject)], self.business_time)
-            await self._memory.load_memberships([FreelancerId(appointment.subject)])
-            self._start_cycle(appointment)
-            return True
-        job_id = JobId(appointment.subject)
-        await self._memory.load_jobs([job_id])
-        job = self._books.jobs[job_id]
-        closure = _closure(job, appointment.seq)
-        if appointment.rank == LATE_SETTLEMENT:
-            await self._memory.load_whole_spends([ProposalId(appointment.key)], self.business_time)
-            self._settle(closure, self._books.spends[ProposalId(appointment.key)], appointment.due_at)
-            self._books.touched.jobs[job.job_id] = job
-            self._draft.batch.due_done.append(("late-settlement", f"{appointment.seq}/{appointment.key}"))
-            return True
-        return await self._settle_some(job, closure, appointment)
-
-    async def _settle_some(self, job: Job, closure: Closure, appointment: Appointment) -> bool:
-        if closure.settled:
-            return True  # by this batch, which the ledger does not know yet
-        place = self._cursors.get(closure.decision_seq, 0)
-        some = job.proposal_ids[place : place + _AHEAD]
-        await self._memory.load_whole_spends(some, self.business_time)
-        for proposal_id in some:
-            spend = self._books.spends[proposal_id]
-            if spend.decision_seq > closure.settled_through:
-                if spend.occurred_at <= closure.closed_at:
-                    self._settle(closure, spend, appointment.due_at)
-                closure.settled_through = spend.decision_seq
-        self._books.touched.closures[closure.decision_seq] = closure
-        self._books.touched.jobs[job.job_id] = job
-        self._cursors[closure.decision_seq] = place + len(some)
-        if place + len(some) < len(job.proposal_ids):
-            return False
-        self._cursors.pop(closure.decision_seq)
-        closure.settled = True
-        self._draft.batch.due_done.append(("settlement", str(closure.decision_seq)))
-        return True
-
-    def _settle(self, closure: Closure, spend: Spend, due_at: datetime) -> None:
-        seq = self._draft.next_seq
-        identity = (closure.decision_seq, spend.proposal_id)
-        key = ParkedKey("wallet", spend.freelancer_id)
-        if key in self.parked or identity in self._buggy:
-            subject = Subject(spend.freelancer_id, spend.job_id, spend.proposal_id)
-            error = self._buggy.get(identity)
-            decision = answers.parked(seq, "settlement", closure.cause, None, subject, key, error)
-            decision.occurred_at, decision.business_time = closure.closed_at, due_at
-            self._keep_parked(decision, key, error)
-            return
-        try:
-            decision = decide_settlement(self._books, SettlementDue(closure, spend, due_at, seq), self._policies)
-        except Exception as error:
-            self._buggy[identity] = _told(error)
-            raise Bug(f"settlement of job {closure.job_id}, proposal {spend.proposal_id}: {_told(error)}") from error
-        self._book([decision])
-
-    def _expire(self, appointment: Appointment) -> None:
-        wallet = self._books.wallets[FreelancerId(appointment.subject)]
-        lot = _lot(wallet.lots, appointment.key)
-        if lot is None:
-            return  # nothing remains in it
-        cause = expiry_cause(lot.lot_id)
-        if self._waits(appointment, cause, lot.expires_at):
-            return
-        try:
-            due = ExpiryDue(lot, appointment.due_at, self._draft.next_seq)
-            decision = decide_expiry(self._books, due, self._policies)
-        except Exception as error:
-            self._buggy[cause] = _told(error)
-            raise Bug(f"{cause.event_id}: {_told(error)}") from error
-        self._book([decision])
-
-    def _start_cycle(self, appointment: Appointment) -> None:
-        freelancer_id = FreelancerId(appointment.subject)
-        membership = self._books.memberships[freelancer_id]
-        day = membership.next_renewal
-        if day is None or midnight(day) + self._grace != appointment.due_at:
-            return  # its cycle has been moved since
-        cause = cycle_cause(freelancer_id, day)
-        if self._waits(appointment, cause, midnight(day)):
-            return
-        try:
-            due = CycleDue(membership, appointment.due_at, self._draft.next_seq)
-            decisions = self._decide_cycle(due)
-        except Exception as error:
-            self._buggy[cause] = _told(error)
-            raise Bug(f"{cause.event_id}: {_told(error)}") from error
-        self._book(decisions)
-
-    def _decide_cycle(self, due: CycleDue) -> list[Decision]:
-        day = due.membership.next_renewal
-        decisions = decide_cycle(self._books, due, self._policies)
-        if due.membership.next_renewal == day:
-            raise AssertionError("the next cycle does not start later than this one")
-        return decisions
-
-    def _waits(self, appointment: Appointment, cause: Cause, occurred_at: datetime) -> bool:
-        """Whether this instant of the clock waits for a stopped wallet, or stops it; once, it is told so."""
-        key = ParkedKey("wallet", appointment.subject)
-        if key not in self.parked and cause not in self._buggy:
-            return False
-        event_id = cause.event_id or ""
-        if event_id not in self.parked.get(key, ()):
-            error = self._buggy.get(cause)
-            subject = Subject(FreelancerId(appointment.subject))
-            decision = answers.parked(self._draft.next_seq, "clock", cause, None, subject, key, error)
-            decision.occurred_at, decision.business_time = occurred_at, appointment.due_at
-            self._keep_parked(decision, key, error)
-            self.parked[key].add(event_id)
-        return True
-
     # Parking.
-
-    def _stopped_for(self, topic: str, named: dict[str, str]) -> ParkedKey | None:
-        if not self.parked:
-            return None
-        scope, field = ("job", "job_id") if topic in _JOB_TOPICS else ("wallet", "freelancer_id")
-        key = ParkedKey(scope, named[field])
-        return key if key in self.parked else None
 
     def _park(self, record: InputRecord, stopped: ParkedKey | None, error: str | None) -> None:
         event = record.event
@@ -589,31 +433,21 @@ class Writer:
             raise AssertionError("only events are parked")
         if stopped is None:
             named = event.__dict__
-            by_job = record.source.topic in _JOB_TOPICS
+            by_job = record.source.topic in JOB_TOPICS
             stopped = ParkedKey("job", named["job_id"]) if by_job else ParkedKey("wallet", named["freelancer_id"])
         else:
             error = None
-        seq = self._draft.next_seq
+        seq = self._desk.draft.next_seq
         decision = answers.parked(seq, "first", answers.input_cause(record), event, Subject(), stopped, error)
         named = event.__dict__
         decision.subject = Subject(named.get("freelancer_id"), named.get("job_id"), named.get("proposal_id"))
         decision.business_time, decision.payload = record.business_time, record.value
-        self._keep_parked(decision, stopped, error)
-
-    def _keep_parked(self, decision: Decision, key: ParkedKey, error: str | None) -> None:
-        batch = self._draft.batch
-        if key not in self.parked:
-            self.parked[key] = set()
-            batch.parked.append((key.scope, key.key, decision.seq, error or "", batch.recorded_at))
-        self._draft.add(decision)
-        batch.parked_triggers.append((decision.seq, key.scope, key.key))
+        self._desk.park(decision, stopped, error)
 
     # Committing.
 
     def _begin_draft(self) -> None:
-        self._draft = Draft(self._tail, self._now())
-        self._books.touched = Touched()
-        self._due_noted = self._cycles_noted = 0
+        self._desk.begin(Draft(self._tail, self._now()))
         self._records = 0
         self._drop_through = 0
         self._load_seconds = 0.0
@@ -621,8 +455,8 @@ class Writer:
 
     def _freshen_draft(self) -> None:
         """A draft is of the time when its first decision is taken, not of when the one before was closed."""
-        if not len(self._draft):
-            self._draft.batch.recorded_at = self._now()
+        if not len(self._desk.draft):
+            self._desk.draft.batch.recorded_at = self._now()
             self._begun_at = time.monotonic()
 
     def _move(self, source: TopicPartition, offset: int, record: InputRecord | None = None) -> None:
@@ -646,11 +480,11 @@ class Writer:
     async def _cut(self, *, even_empty: bool = False) -> None:
         """Close the draft and commit it behind our back, once the batch before is acknowledged."""
         # Clock work may leave no decision: a closure without spends. It is done all the same, or it would come again.
-        if not (len(self._draft) or self._moved or self._draft.batch.due_done or even_empty):
+        if not (len(self._desk.draft) or self._moved or self._desk.draft.batch.due_done or even_empty):
             return
-        draft, records = self._draft, self._records
+        draft, records = self._desk.draft, self._records
         spent = time.monotonic() - self._begun_at
-        batch = draft.finish(self._books.touched, self.business_time)
+        batch = draft.finish(self._desk.books.touched, self.business_time)
         for source, record in self._moved.items():
             self._move(source, record.offset + 1, record)
         self._moved.clear()
@@ -661,7 +495,7 @@ class Writer:
         encoding = time.monotonic() - self._begun_at - spent
         seconds = (loading, spent - loading, encoding)
         await self.settle_down()
-        self._in_flight, self._pending = self._books.touched, []
+        self._in_flight, self._pending = self._desk.books.touched, []
         self._tail = draft.tail()
         self._begin_draft()
         self._committing = asyncio.create_task(self._commit(batch, draft, records, seconds))
@@ -681,7 +515,7 @@ class Writer:
         await self.open()
 
     async def _refill_agenda(self) -> None:
-        self._agenda.refill(*await self._store.appointments(_MOST_APPOINTMENTS, self._grace))
+        self._desk.agenda.refill(*await self._store.appointments(_MOST_APPOINTMENTS, self._grace))
 
     def _pass(self, instant: datetime | None) -> None:
         if self.clock_is_stopped or instant is None:
@@ -690,20 +524,5 @@ class Writer:
             self.business_time = instant
 
 
-_JOB_TOPICS: Final = frozenset({"job-closed", "hire-made"})
-
-
 def _identity(record: InputRecord) -> tuple[TopicPartition, int, int]:
     return record.source, record.incarnation, record.offset
-
-
-def _closure(job: Job, seq: int) -> Closure:
-    return next(known for known in job.closures if known.decision_seq == seq)
-
-
-def _lot(lots: Sequence[Lot], lot_id: str) -> Lot | None:
-    return next((lot for lot in lots if lot.order.lot_id == lot_id), None)
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:500]
