@@ -11,7 +11,7 @@ import asyncpg
 from worker.domain.books import Awaited, Books, Held
 from worker.domain.model import (
     Charge,
-    ChargeId,
+    ChargeKey,
     FreelancerId,
     Grant,
     InterviewGrant,
@@ -215,9 +215,10 @@ class PostgresStore:
             memberships[row["freelancer_id"]] = read_membership(row)
         return memberships
 
-    async def charges(self, ids: Sequence[ChargeId]) -> list[Charge]:
-        """The charges of these ids that were asked for."""
-        return [read_charge(row) for row in await self._rows("charges", _listed(ids))]
+    async def charges(self, keys: Sequence[ChargeKey]) -> list[Charge]:
+        """Those of these charges that were asked for."""
+        rows = await self._rows("charges", _listed(who for who, _ in keys), _listed(charge for _, charge in keys))
+        return [read_charge(row) for row in rows]
 
     async def held(self, ids: Sequence[FreelancerId]) -> list[Held]:
         """These freelancers' membership events that cannot count yet, in ledger order."""

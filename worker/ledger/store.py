@@ -11,7 +11,7 @@ import asyncpg
 from worker.domain.books import Awaited, Books, Held
 from worker.domain.model import (
     Charge,
-    ChargeId,
+    ChargeKey,
     FreelancerId,
     Grant,
     Job,
@@ -187,8 +187,8 @@ class Store(Protocol):
         """Every membership asked for; one never heard of has not begun."""
         ...
 
-    async def charges(self, ids: Sequence[ChargeId]) -> list[Charge]:
-        """The charges of these ids that were asked for."""
+    async def charges(self, keys: Sequence[ChargeKey]) -> list[Charge]:
+        """Those of these charges that were asked for."""
         ...
 
     async def held(self, ids: Sequence[FreelancerId]) -> list[Held]:
