@@ -29,6 +29,7 @@ from worker.errors import Transient
 from worker.ledger import at_once
 from worker.ledger.leadership import guard, writer_connection_settings
 from worker.ledger.membership_rows import read_charge, read_held, read_membership
+from worker.ledger.refused import refused
 from worker.ledger.rows import as_uuid, columns, read_awaited, read_closure, read_lot, read_spend
 from worker.ledger.sql import load
 from worker.ledger.store import (
@@ -107,7 +108,7 @@ _RARE: Final = {
 class PostgresStore:
     """The ledger's store. One connection writes, another reads ahead while it does; a third serves the relay.
 
-    Every method raises Transient when the database is away; `commit` besides LeadershipLost.
+    Every method raises Transient when the database is away; `commit` besides LeadershipLost and OperatorNeeded.
     """
 
     def __init__(self, database_url: str, holder: str, reached: Probe = no_probe) -> None:
@@ -278,13 +279,17 @@ class PostgresStore:
         Raises:
             LeadershipLost: the epoch is not ours any more; nothing was written.
             Transient: it may or may not have been written; take the recovery path.
+            OperatorNeeded: a constraint refused it; nothing was written.
         """
         async with self._connected("writer") as connection:
-            async with connection.transaction():
-                await guard(connection, epoch)
-                self._reached("after-epoch-check")
-                await self._write(connection, batch, epoch)
-                self._reached("before-commit")
+            try:
+                async with connection.transaction():
+                    await guard(connection, epoch)
+                    self._reached("after-epoch-check")
+                    await self._write(connection, batch, epoch)
+                    self._reached("before-commit")
+            except asyncpg.IntegrityConstraintViolationError as error:
+                raise refused(batch, error) from error
             self._reached("after-commit")
 
     async def _write(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch, epoch: int) -> None:
