@@ -33,7 +33,7 @@ ProposalId = Annotated[Id, Field(description="The proposal; unique in the whole 
 ChargeId = Annotated[
     str,
     StringConstraints(pattern=LONG_ID_PATTERN),
-    Field(description="The charge that was requested, opaque to others: give it back as it came."),
+    Field(description="The charge, opaque: give it back as it came. It names one only together with freelancer_id."),
 ]
 PromoCode = Annotated[Id, Field(description="A promotion code, as the freelancer typed it.")]
 

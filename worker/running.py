@@ -71,7 +71,7 @@ async def execute_pending_commands(settings: Settings) -> None:
     What they change is published by the next worker.
 
     Raises:
-        OperatorNeeded: the policy contradicts the ledger, or there is no ledger.
+        OperatorNeeded: the policy contradicts the ledger, there is none, or a constraint refused a commit.
         Transient: the database is away, or another worker was faster.
         SettingsError: the policy cannot be used.
     """

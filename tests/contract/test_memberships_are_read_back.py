@@ -16,6 +16,7 @@ from worker.domain.model import (
     Cause,
     Charge,
     ChargeId,
+    ChargeKey,
     FreelancerId,
     Membership,
     Promo,
@@ -74,7 +75,8 @@ async def keep_memberships(kept: Kept, story: Story, memberships: Iterable[Membe
 async def test_of_nobody_a_membership_has_begun(kept: Kept) -> None:
     assert plain(await kept.store.memberships([F1, F2])) == plain({F1: Membership(F1), F2: Membership(F2)})
     assert await kept.store.memberships([]) == {}
-    assert await kept.store.charges([ChargeId("f-1:e-4:1")]) == []
+    assert await kept.store.charges([a_charge().key]) == []
+    assert await kept.store.charges([]) == []
     assert await kept.store.held([F1]) == []
 
 
@@ -104,11 +106,11 @@ async def test_a_charge_is_read_back_and_only_what_became_of_it_changes(kept: Ke
     story.books.keep_charge(asked)
     story.books.keep_charge(renewal)
     await kept.keep(story)
-    found = await kept.store.charges([asked.charge_id, renewal.charge_id, ChargeId("f-3:e-1:1")])
+    found = await kept.store.charges([asked.key, renewal.key, ChargeKey(F1, renewal.charge_id)])
     assert {one.charge_id: plain(one) for one in found} == {one.charge_id: plain(one) for one in (asked, renewal)}
     story.books.keep_charge(msgspec.structs.replace(asked, status="lapsed", amount_cents=9))
     await kept.keep(story)
-    (found,) = await kept.store.charges([asked.charge_id])
+    (found,) = await kept.store.charges([asked.key])
     assert plain(found) == plain(msgspec.structs.replace(asked, status="lapsed"))
 
 
@@ -117,7 +119,19 @@ async def test_a_charge_id_may_be_as_long_as_the_contract_allows(kept: Kept, sto
     assert len(charge.charge_id) == 160
     story.books.keep_charge(charge)
     await kept.keep(story)
-    assert [one.charge_id for one in await kept.store.charges([charge.charge_id])] == [charge.charge_id]
+    assert [one.key for one in await kept.store.charges([charge.key])] == [charge.key]
+
+
+async def test_two_freelancers_may_have_a_charge_of_one_id(kept: Kept, story: Story) -> None:
+    first, second = a_charge("f:1:up:1"), a_charge("f:1:up:1", freelancer_id=F2, amount_cents=1_500, decision_seq=18)
+    story.books.keep_charge(first)
+    story.books.keep_charge(second)
+    await kept.keep(story)
+    story.books.keep_charge(msgspec.structs.replace(second, status="paid"))
+    await kept.keep(story)
+    found = {one.key: plain(one) for one in await kept.store.charges([second.key, first.key])}
+    assert found == {first.key: plain(first), second.key: plain(msgspec.structs.replace(second, status="paid"))}
+    assert [one.key for one in await kept.store.charges([second.key])] == [second.key]
 
 
 # All of a story, whether it came in one batch or in many.
@@ -155,8 +169,8 @@ async def test_what_a_story_made_of_memberships_is_read_back(
     books = story.books
     assert plain(await kept.store.memberships(list(books.memberships))) == plain(books.memberships)
     charges = await kept.store.charges(list(books.charges))
-    assert {charge.charge_id: plain(charge) for charge in charges} == {
-        charge_id: plain(charge) for charge_id, charge in books.charges.items()
+    assert {charge.key: plain(charge) for charge in charges} == {
+        key: plain(charge) for key, charge in books.charges.items()
     }
     assert {charge.status for charge in charges} >= {"asked", "paid", "failed", "lapsed"}
     assert await kept.store.held(list(books.memberships)) == [held for all_ in books.held.values() for held in all_]

@@ -137,7 +137,7 @@ async def test_a_membership_and_its_charge_are_told_to_the_letter(kept: Kept, st
         "2026-01-05T12:00:00Z",
     )
     assert json.loads(charge.value) == {
-        "event_id": str(uuid5(NAMESPACE, "charge/f-1:2026-02-05:2")),
+        "event_id": str(uuid5(NAMESPACE, "charge/f-1/f-1:2026-02-05:2")),
         "freelancer_id": "f-1",
         "occurred_at": "2026-01-05T12:00:00.250000Z",
         "charge_id": "f-1:2026-02-05:2",
@@ -172,7 +172,7 @@ async def test_all_that_a_membership_goes_through_is_told_once_and_in_order(kept
         (3, "plus", "charge-requested"),
         (4, "basic", "charge-failed"),
     ]
-    assert [one.charge_id for one in asked] == list(story.books.charges)
+    assert [(one.freelancer_id, one.charge_id) for one in asked] == list(story.books.charges)
     assert len({one.event_id for one in (*told, *asked)}) == 6
 
 

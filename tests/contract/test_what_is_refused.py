@@ -12,10 +12,11 @@ from tests.support.deciding import wipe
 from tests.support.story import GRACE, Story
 from worker.domain.books import Books
 from worker.domain.model import FreelancerId
-from worker.errors import LeadershipLost
+from worker.errors import LeadershipLost, OperatorNeeded
+from worker.ledger import at_once
 from worker.ledger.migrate import migrate
 from worker.ledger.postgres import PostgresStore
-from worker.ledger.store import Batch
+from worker.ledger.store import Batch, Row
 
 
 def a_little_of_everything(story: Story) -> Story:
@@ -110,11 +111,82 @@ async def test_the_same_again_is_refused_even_if_the_code_lets_it_through(kept: 
         new_spends=[*batch.new_spends],
     )
     AGAIN[what](first, batch)
-    with pytest.raises(asyncpg.UniqueViolationError):
+    with pytest.raises(OperatorNeeded, match=f"^PostgreSQL refused batch {batch.batch_no} .* already exists"):
         await kept.commit(batch)
     await the_same_is_there(kept, before)
     await kept.commit(innocent)
     assert (await kept.store.tail()).last_seq == innocent.last_seq
+
+
+# In which words.
+
+Broken = Callable[[Batch], None]
+
+
+def a_purchase(freelancer_id: str, batch: Batch) -> Row:
+    """A change that says that this freelancer bought 10 Connects as purchase b-1."""
+    told = ("grant.purchase", "purchased", "v", 10, 0, 10, "")
+    return (freelancer_id, 70, batch.last_seq, 7, batch.recorded_at, batch.recorded_at, *told, "b-1", "[]")
+
+
+REFUSED: dict[str, tuple[Broken, str]] = {
+    "a grant of before": (
+        lambda batch: batch.changes.append(a_purchase("f-2", batch)),
+        "table changes, constraint changes_one_grant: Key (rule, natural_key)=(grant.purchase, b-1) already exists.",
+    ),
+    "a lot that holds more than entered it": (
+        lambda batch: batch.lots.append(("f-2:9", "f-2", "x", batch.recorded_at, batch.recorded_at, 1, 2, True, None)),
+        "table lots, constraint lots_check: Failing row contains (f-2:9, f-2, x,",
+    ),
+    "an event that waits for nothing": (
+        lambda batch: batch.awaiting.append((None, batch.last_seq)),
+        "table awaiting, column proposal_id: Failing row contains (null, 3).",
+    ),
+}
+
+
+@pytest.mark.parametrize("small_rows", [0, 2_000], ids=["by copy", "in one statement"])
+@pytest.mark.parametrize("what", REFUSED)
+async def test_a_refused_batch_is_told_to_the_operator(
+    kept: Kept, story: Story, monkeypatch: pytest.MonkeyPatch, what: str, small_rows: int
+) -> None:
+    """Table, constraint, what PostgreSQL says of it, the batch and its decisions, and what to do: in one line."""
+    monkeypatch.setattr(at_once, "SMALL_ROWS", small_rows)
+    story.bought("f-1", 10, "b-1")
+    await kept.keep(story)
+    story.registered("f-2")
+    story.registered("f-3")
+    batch = await kept.draft(story)
+    breaks, told = REFUSED[what]
+    breaks(batch)
+    with pytest.raises(OperatorNeeded) as refused:
+        await kept.commit(batch)
+    words = str(refused.value)
+    assert words.startswith(f"PostgreSQL refused batch 2 (decisions 2 to 3): {told}")
+    assert "Nothing of it was written, and the worker stopped, so that nothing is granted twice." in words
+    assert "connects run" in words
+    assert "connects explain" in words
+    assert words.isprintable()
+    assert isinstance(refused.value.__cause__, asyncpg.IntegrityConstraintViolationError)
+    assert (await kept.store.tail()).batch_no == 1
+
+
+async def test_a_refused_batch_that_decides_nothing_names_no_decisions(kept: Kept, story: Story) -> None:
+    story.bought("f-1", 10, "b-1")
+    await kept.keep(story)
+    batch = await kept.draft(story)
+    batch.changes.append(a_purchase("f-2", batch))
+    with pytest.raises(OperatorNeeded, match=r"^PostgreSQL refused batch 2 \(no decisions\): table changes"):
+        await kept.commit(batch)
+
+
+async def test_what_would_steer_a_terminal_is_not_told(kept: Kept, story: Story) -> None:
+    story.registered("f-1")
+    batch = await kept.draft(story)
+    batch.parked.append(("nobody", "f-1", 1, "one\ntwo\x1b[2J", batch.recorded_at))
+    with pytest.raises(OperatorNeeded, match=r"constraint parked_scope_check: .*one two") as refused:
+        await kept.commit(batch)
+    assert str(refused.value).isprintable()
 
 
 # The past.

@@ -106,7 +106,10 @@ def agree(ledger: Ledger, result: Result) -> None:
     same(answers, result.answers, "answer")
     grants = grants_of(ledger.decisions)
     same(grants, result.grants, "grant")
-    charges = {row["charge_id"]: (row["amount_cents"], row["source"], row["status"]) for row in ledger.charges or ()}
+    charges = {
+        (row["freelancer_id"], row["charge_id"]): (row["amount_cents"], row["source"], row["status"])
+        for row in ledger.charges or ()
+    }
     same(charges, result.charges, "charge")
     plans = {
         row["freelancer_id"]: (row["plan"], row["cycle_start"], row["next_renewal"])

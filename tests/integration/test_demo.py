@@ -24,6 +24,7 @@ from schemas.catalogue import INPUT_TOPICS
 from tests.support.reading import everything
 from tests.support.waiting import until
 from tests.support.world import PARTITIONS, ROOT, copy_of
+from worker.domain.model import ChargeKey
 from worker.domain.policy import read_policy
 from worker.local.cases import Case, CycleDay, asked_at
 from worker.local.demo_checks import Finding, Published, check
@@ -189,8 +190,9 @@ async def findings_of(url: str, breaking: str) -> dict[str, Finding]:
         for row in await connection.fetch("SELECT * FROM memberships"):
             published.memberships[row["freelancer_id"]] = list(range(1, row["version"] + 1))
         charges = await connection.fetch("SELECT * FROM charges")
-        published.charges += [row["charge_id"] for row in charges]
-        taken = {row["charge_id"]: row["amount_cents"] for row in charges if row["status"] == "paid"}
+        keys = [ChargeKey(row["freelancer_id"], row["charge_id"]) for row in charges]
+        published.charges += keys
+        taken = {key: row["amount_cents"] for key, row in zip(keys, charges, strict=True) if row["status"] == "paid"}
         ends = {
             (row["topic"], row["partition"]): row["next_offset"]
             for row in await connection.fetch("SELECT * FROM positions WHERE next_offset > 0")
@@ -238,17 +240,17 @@ async def test_a_charge_that_is_asked_for_again_is_paid_once(stack: LocalStack) 
     service = PaymentService(kafka, time, members, note, seed=1)
     await service.start()
 
-    def settled() -> Counter[tuple[str, str]]:
+    def settled() -> Counter[tuple[ChargeKey, str]]:
         told = [answer for answer in answers if answer["topic"] == "membership-charge-settled"]
-        return Counter((answer["charge_id"], answer["outcome"]) for answer in told)
+        return Counter((ChargeKey(one["freelancer_id"], one["charge_id"]), one["outcome"]) for one in told)
 
     try:
-        await until(lambda: len({charge_id for charge_id, _ in settled()}) > 0.7 * len(charges), 60)
+        await until(lambda: len({charge for charge, _ in settled()}) > 0.7 * len(charges), 60)
         await until(lambda: max(settled().values()) > 1, 60)
     finally:
         await service.stop()
-    paid = {charge_id for charge_id, outcome in settled() if outcome == "paid"}
-    failed = {charge_id for charge_id, outcome in settled() if outcome == "failed"}
+    paid = {charge for charge, outcome in settled() if outcome == "paid"}
+    failed = {charge for charge, outcome in settled() if outcome == "failed"}
     assert paid == set(service.taken), "it took money without a word, or told of money that it did not take"
     assert failed, "no charge failed"
     assert not paid & failed, "it took back its word"

@@ -130,6 +130,15 @@ STORIES = {
         chose(1, "plus", "f:1", event_id="a:b"),
         answered(2, "f:1:a:b:1", who="f:1"),
     ],
+    "two freelancers whose charges have one id": [
+        registered(0, "f"),
+        registered(0, "f:1"),
+        answered(1, "f:1:up:1", who="f:1"),
+        chose(2, "plus", "f", event_id="1:up"),
+        chose(3, "plus", "f:1", event_id="up"),
+        answered(4, "f:1:up:1", who="f"),
+        answered(5, "f:1:up:1", "failed", who="f:1"),
+    ],
 }
 
 

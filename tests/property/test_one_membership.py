@@ -61,7 +61,7 @@ class OneMembership(RuleBasedStateMachine):
         """Answers one of the last charges, which may be another freelancer's or answered before."""
         known = [*self.story.books.charges]
         if known:
-            self._answer(who, known[max(0, len(known) - 1 - back)], outcome, off)
+            self._answer(who, known[max(0, len(known) - 1 - back)].charge_id, outcome, off)
 
     @rule(who=WHO, outcome=st.sampled_from(("paid", "failed")), attempt=st.sampled_from((1, 2)), off=OFF)
     def answers_a_charge_early(self, who: str, outcome: str, attempt: int, off: float) -> None:

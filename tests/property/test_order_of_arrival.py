@@ -67,7 +67,9 @@ def outcome(ledger: Ledger) -> dict[str, Any]:
     """All grants, what was asked and what became of it, and how every membership ended."""
     names = ("amount_cents", "source", "promo_code", "attempt", "cycle_start", "requested_at", "status")
     grants = {"/".join(key): delta for key, delta in grants_of(ledger.decisions).items()}
-    charges = {row["charge_id"]: tuple(row[name] for name in names) for row in ledger.charges or ()}
+    charges = {
+        f"{row['freelancer_id']}/{row['charge_id']}": tuple(row[name] for name in names) for row in ledger.charges or ()
+    }
     return grants | charges | {row["freelancer_id"]: row for row in ledger.memberships or ()}
 
 

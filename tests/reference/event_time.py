@@ -43,8 +43,8 @@ class Effect(NamedTuple):
 class Result:
     """`grants` by rule and natural key; `settlements` by job, closing time, closure and proposal.
 
-    `charges` are the cents, the source and what became of each, by id; `plans` the plan, the first day of the cycle and
-    the first of the next one, by freelancer.
+    `charges` are the cents, the source and what became of each, by freelancer and id; `plans` the plan, the first day
+    of the cycle and the first of the next one, by freelancer.
 
     `returned` names the lines of each proposal that came back; `answers` the outcome and reason of each event, by topic
     and event id, where these are decided at once.
@@ -55,7 +55,7 @@ class Result:
     settlements: dict[tuple[str, datetime, str, str], str] = field(default_factory=dict)
     returned: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     answers: dict[tuple[str, str], Outcome] = field(default_factory=dict)
-    charges: dict[str, tuple[int, str, str]] = field(default_factory=dict)
+    charges: dict[tuple[str, str], tuple[int, str, str]] = field(default_factory=dict)
     plans: dict[str, tuple[str, date, date]] = field(default_factory=dict)
     not_comparable: list[str] = field(default_factory=list)
     lots_may_expire: bool = False
@@ -123,7 +123,7 @@ class _Fold:
                     self.result.answers[topic, payload["event_id"]] = answer
         for who, life in lives.items():
             life.ends()
-            self.result.charges |= {name: tuple(charge[:3]) for name, charge in life.charges.items()}
+            self.result.charges |= {(who, name): tuple(charge[:3]) for name, charge in life.charges.items()}
             if life.plan:
                 self.result.plans[who] = (life.plan, life.first_day, life.next_day)
         return [

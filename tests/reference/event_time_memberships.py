@@ -116,7 +116,7 @@ class Life:
 
     def _plus_grant(self, charge_id: str, policy_of: datetime) -> None:
         monthly = self.policy(policy_of)["grants"]["monthly"]
-        self._grant(("grant.monthly", charge_id), monthly["plus_paid"] + monthly["plus_free"])
+        self._grant(("grant.monthly", self.who, charge_id), monthly["plus_paid"] + monthly["plus_free"])
 
     # What is asked for, and what becomes of it.
 
@@ -189,7 +189,7 @@ class Life:
         share = monthly["plus_free"] * (day - self.first_day).days // (self.next_day - self.first_day).days
         self.plan = "plus"
         self._enter(day, at)
-        self._grant(("grant.upgrade", charge_id), monthly["plus_paid"] + share)
+        self._grant(("grant.upgrade", self.who, charge_id), monthly["plus_paid"] + share)
 
     # What the member, and others, do.
 

@@ -23,8 +23,8 @@ NATURAL_KEYS = {
     "adjust": ("adjustment_id",),
     "spend.proposal": ("proposal_id",),
     "refund.boost-outbid": ("proposal_id",),
-    "grant.upgrade": ("charge_id",),
-    "grant.monthly": ("charge_id",),
+    "grant.upgrade": ("freelancer_id", "charge_id"),
+    "grant.monthly": ("freelancer_id", "charge_id"),
 }
 """The fields of the event that name a fact. Basic's monthly grant is named by its freelancer and day."""
 
@@ -128,7 +128,7 @@ async def read_ledger(database_url: str) -> Ledger:
             decisions = await _rows(connection, "SELECT * FROM decisions ORDER BY seq")
             changes = await _rows(connection, "SELECT * FROM changes ORDER BY decision_seq, ordinal")
             movements = await _rows(connection, "SELECT * FROM movements ORDER BY decision_seq, ordinal, line_no")
-            charges = await _rows_if_there(connection, "charges", "charge_id")
+            charges = await _rows_if_there(connection, "charges", "freelancer_id, charge_id")
             ledger = Ledger(
                 _with_charges(_joined(decisions, changes, movements), charges),
                 await _rows(connection, "SELECT * FROM wallets ORDER BY freelancer_id"),
@@ -246,8 +246,9 @@ def _state_differences(ledger: Ledger, model: ReferenceModel) -> list[str]:
         not_begun = {row["freelancer_id"] for row in ledger.memberships if row["cycle_start"] is None}
         found += _tables_differ("membership of", "freelancer_id", begun, ledger.memberships, may_be_more=not_begun)
     if ledger.charges is not None:
-        charges = [vars(charge) for charge in model.charges.values()]
-        found += _tables_differ("charge", "charge_id", charges, ledger.charges)
+        asked = [{**vars(charge), "key": key} for key, charge in model.charges.items()]
+        kept = [{**row, "key": (row["freelancer_id"], row["charge_id"])} for row in ledger.charges]
+        found += _tables_differ("charge", "key", asked, kept)
     return found
 
 

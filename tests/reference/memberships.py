@@ -87,7 +87,7 @@ class Memberships:
 
     def __init__(self) -> None:
         self.memberships: dict[str, Membership] = {}
-        self.charges: dict[str, Charge] = {}
+        self.charges: dict[tuple[str, str], Charge] = {}
         self.monthly_grants: set[tuple[str, ...]] = set()
         self.membership_rules = {topic: self._in_time(topic) for topic in self._topics}
 
@@ -286,14 +286,14 @@ class Memberships:
         return self._requested(Charge(**{**vars(charge), **once_more}))
 
     def _requested(self, charge: Charge) -> Charge:
-        assert charge.charge_id not in self.charges, f"asked for twice: {charge}"
-        self.charges[charge.charge_id] = charge
+        mine = (charge.freelancer_id, charge.charge_id)
+        assert mine not in self.charges, f"asked for twice: {charge}"
+        self.charges[mine] = charge
         return charge
 
     def _charge(self, membership: Membership, event: Event) -> Charge | None:
-        """The charge that an answer names, if it is known and this freelancer's."""
-        charge = self.charges.get(event["charge_id"])
-        return charge if charge and charge.freelancer_id == membership.freelancer_id else None
+        """This freelancer's charge that an answer names, if it is known; others may have one of that id too."""
+        return self.charges.get((membership.freelancer_id, event["charge_id"]))
 
     def _charge_settled(self, membership: Membership, event: Event, row: Row) -> Answer:
         charge = self._charge(membership, event)
@@ -336,7 +336,7 @@ class Memberships:
             membership.freelancer_id,
             event["at"],
             amount,
-            key=("grant.upgrade", charge.charge_id),
+            key=("grant.upgrade", charge.freelancer_id, charge.charge_id),
             reason="upgraded",
             source="upgrade",
         )
@@ -377,7 +377,7 @@ class Memberships:
     def _plus_month(self, charge: Charge, at: datetime, reason: str) -> tuple[Change, ...]:
         monthly = self.policy_at(at)["grants"]["monthly"]
         amount = monthly["plus_paid"] + monthly["plus_free"]
-        key = (MONTHLY_RULE, charge.charge_id)
+        key = (MONTHLY_RULE, charge.freelancer_id, charge.charge_id)
         return self._grant_month(charge.freelancer_id, at, amount, key=key, reason=reason, source="monthly")
 
     def _basic_month(self, membership: Membership, day: date) -> tuple[Change, ...]:

@@ -90,9 +90,11 @@ async def check_memberships_told(world: World) -> None:
             assert (last.plan, last.cycle_start, last.next_renewal_on) == tuple(row)[2:], (dict(row), last)
     assert not told, f"told of memberships that are not there: {list(told)[:10]}"
     requested = (await everything(world.kafka, f"{world.prefix}membership-charge-requested", PARTITIONS)).records
-    asked = [MembershipChargeRequested.model_validate_json(record.value).charge_id for record in requested]
-    charges = await world.rows("SELECT charge_id FROM charges")
-    assert sorted(asked) == sorted(row["charge_id"] for row in charges), "not each charge was requested once"
+    told_of = [MembershipChargeRequested.model_validate_json(record.value) for record in requested]
+    asked = [(charge.freelancer_id, charge.charge_id) for charge in told_of]
+    charges = await world.rows("SELECT freelancer_id, charge_id FROM charges")
+    assert sorted(asked) == sorted(map(tuple, charges)), "not each charge was requested once"
+    assert len({charge.event_id for charge in told_of}) == len(told_of), "two charges were requested by one event id"
 
 
 def places(records: list[Any]) -> list[tuple[int, int]]:

@@ -24,7 +24,7 @@ from typing import Any
 import asyncpg
 
 from worker.domain.policy import read_policy
-from worker.engine import release, writer
+from worker.engine import clock_work, release, writer
 from worker.engine.service import Service, WorkerConfig
 from worker.engine.writer import Committed
 from worker.ledger import at_once
@@ -118,9 +118,10 @@ def fail_in_rules_while(file: Path) -> None:
 
         return decide
 
-    for module in (writer, release):
+    for module in (writer, clock_work, release):
         for name in ("decide_event", "decide_settlement", "decide_expiry", "decide_cycle"):
-            setattr(module, name, buggy(getattr(module, name)))
+            if hasattr(module, name):
+                setattr(module, name, buggy(getattr(module, name)))
 
 
 def _named(trigger: Any) -> list[str]:  # noqa: ANN401

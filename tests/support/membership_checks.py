@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from worker.domain.books import Books
 from worker.domain.decisions import Decision, MembershipTold
-from worker.domain.model import ChargeId, Membership, midnight
+from worker.domain.model import ChargeKey, Membership, midnight
 from worker.domain.policy import PolicyBook
 from worker.domain.rules.memberships import ready
 
@@ -16,7 +16,7 @@ class MembershipChecks:
         self._books = books
         self._plus_may_bring_nothing = any(not version.monthly_plus_paid for version in policies.versions)
         self._told: dict[str, MembershipTold] = {}
-        self._asked: dict[ChargeId, int] = {}
+        self._asked: dict[ChargeKey, int] = {}
 
     def after(self, decisions: Iterable[Decision]) -> None:
         """What one trigger led to."""
@@ -42,11 +42,11 @@ class MembershipChecks:
                 assert told.cycle_start >= before.cycle_start, f"{who}: the cycle went back: {before}, {told}"
             self._told[who] = told
         if charge is not None:
-            assert charge.charge_id not in self._asked, f"{charge.charge_id} was asked by {self._asked}"
+            assert charge.key not in self._asked, f"{charge.key} was asked by {self._asked}"
             assert charge.decision_seq == decision.seq, f"{charge.charge_id} names another decision"
             assert charge.freelancer_id == who, f"{charge.charge_id} is asked of somebody else"
             assert charge.amount_cents >= 0, f"{charge.charge_id} asks for less than nothing"
-            self._asked[charge.charge_id] = decision.seq
+            self._asked[charge.key] = decision.seq
 
     def compare(self, membership: Membership) -> None:
         """One membership, as the books have it."""
@@ -63,7 +63,7 @@ class MembershipChecks:
         asked = {charge.charge_id for charge in mine if charge.status == "asked"}
         assert asked == ({open_charge} if open_charge else set()), f"{who}: open charges {asked}"
         for charge in mine:
-            keys = (("grant.upgrade", charge.charge_id), ("grant.monthly", charge.charge_id))
+            keys = [(rule, f"{who}/{charge.charge_id}") for rule in ("grant.upgrade", "grant.monthly")]
             granted, paid = sum(key in self._books.grants for key in keys), charge.status == "paid"
             right = granted == paid or (paid and self._plus_may_bring_nothing)
             assert right, f"{who}: {charge.charge_id} {charge.status}, {granted} grants"

@@ -21,7 +21,7 @@ KEYS = {
     "movements": "decision_seq, ordinal, line_no",
     "wallets": "freelancer_id",
     "memberships": "freelancer_id",
-    "charges": "charge_id",
+    "charges": "freelancer_id, charge_id",
     "lots": "lot_id",
     "spends": "proposal_id",
     "grants": "rule, natural_key",

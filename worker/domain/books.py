@@ -8,7 +8,7 @@ from schemas.base import InputEvent
 from worker.domain.model import (
     Cause,
     Charge,
-    ChargeId,
+    ChargeKey,
     Closure,
     FreelancerId,
     Grant,
@@ -76,7 +76,7 @@ class Touched:
     awaiting_done: list[Awaited] = field(default_factory=list)
     due_added: list[Due] = field(default_factory=list)
     memberships: dict[FreelancerId, Membership] = field(default_factory=dict)
-    charges: dict[ChargeId, Charge] = field(default_factory=dict)
+    charges: dict[ChargeKey, Charge] = field(default_factory=dict)
     held_added: list[Held] = field(default_factory=list)
     held_done: list[Held] = field(default_factory=list)
     cycles_added: list[tuple[date, FreelancerId]] = field(default_factory=list)
@@ -104,7 +104,7 @@ class Books:
     grants: dict[tuple[str, str], Grant] = field(default_factory=dict)
     awaiting: dict[ProposalId, list[Awaited]] = field(default_factory=dict)
     memberships: dict[FreelancerId, Membership] = field(default_factory=dict)
-    charges: dict[ChargeId, Charge] = field(default_factory=dict)
+    charges: dict[ChargeKey, Charge] = field(default_factory=dict)
     held: dict[FreelancerId, list[Held]] = field(default_factory=dict)
     touched: Touched = field(default_factory=Touched)
 
@@ -142,8 +142,7 @@ class Books:
 
     def keep_charge(self, charge: Charge) -> None:
         """Note a charge that was requested, or answered."""
-        self.charges[charge.charge_id] = charge
-        self.touched.charges[charge.charge_id] = charge
+        self.charges[charge.key] = self.touched.charges[charge.key] = charge
 
     def hold(self, held: Held) -> None:
         """Keep a membership event until it can count."""

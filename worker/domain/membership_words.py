@@ -290,9 +290,7 @@ def _charge_already_settled(_outcome: str, _subject: Subject, facts: Facts) -> s
 
 def _unknown_charge(_outcome: str, _subject: Subject, facts: Facts) -> str:
     charge = f"charge{named(facts, 'charge_id')}"
-    if facts.get("of_another"):
-        return f"No effect: the {charge} is another freelancer's."
-    return f"Noted: no {charge} has been requested yet. The answer counts as soon as it is."
+    return f"Noted: no {charge} has been requested of this freelancer yet. The answer counts as soon as it is."
 
 
 def _earnings_noted(_outcome: str, _subject: Subject, facts: Facts) -> str:

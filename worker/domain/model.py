@@ -171,7 +171,7 @@ class Job(msgspec.Struct, eq=False):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """A grant that was made, under its natural key."""
+    """A grant that was made, under its natural key: ids with `/` between, which no id has."""
 
     rule: str
     natural_key: str
@@ -179,6 +179,13 @@ class Grant(msgspec.Struct, frozen=True):
     occurred_at: datetime
     connects: int
     decision_seq: int
+
+
+class ChargeKey(NamedTuple):
+    """One charge: an id may stand for a charge of each of two freelancers, for ids are made of ids that have `:`."""
+
+    freelancer_id: FreelancerId
+    charge_id: ChargeId
 
 
 class Charge(msgspec.Struct, eq=False):
@@ -202,6 +209,11 @@ class Charge(msgspec.Struct, eq=False):
     requested_at: datetime
     decision_seq: int
     status: ChargeStatus = "asked"
+
+    @property
+    def key(self) -> ChargeKey:
+        """What tells it from all other charges."""
+        return ChargeKey(self.freelancer_id, self.charge_id)
 
 
 class Suspension(NamedTuple):

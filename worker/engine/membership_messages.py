@@ -70,7 +70,7 @@ def _updated(decision: Decision, told: MembershipTold) -> Message:
 
 
 def _requested(charge: Charge) -> Message:
-    event_id = event_id_of(f"charge/{charge.charge_id}")
+    event_id = event_id_of(f"charge/{charge.freelancer_id}/{charge.charge_id}")
     request = _ChargeRequested(
         event_id,
         charge.freelancer_id,

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from worker.domain.books import Books, Touched
-from worker.domain.model import BurnOrder, ChargeId, FreelancerId, JobId, LotId, ProposalId, Spend, Wallet
+from worker.domain.model import BurnOrder, ChargeKey, FreelancerId, JobId, LotId, ProposalId, Spend, Wallet
 from worker.domain.policy import PolicyBook
 from worker.domain.rules import grants
 from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, Appointment, FirstDecision, Store
@@ -41,7 +41,7 @@ class _Wanted:
         self.proposals: dict[ProposalId, None] = {}
         self.grants: dict[tuple[str, str], None] = {}
         self.memberships: dict[FreelancerId, None] = {}
-        self.charges: dict[ChargeId, None] = {}
+        self.charges: dict[ChargeKey, None] = {}
         self.settling: list[JobId] = []
         self.hired: list[JobId] = []
 
@@ -62,7 +62,7 @@ class _Wanted:
         if topic in _NEEDS_MEMBERSHIP:
             self.memberships[named["freelancer_id"]] = None
             if topic == _CHARGE_SETTLED:
-                self.charges[named["charge_id"]] = None
+                self.charges[ChargeKey(named["freelancer_id"], named["charge_id"])] = None
 
     def ask_for_appointment(self, appointment: Appointment) -> None:
         """What a piece of clock work asks about."""
@@ -202,24 +202,27 @@ class Memory:
             books.wallets.update(await self._store.wallets(missing, business_time, books))
             books.absent_wallets.update(ids_ for ids_ in missing if ids_ not in books.wallets)
 
-    async def load_memberships(self, ids: Iterable[FreelancerId], charges: Iterable[ChargeId] = ()) -> None:
+    async def load_memberships(self, ids: Iterable[FreelancerId], charges: Iterable[ChargeKey] = ()) -> None:
         """Have these memberships in memory, what is held of them, these charges, and those that they wait for."""
         books, wanted = self.books, list(ids)
         missing = await self._missing(books.memberships, wanted)
         if missing:
-            books.memberships.update(await self._store.memberships(missing))
-            for held in await self._store.held(missing):
+            memberships, waiting = await self._store.memberships(missing), await self._store.held(missing)
+            books.memberships.update(memberships)
+            for held in waiting:
                 books.held.setdefault(held.freelancer_id, []).append(held)
         asked = dict.fromkeys(charges)
         for freelancer_id in wanted:
             membership = books.memberships[freelancer_id]
-            asked.update((charge_id, None) for charge_id in (membership.upgrade, membership.renewal) if charge_id)
+            for charge_id in (membership.upgrade, membership.renewal):
+                if charge_id:
+                    asked[ChargeKey(freelancer_id, charge_id)] = None
             for held in books.held.get(freelancer_id, ()):
                 if held.topic == _CHARGE_SETTLED:
-                    asked[held.event.__dict__["charge_id"]] = None
+                    asked[ChargeKey(freelancer_id, held.event.__dict__["charge_id"])] = None
         unknown = await self._missing(books.charges, asked)
         if unknown:
-            books.charges.update({charge.charge_id: charge for charge in await self._store.charges(unknown)})
+            books.charges.update({charge.key: charge for charge in await self._store.charges(unknown)})
 
     @property
     def is_full(self) -> bool:

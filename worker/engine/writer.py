@@ -194,6 +194,7 @@ class Writer:
         Raises:
             LeadershipLost: the epoch is over.
             Transient: the database is away, or the outcome of a commit is unknown: take the recovery path.
+            OperatorNeeded: a constraint refused a commit.
         """
         if self._committing is not None:
             committing, self._committing = self._committing, None

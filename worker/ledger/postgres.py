@@ -12,7 +12,7 @@ import asyncpg
 from worker.domain.books import Awaited, Books, Held
 from worker.domain.model import (
     Charge,
-    ChargeId,
+    ChargeKey,
     FreelancerId,
     Grant,
     InterviewGrant,
@@ -30,6 +30,7 @@ from worker.errors import Transient
 from worker.ledger import at_once
 from worker.ledger.leadership import guard, writer_connection_settings
 from worker.ledger.membership_rows import read_charge, read_held, read_membership
+from worker.ledger.refused import refused
 from worker.ledger.rows import as_uuid, columns, read_awaited, read_closure, read_lot, read_spend
 from worker.ledger.sql import load
 from worker.ledger.store import (
@@ -106,7 +107,7 @@ _RARE: Final = {
 class PostgresStore:
     """The ledger's store. One connection writes, others read ahead while it does; one serves the relay.
 
-    Every method raises Transient when the database is away; `commit` besides LeadershipLost.
+    Every method raises Transient when the database is away; `commit` besides LeadershipLost and OperatorNeeded.
     """
 
     def __init__(self, database_url: str, holder: str, reached: Probe = no_probe) -> None:
@@ -216,9 +217,10 @@ class PostgresStore:
             memberships[row["freelancer_id"]] = read_membership(row)
         return memberships
 
-    async def charges(self, ids: Sequence[ChargeId]) -> list[Charge]:
-        """The charges of these ids that were asked for."""
-        return [read_charge(row) for row in await self._rows("charges", _listed(ids))]
+    async def charges(self, keys: Sequence[ChargeKey]) -> list[Charge]:
+        """Those of these charges that were asked for."""
+        rows = await self._rows("charges", _listed(who for who, _ in keys), _listed(charge for _, charge in keys))
+        return [read_charge(row) for row in rows]
 
     async def held(self, ids: Sequence[FreelancerId]) -> list[Held]:
         """These freelancers' membership events that cannot count yet, in ledger order."""
@@ -278,13 +280,17 @@ class PostgresStore:
         Raises:
             LeadershipLost: the epoch is not ours any more; nothing was written.
             Transient: it may or may not have been written; take the recovery path.
+            OperatorNeeded: a constraint refused it; nothing was written.
         """
         async with self._connected("writer") as connection:
-            async with connection.transaction():
-                await guard(connection, epoch)
-                self._reached("after-epoch-check")
-                await self._write(connection, batch, epoch)
-                self._reached("before-commit")
+            try:
+                async with connection.transaction():
+                    await guard(connection, epoch)
+                    self._reached("after-epoch-check")
+                    await self._write(connection, batch, epoch)
+                    self._reached("before-commit")
+            except asyncpg.IntegrityConstraintViolationError as error:
+                raise refused(batch, error) from error
             self._reached("after-commit")
 
     async def _write(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch, epoch: int) -> None:

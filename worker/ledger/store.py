@@ -11,7 +11,7 @@ import asyncpg
 from worker.domain.books import Awaited, Books, Held
 from worker.domain.model import (
     Charge,
-    ChargeId,
+    ChargeKey,
     FreelancerId,
     Grant,
     Job,
@@ -185,8 +185,8 @@ class Store(Protocol):
         """Every membership asked for; one never heard of has not begun."""
         ...
 
-    async def charges(self, ids: Sequence[ChargeId]) -> list[Charge]:
-        """The charges of these ids that were asked for."""
+    async def charges(self, keys: Sequence[ChargeKey]) -> list[Charge]:
+        """Those of these charges that were asked for."""
         ...
 
     async def held(self, ids: Sequence[FreelancerId]) -> list[Held]:
@@ -214,5 +214,6 @@ class Store(Protocol):
         Raises:
             LeadershipLost: the epoch is not ours any more; nothing was written.
             Transient: it may or may not have been written; take the recovery path.
+            OperatorNeeded: a constraint refused it; nothing was written.
         """
         ...

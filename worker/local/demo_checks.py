@@ -10,6 +10,7 @@ from typing import Final
 
 import asyncpg
 
+from worker.domain.model import ChargeKey
 from worker.domain.phrases import counted
 from worker.ledger.sql import load
 
@@ -25,7 +26,7 @@ class Published:
     """By wallet-updated, of each freelancer: (version, delta, balance after)."""
     memberships: dict[str, list[int]] = field(default_factory=dict)
     """By membership-updated, of each freelancer: the versions."""
-    charges: list[str] = field(default_factory=list)
+    charges: list[ChargeKey] = field(default_factory=list)
     """By membership-charge-requested: the charges."""
 
 
@@ -55,7 +56,7 @@ _CYCLES: Final = ("cycles_twice", "cycles_of_both")
 async def check(
     connection: asyncpg.Connection,
     published: Published,
-    taken: Mapping[str, int | None],
+    taken: Mapping[ChargeKey, int | None],
     ends: Mapping[tuple[str, int], int],
 ) -> list[Finding]:
     """All findings.
@@ -139,24 +140,24 @@ async def _plans(connection: asyncpg.Connection, published: Published) -> tuple[
 
 async def _asked(connection: asyncpg.Connection, published: Published) -> tuple[str, ...]:
     read = Counter(published.charges)
-    asked = {row["charge_id"] for row in await connection.fetch(_SQL["charges_asked"])}
+    asked = {ChargeKey(row["freelancer_id"], row["charge_id"]) for row in await connection.fetch(_SQL["charges_asked"])}
     return _some(
         [
-            f"charge {charge_id}: {'asked' if charge_id in asked else 'never asked'}, "
-            f"read {counted(read[charge_id], 'time')}"
-            for charge_id in sorted(asked | read.keys())
-            if (read[charge_id], charge_id in asked) != (1, True)
+            f"{_named(charge)}: {'asked' if charge in asked else 'never asked'}, read {counted(read[charge], 'time')}"
+            for charge in sorted(asked | read.keys())
+            if (read[charge], charge in asked) != (1, True)
         ]
     )
 
 
-async def _paid(connection: asyncpg.Connection, taken: Mapping[str, int | None]) -> tuple[str, ...]:
+async def _paid(connection: asyncpg.Connection, taken: Mapping[ChargeKey, int | None]) -> tuple[str, ...]:
     found = list(await _told(connection, ("grants_of_charges",)))
-    for charge_id, status, cents in await connection.fetch(_SQL["charges_asked"]):
-        if status == "paid" and charge_id not in taken:
-            found.append(f"charge {charge_id} counts as paid, and nothing was taken for it")
-        elif status == "paid" and taken[charge_id] not in {None, cents}:
-            found.append(f"for charge {charge_id} of {cents} cents {taken[charge_id]} were taken")
+    for freelancer_id, charge_id, status, cents in await connection.fetch(_SQL["charges_asked"]):
+        charge = ChargeKey(freelancer_id, charge_id)
+        if status == "paid" and charge not in taken:
+            found.append(f"{_named(charge)} counts as paid, and nothing was taken for it")
+        elif status == "paid" and taken[charge] not in {None, cents}:
+            found.append(f"for {_named(charge)}, {cents} cents, {taken[charge]} were taken")
     return _some(found)
 
 
@@ -175,6 +176,10 @@ async def _behind(connection: asyncpg.Connection, ends: Mapping[tuple[str, int],
     if unpublished:
         found.append(f"{counted(unpublished, 'batch is', 'batches are')} not published")
     return _some(found)
+
+
+def _named(charge: ChargeKey) -> str:
+    return f"charge {charge.charge_id} of {charge.freelancer_id}"
 
 
 def _first_break(versions: Sequence[int]) -> str:

@@ -17,6 +17,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.fields import rfc3339
+from worker.domain.model import ChargeId, ChargeKey, FreelancerId
 from worker.local.demo_stage import PARTITIONS
 from worker.local.demo_time import DemoTime
 from worker.local.marketplace import Message
@@ -36,10 +37,15 @@ _LOOK_SECONDS: Final = 0.02
 class ChargeRequested(msgspec.Struct):
     """A membership-charge-requested, as far as a payment service needs it."""
 
-    freelancer_id: str
-    charge_id: str
+    freelancer_id: FreelancerId
+    charge_id: ChargeId
     amount_cents: int
     source: str
+
+    @property
+    def key(self) -> ChargeKey:
+        """What tells it from all other charges; its id alone may not."""
+        return ChargeKey(self.freelancer_id, self.charge_id)
 
 
 @dataclass(frozen=True)
@@ -61,21 +67,22 @@ class PaymentService:
     ) -> None:
         self._kafka = kafka
         self._time, self._members, self._send, self._seed = time, members, send, seed
-        self._seen: set[str] = set()
+        self._seen: set[ChargeKey] = set()
         self._due: list[tuple[datetime, int, Message | _Due]] = []
         self._count = 0
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self.taken: dict[str, int | None] = {}
+        self.taken: dict[ChargeKey, int | None] = {}
         """Cents taken for each charge that is paid; None: in earlier days, when nobody wrote the amount down."""
 
     def remember(self, message: Message) -> None:
         """Note an answer of earlier days: that charge is not answered again."""
         if message.topic == SETTLED and message.value is not None:
             told = json.loads(message.value)
-            self._seen.add(told["charge_id"])
+            charge = ChargeKey(told["freelancer_id"], told["charge_id"])
+            self._seen.add(charge)
             if told["outcome"] == "paid":
-                self.taken[told["charge_id"]] = None
+                self.taken[charge] = None
 
     async def start(self) -> None:
         """Begin to read, and to answer."""
@@ -109,9 +116,9 @@ class PaymentService:
 
     def _asked(self, request: ChargeRequested) -> None:
         """Decide what will become of a charge; one that is asked for again is known, and nothing comes of that."""
-        if request.charge_id in self._seen:
+        if request.key in self._seen:
             return
-        self._seen.add(request.charge_id)
+        self._seen.add(request.key)
         chance = random.Random(f"{self._seed}/{request.charge_id}")  # noqa: S311 - a seed is the point
         (fate,) = chance.choices(list(_FATES), list(_FATES.values()))
         if fate == "never answered":
@@ -146,7 +153,7 @@ class PaymentService:
         if of_earnings and members.earnings.get(who, 0) < cents:
             outcome = "failed"
         if outcome == "paid":
-            self.taken[request.charge_id] = cents
+            self.taken[request.key] = cents
         fields = {"freelancer_id": who, "charge_id": request.charge_id, "outcome": outcome}
         message = self._message(SETTLED, {**fields, "source": "the earnings balance" if of_earnings else "the card"})
         await self._send(message)

@@ -13,6 +13,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.catalogue import OUTPUT_TOPICS
+from worker.domain.model import ChargeId, ChargeKey, FreelancerId
 from worker.ledger.sql import load
 from worker.local.demo_checks import Published
 from worker.local.demo_stage import PARTITIONS
@@ -55,7 +56,8 @@ class _MembershipUpdate(msgspec.Struct):
 
 
 class _Charge(msgspec.Struct):
-    charge_id: str
+    freelancer_id: FreelancerId
+    charge_id: ChargeId
 
 
 class Tap:
@@ -160,7 +162,8 @@ class Reader:
                 membership = memberships.decode(record.value)
                 self.read.memberships.setdefault(membership.freelancer_id, []).append(membership.version)
             else:
-                self.read.charges.append(charges.decode(record.value).charge_id)
+                charge = charges.decode(record.value)
+                self.read.charges.append(ChargeKey(charge.freelancer_id, charge.charge_id))
 
     def _note(self, update: Update) -> None:
         self.count += 1

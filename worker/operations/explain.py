@@ -119,9 +119,10 @@ async def explain_event(
     decisions = await _decisions(connection, await _with_follow_ups(connection, seqs))
     if policies is None:
         return Explanation(decisions)
-    asked = [decision.facts["charge_id"] for decision in decisions if decision.reason in _ASKED]
+    asked = [decision for decision in decisions if decision.reason in _ASKED]
+    whose = [decision.subject["freelancer_id"] for decision in asked]
     awaited: list[Awaited] = []
-    for row in await connection.fetch(_SQL["members_who_wait_for"], asked):
+    for row in await connection.fetch(_SQL["members_who_wait_for"], whose, [one.facts["charge_id"] for one in asked]):
         stands = await standing(connection, row["freelancer_id"], policies)
         awaited += [] if stands is None else _charge_awaited(stands)
     return Explanation(decisions, awaited=awaited or None)

@@ -113,7 +113,7 @@ async def standing(connection: Connection, freelancer_id: str, policies: PolicyB
         return None
     membership = read_membership(row)
     asked = membership.upgrade or membership.renewal
-    found = None if asked is None else await connection.fetchrow(_SQL["charge"], asked)
+    found = None if asked is None else await connection.fetchrow(_SQL["charge"], freelancer_id, asked)
     charge = None if found is None else read_charge(found)
     return Standing(membership, charge, upcoming(membership, policies, charge))
 

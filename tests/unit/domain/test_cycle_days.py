@@ -7,7 +7,7 @@ import pytest
 from tests.support.members import basic_member, cycle_starts, on, plan, plus_member, with_promo_codes
 from tests.support.policies import later_version, policies, policy_text
 from tests.support.story import Story, answers
-from worker.domain.model import FreelancerId, Membership, midnight
+from worker.domain.model import ChargeKey, FreelancerId, Membership, midnight
 from worker.domain.policy import Policy
 from worker.domain.rules.cycles import next_cycle_start, what_is_due
 from worker.domain.rules.upcoming import Upcoming, upcoming
@@ -127,7 +127,8 @@ def test_what_is_due_are_the_cycle_starts_up_to_a_time() -> None:
 def ahead(story: Story) -> list[Upcoming]:
     membership = story.membership("f-1")
     unanswered = membership.upgrade or membership.renewal
-    return upcoming(membership, story.policies, story.books.charges[unanswered] if unanswered else None)
+    charge = story.books.charges[ChargeKey(membership.freelancer_id, unanswered)] if unanswered else None
+    return upcoming(membership, story.policies, charge)
 
 
 def test_a_basic_member_has_a_grant_ahead() -> None:

@@ -7,7 +7,7 @@ import pytest
 from schemas.outputs import MembershipChargeRequested
 from tests.support.members import basic_member, caused, cycle_starts, granted, on, plan, plus_member
 from tests.support.policies import later_version, policies, policy_text
-from tests.support.story import GRACE, Story, answer, answers, only_change
+from tests.support.story import GRACE, Story, answer, answers, explained, only_change
 from worker.domain.decisions import MembershipTold
 from worker.domain.rules import memberships
 
@@ -109,7 +109,7 @@ def test_a_second_attempt_that_is_paid_counts_like_the_first() -> None:
     story.unpaid(RENEWAL, "f-1", at=on(5, 10, 1))
     decision = story.paid("f-1:2026-05-10:2", "f-1", at=on(5, 10, 2))
     assert granted([decision]) == [("grant.monthly", 80, on(5, 10, 0))]
-    assert ("grant.monthly", "f-1:2026-05-10:2") in story.books.grants
+    assert ("grant.monthly", "f-1/f-1:2026-05-10:2") in story.books.grants
 
 
 def test_an_upgrade_paid_at_the_second_attempt_is_prorated_by_the_choice() -> None:
@@ -199,7 +199,7 @@ def test_a_renewal_still_unanswered_when_the_next_cycle_starts_counts_as_failed(
     failed, missed, _ = decisions
     assert (failed.rule, failed.facts["lapsed"], failed.occurred_at) == ("membership.renewal", True, on(6, 10, 0))
     assert (missed.occurred_at, missed.business_time) == (on(5, 10, 0), on(6, 10, 0) + GRACE)
-    assert story.books.charges[story.charge("f-1").charge_id].status == "lapsed"
+    assert story.books.charges[story.charge("f-1").key].status == "lapsed"
 
 
 def test_basic_from_the_cycle_start_it_was_for_its_grants_with_it() -> None:
@@ -306,12 +306,13 @@ def test_an_answer_read_before_its_charge_is_asked_counts_when_it_is() -> None:
     assert story.books.held["f-1"] == []
 
 
-def test_another_freelancers_charge_is_unknown() -> None:
+def test_another_freelancers_charge_is_unknown_and_waited_for_like_any_other() -> None:
     story = plus_member()
     story.registered("f-2", at=on(4, 11))
     decision = story.paid("f-1:e-2:1", "f-2", at=on(4, 12))
     assert answer(decision) == "recorded/unknown-charge"
-    assert story.books.held.get("f-2", []) == []
+    assert [held.decision_seq for held in story.books.held["f-2"]] == [decision.seq]
+    assert "of this freelancer yet" in explained(decision)
 
 
 def test_an_answer_in_the_wrong_name_does_not_count_when_the_charge_is_asked_of_its_owner() -> None:
@@ -329,6 +330,79 @@ def test_an_answer_read_before_a_second_attempt_is_asked_counts_right_after_it()
     story.paid("f-1:2026-05-10:2", "f-1", at=on(5, 11))
     story.unpaid("f-1:2026-05-10:1", "f-1", at=on(5, 10, 18))
     assert answers(story.decisions[-2:]) == ["applied/charge-retried", "applied/renewed"]
+
+
+# One charge id, two freelancers: `f` who chooses in event `1:up`, and `f:1` who chooses in event `up`.
+
+SHARED = "f:1:up:1"
+
+
+def two_members() -> Story:
+    story = Story(start=on(3, 31))
+    story.registered("f", at=on(4, 1, 9))
+    story.registered("f:1", at=on(4, 1, 10))
+    return story
+
+
+def two_who_chose() -> Story:
+    story = two_members()
+    story.chose("plus", "f", event_id="1:up", at=on(4, 10, 9))
+    story.chose("plus", "f:1", event_id="up", at=on(4, 11, 9))
+    assert [story.charge(who).charge_id for who in ("f", "f:1")] == [SHARED, SHARED]
+    return story
+
+
+def test_two_freelancers_whose_charges_have_one_id_are_both_charged_and_both_granted() -> None:
+    story = two_who_chose()
+    decisions = [story.paid(SHARED, "f", at=on(4, 12)), story.paid(SHARED, "f:1", at=on(4, 13))]
+    assert answers(decisions) == ["applied/upgraded", "applied/upgraded"]
+    assert granted(decisions) == [("grant.upgrade", 73, on(4, 12)), ("grant.upgrade", 73, on(4, 13))]
+    assert [(charge.freelancer_id, charge.status) for charge in story.books.touched.charges.values()] == [
+        ("f", "paid"),
+        ("f:1", "paid"),
+    ]
+
+
+@pytest.mark.parametrize("who", ["f", "f:1"])
+def test_an_answer_is_about_the_charge_of_the_freelancer_whom_it_names(who: str) -> None:
+    story = two_who_chose()
+    assert answer(story.unpaid(SHARED, who, at=on(4, 12))) == "applied/charge-failed"
+    status = {charge.freelancer_id: charge.status for charge in story.books.charges.values()}
+    assert status == {"f": "asked", "f:1": "asked"} | {who: "failed"}
+    assert answer(story.paid(SHARED, who, at=on(4, 13))) == "declined/charge-already-settled"
+
+
+@pytest.mark.parametrize("other_first", [True, False])
+def test_an_answer_waits_for_its_own_freelancers_charge_whoever_else_has_one_of_that_id(*, other_first: bool) -> None:
+    story = two_members()
+    if other_first:
+        story.chose("plus", "f", event_id="1:up", at=on(4, 10, 9))
+    early = story.paid(SHARED, "f:1", at=on(4, 11))
+    assert answer(early) == "recorded/unknown-charge"
+    if not other_first:
+        story.chose("plus", "f", event_id="1:up", at=on(4, 10, 9))
+        assert answer(story.decisions[-1]) == "applied/charge-requested"
+    story.chose("plus", "f:1", event_id="up", at=on(4, 11))
+    follow_up = story.decisions[-1]
+    assert (follow_up.kind, follow_up.follows, answer(follow_up)) == ("follow-up", early.seq, "applied/upgraded")
+    assert story.books.held["f:1"] == []
+    assert [story.membership(who).plan for who in ("f", "f:1")] == ["basic", "plus"]
+
+
+def test_natural_keys_name_the_freelancer_and_a_charge_is_no_day() -> None:
+    story = two_who_chose()
+    story.paid(SHARED, "f", at=on(4, 12))
+    story.paid(SHARED, "f:1", at=on(4, 13))
+    cycle_starts(story, 5, 10)
+    story.unpaid("f:2026-05-10:1", "f", at=on(5, 10))
+    cycle_starts(story, 5, 11)
+    story.paid("f:1:2026-05-11:1", "f:1", at=on(5, 12))
+    assert [key for key in story.books.grants if key[0] in {"grant.upgrade", "grant.monthly"}] == [
+        ("grant.upgrade", "f/f:1:up:1"),
+        ("grant.upgrade", "f:1/f:1:up:1"),
+        ("grant.monthly", "f/2026-05-10"),
+        ("grant.monthly", "f:1/f:1:2026-05-11:1"),
+    ]
 
 
 # The policy of a charge.

@@ -133,7 +133,7 @@ def test_when_it_is_paid_rule_grant_upgrade_dated_at_the_payment_the_70_paid_who
     assert (change.rule, change.reason, change.delta) == ("grant.upgrade", "upgraded", 73)  # 70 + floor(10 x 9 / 30)
     assert change.occurred_at == on(4, 12, 15)
     assert story.lots("f-1")[-1] == ("upgrade", 73, on(4, 12, 15, year=2027))
-    assert story.books.grants["grant.upgrade", "f-1:e-2:1"].connects == 73
+    assert story.books.grants["grant.upgrade", "f-1/f-1:e-2:1"].connects == 73
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_connects_are_granted_when_it_is_paid_dated_at_the_cycle_start() -> None
     assert (change.rule, change.reason, change.delta) == ("grant.monthly", "cycle-started", 80)
     assert change.occurred_at == on(5, 10, 0)
     assert story.lots("f-1")[-1] == ("monthly", 80, on(5, 10, 0, year=2027))
-    assert story.books.grants["grant.monthly", "f-1:2026-05-10:1"].connects == 80
+    assert story.books.grants["grant.monthly", "f-1/f-1:2026-05-10:1"].connects == 80
     assert decision.membership is None
 
 

@@ -448,13 +448,7 @@ WORDED: list[Case] = [
         "unknown-charge",
         "recorded",
         {"charge_id": "f-1:e-2:1", "outcome": "paid"},
-        "Noted: no charge f-1:e-2:1 has been requested yet. The answer counts as soon as it is.",
-    ),
-    (
-        "unknown-charge",
-        "recorded",
-        {"charge_id": "f-1:e-2:1", "outcome": "paid", "of_another": True},
-        "No effect: the charge f-1:e-2:1 is another freelancer's.",
+        "Noted: no charge f-1:e-2:1 has been requested of this freelancer yet. The answer counts as soon as it is.",
     ),
     (
         "earnings-noted",

@@ -38,7 +38,8 @@ def agree(told: Told, result: Result) -> None:
     returned = {spend.proposal_id: {name for name in spend.lines if spend.lines[name].returned} for spend in spends}
     assert _some(returned) == _some(result.returned)
     charges = told.driver.model.charges.values()
-    assert {one.charge_id: (one.amount_cents, one.source, one.status) for one in charges} == result.charges
+    became = {(one.freelancer_id, one.charge_id): (one.amount_cents, one.source, one.status) for one in charges}
+    assert became == result.charges
     members = [member for member in told.driver.model.memberships.values() if member.has_begun]
     plans = {member.freelancer_id: (member.plan, member.cycle_start, member.next_renewal) for member in members}
     assert plans == result.plans

@@ -9,7 +9,17 @@ from datetime import date, datetime
 from schemas.memberships import MembershipChargeSettled
 from worker.domain.books import Books, Held
 from worker.domain.decisions import Change, Fact, Verdict
-from worker.domain.model import Charge, ChargeId, ChargeKind, ChargeSource, FreelancerId, Membership, Promo, midnight
+from worker.domain.model import (
+    Charge,
+    ChargeId,
+    ChargeKey,
+    ChargeKind,
+    ChargeSource,
+    FreelancerId,
+    Membership,
+    Promo,
+    midnight,
+)
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.rules import monthly, promos
 from worker.domain.rules.cycles import (
@@ -100,8 +110,7 @@ def answer(books: Books, event: MembershipChargeSettled, trigger: Received, poli
 
 def known_charge(books: Books, event: MembershipChargeSettled) -> Charge | None:
     """The charge that is answered, if it was asked of this freelancer."""
-    charge = books.charges.get(ChargeId(event.charge_id))
-    return None if charge is None or charge.freelancer_id != event.freelancer_id else charge
+    return books.charges.get(ChargeKey(FreelancerId(event.freelancer_id), ChargeId(event.charge_id)))
 
 
 def told_of(charge: Charge) -> dict[str, Fact]:
@@ -121,8 +130,8 @@ def told_of(charge: Charge) -> dict[str, Fact]:
 
 
 def _keep_requested(books: Books, membership: Membership, charge: Charge) -> None:
-    if charge.charge_id in books.charges:
-        raise AssertionError(f"charge {charge.charge_id} was requested before")
+    if charge.key in books.charges:
+        raise AssertionError(f"charge {charge.charge_id} was requested of {charge.freelancer_id} before")
     if charge.kind == "upgrade":
         membership.upgrade = charge.charge_id
     else:
@@ -132,12 +141,9 @@ def _keep_requested(books: Books, membership: Membership, charge: Charge) -> Non
 
 
 def _unknown(books: Books, event: MembershipChargeSettled, trigger: Received) -> Verdict:
-    """Nobody asked for this charge, or not of this freelancer; not yet, perhaps: then it counts when it is asked."""
+    """Nobody asked this freelancer for this charge; not yet, perhaps: then it counts when it is asked."""
     facts: dict[str, Fact] = {"charge_id": event.charge_id, "outcome": event.outcome}
-    if ChargeId(event.charge_id) in books.charges:
-        facts["of_another"] = True
-    else:
-        books.hold(Held(FreelancerId(event.freelancer_id), trigger.seq, trigger.topic, event, trigger.cause))
+    books.hold(Held(FreelancerId(event.freelancer_id), trigger.seq, trigger.topic, event, trigger.cause))
     return Verdict("recorded", "unknown-charge", CHARGE, facts)
 
 
@@ -215,7 +221,7 @@ def _upgraded(
         membership.freelancer_id,
         monthly.UPGRADE,
         "upgraded",
-        charge.charge_id,
+        monthly.key_of_charge(charge),
         connects,
         paid_at,
         policy,
@@ -265,7 +271,16 @@ def _grant_whole(
 ) -> list[Change]:
     connects = policy.monthly_plus_paid + policy.monthly_plus_free
     return monthly.grant(
-        books, charge.freelancer_id, monthly.MONTHLY, reason, charge.charge_id, connects, at, policy, seq, facts
+        books,
+        charge.freelancer_id,
+        monthly.MONTHLY,
+        reason,
+        monthly.key_of_charge(charge),
+        connects,
+        at,
+        policy,
+        seq,
+        facts,
     )
 
 

@@ -19,7 +19,7 @@ from schemas.memberships import (
 )
 from worker.domain.books import Books, Held
 from worker.domain.decisions import Fact, Verdict
-from worker.domain.model import FreelancerId, Membership, Suspension, midnight
+from worker.domain.model import ChargeKey, FreelancerId, Membership, Suspension, midnight
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.rules import charges, monthly, promos
 from worker.domain.rules.cycles import (
@@ -234,7 +234,8 @@ def _lapse(books: Books, membership: Membership, day: date, policies: PolicyBook
     """A charge not answered in its whole cycle counts as failed: Basic from that cycle's start, with its Connects."""
     if membership.renewal is None:
         raise AssertionError(f"{membership.freelancer_id}: no renewal that could lapse")
-    charge, before, policy = books.charges[membership.renewal], seen(membership), policies.in_force(midnight(day))
+    charge = books.charges[ChargeKey(membership.freelancer_id, membership.renewal)]
+    before, policy = seen(membership), policies.in_force(midnight(day))
     charge.status = "lapsed"
     books.keep_charge(charge)
     membership.plan = "basic"

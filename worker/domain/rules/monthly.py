@@ -5,7 +5,7 @@ from datetime import date, datetime
 from worker.domain.booking import Booking
 from worker.domain.books import Books
 from worker.domain.decisions import Change, Fact, Subject, Verdict
-from worker.domain.model import FreelancerId, Grant, Membership, midnight
+from worker.domain.model import Charge, FreelancerId, Grant, Membership, midnight
 from worker.domain.policy import Policy
 from worker.domain.rules.cycles import suspended_before, suspended_since
 
@@ -56,6 +56,11 @@ def basic_grant(
         seq,
         facts,
     )
+
+
+def key_of_charge(charge: Charge) -> str:
+    """The natural key of what a charge brings. It is never Basic's key: a charge id has a `:`, a day has none."""
+    return f"{charge.freelancer_id}/{charge.charge_id}"
 
 
 def grant(

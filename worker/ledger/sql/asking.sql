@@ -26,11 +26,14 @@ FROM memberships WHERE freelancer_id = $1
 -- name: charge
 SELECT charge_id, freelancer_id, kind, cycle_start, chosen_at, attempt, amount_cents, currency, source, promo_code,
        choice_promo, requested_at, decision_seq, status
-FROM charges WHERE charge_id = $1
+FROM charges WHERE freelancer_id = $1 AND charge_id = $2
 
 -- name: members_who_wait_for
--- Which of these charges are not answered yet, and whose they are.
-SELECT charge_id, freelancer_id FROM charges WHERE charge_id = ANY($1::text[]) AND status = 'asked' ORDER BY decision_seq
+-- Whose of these charges, given by freelancer and id, are not answered yet.
+SELECT found.freelancer_id FROM unnest($1::text[], $2::text[]) AS wanted(freelancer_id, charge_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM charges c WHERE c.freelancer_id = wanted.freelancer_id AND c.charge_id = wanted.charge_id LIMIT 1
+) found WHERE found.status = 'asked' ORDER BY found.decision_seq
 
 -- name: charges_unanswered
 -- The $1 charges that have waited longest, each with the day from which on it counts as failed (a renewal's only).
@@ -38,7 +41,7 @@ SELECT c.charge_id, c.freelancer_id, c.kind, c.cycle_start, c.chosen_at, c.attem
        c.promo_code, c.choice_promo, c.requested_at, c.decision_seq, c.status,
        (SELECT m.next_renewal FROM memberships m
         WHERE m.freelancer_id = c.freelancer_id AND m.renewal_charge = c.charge_id) AS lapses_on
-FROM charges c WHERE c.status = 'asked' ORDER BY c.requested_at, c.charge_id LIMIT $1
+FROM charges c WHERE c.status = 'asked' ORDER BY c.requested_at, c.charge_id, c.freelancer_id LIMIT $1
 
 -- name: seqs_of_events
 -- Decisions on event ids that were decided, by the hash of topic and id.

@@ -18,9 +18,9 @@ FROM (SELECT c.rule, CASE c.rule
           WHEN 'grant.interview' THEN d.freelancer_id || '/' || d.job_id
           WHEN 'grant.purchase' THEN d.facts ->> 'purchase_id'
           WHEN 'adjust' THEN d.facts ->> 'adjustment_id'
-          WHEN 'grant.upgrade' THEN d.facts ->> 'charge_id'
-          WHEN 'grant.monthly' THEN CASE WHEN d.reason IN ('renewed', 'paid-after-lapse') THEN d.facts ->> 'charge_id'
-                                         ELSE c.freelancer_id || '/' || c.occurred_at END
+          WHEN 'grant.upgrade' THEN c.freelancer_id || '/' || (d.facts ->> 'charge_id')
+          WHEN 'grant.monthly' THEN c.freelancer_id || '/' || CASE WHEN d.reason IN ('renewed', 'paid-after-lapse')
+              THEN d.facts ->> 'charge_id' ELSE c.occurred_at::text END
           WHEN 'spend.proposal' THEN d.proposal_id
           WHEN 'refund.boost-outbid' THEN d.proposal_id
       END AS natural_key
@@ -104,18 +104,18 @@ WHERE plus.reason = 'renewed'
 
 -- name: grants_of_charges
 -- Plus is granted for each paid charge once, and for no other.
-SELECT format('charge %s is %s and was granted for %s times', coalesce(c.charge_id, g.charge_id),
+SELECT format('charge %s of %s is %s and was granted for %s times', charge_id, freelancer_id,
               coalesce(c.status, 'unknown'), coalesce(g.grants, 0))
 FROM charges c FULL JOIN (
-    SELECT d.facts ->> 'charge_id' AS charge_id, count(*) AS grants
+    SELECT c.freelancer_id, d.facts ->> 'charge_id' AS charge_id, count(*) AS grants
     FROM changes c JOIN decisions d ON d.seq = c.decision_seq
     WHERE c.rule IN ('grant.monthly', 'grant.upgrade') AND d.reason IN ('upgraded', 'renewed', 'paid-after-lapse')
-    GROUP BY 1) AS g USING (charge_id)
+    GROUP BY 1, 2) AS g USING (freelancer_id, charge_id)
 WHERE coalesce(g.grants, 0) <> CASE c.status WHEN 'paid' THEN 1 ELSE 0 END
 
 -- name: charges_asked
 -- What membership-charge-requested has to have told, each once.
-SELECT charge_id, status, amount_cents FROM charges
+SELECT freelancer_id, charge_id, status, amount_cents FROM charges
 
 -- name: memberships_told
 -- How many versions membership-updated has to have told of each.

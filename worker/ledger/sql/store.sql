@@ -127,9 +127,13 @@ SELECT freelancer_id, version, plan, cycle_start, next_renewal, downgrade_chosen
 FROM memberships WHERE freelancer_id = ANY(string_to_array($1, ','))
 
 -- name: charges
-SELECT charge_id, freelancer_id, kind, cycle_start, chosen_at, attempt, amount_cents, currency, source, promo_code,
+-- Each by its key: whose it is, and its id.
+SELECT found.charge_id, found.freelancer_id, kind, cycle_start, chosen_at, attempt, amount_cents, currency, source, promo_code,
        choice_promo, requested_at, decision_seq, status
-FROM charges WHERE charge_id = ANY(string_to_array($1, ','))
+FROM unnest(string_to_array($1, ','), string_to_array($2, ',')) AS wanted(freelancer_id, charge_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM charges c WHERE c.freelancer_id = wanted.freelancer_id AND c.charge_id = wanted.charge_id LIMIT 1
+) found
 
 -- name: held
 -- Membership events that cannot count yet. One that was parked before has its payload in the decision that parked it.
@@ -217,7 +221,7 @@ ON CONFLICT (freelancer_id) DO UPDATE SET version = excluded.version, plan = exc
 -- name: write_charges
 -- What was asked stays as it was asked; only what became of it changes.
 INSERT INTO charges SELECT * FROM staged_charges
-ON CONFLICT (charge_id) DO UPDATE SET status = excluded.status WHERE charges.freelancer_id = excluded.freelancer_id
+ON CONFLICT (freelancer_id, charge_id) DO UPDATE SET status = excluded.status
 
 -- name: remove_awaiting
 DELETE FROM awaiting WHERE proposal_id = ANY($1::text[]) AND decision_seq = ANY($2::bigint[])

@@ -22,8 +22,9 @@ CREATE TABLE memberships (
 CREATE INDEX memberships_renewing ON memberships (next_renewal, freelancer_id COLLATE "C") WHERE next_renewal IS NOT NULL;
 
 -- Every charge that was ever asked of the billing system, and what became of it. Kept for good: an answer may come years late.
+-- An id is unique among a freelancer's charges; made of ids that may have colons, it may be that of another's charge as well.
 CREATE TABLE charges (
-    charge_id       text        PRIMARY KEY,
+    charge_id       text        NOT NULL,
     freelancer_id   text        NOT NULL,
     kind            text        NOT NULL CHECK (kind IN ('upgrade', 'renewal')),
     cycle_start     date        NOT NULL,
@@ -36,7 +37,8 @@ CREATE TABLE charges (
     choice_promo    boolean     NOT NULL,
     requested_at    timestamptz NOT NULL,
     decision_seq    bigint      NOT NULL,
-    status          text        NOT NULL CHECK (status IN ('asked', 'paid', 'failed', 'lapsed'))
+    status          text        NOT NULL CHECK (status IN ('asked', 'paid', 'failed', 'lapsed')),
+    PRIMARY KEY (freelancer_id, charge_id)
 ) WITH (fillfactor = 80);
 -- What the billing system owes an answer to, oldest first; `connects status` counts it.
 CREATE INDEX charges_unanswered ON charges (requested_at) WHERE status = 'asked';
