@@ -42,14 +42,14 @@ async def test_connects_run_ends_with_one_line_that_says_what_was_refused_and_wh
     told = Told()
     await world.execute(
         "INSERT INTO changes VALUES"
-        " ('f-1', 1, 0, 0, now(), now(), 'r', 'r', 'v', 1, 0, 1, 'not of this worker', NULL, '[]')"
+        " ('f-9', 1, 1, 0, now(), now(), 'r', 'r', 'v', 1, 0, 1, 'not of this worker', NULL, '[]')"
     )
     await world.produce([told("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=10)])
     for _ in range(2):
         worker = await world.connects_run(free_port())
         assert await worker.ended(40) == 1, worker.tail()
         assert worker.said("connects: PostgreSQL refused batch"), worker.tail()
-        assert worker.said("table changes, constraint changes_pkey: Key (freelancer_id, version)=(f-1, 1)")
+        assert worker.said("table changes, constraint changes_by_decision: Key (decision_seq, ordinal)=(1, 0)")
         assert not worker.said("Traceback"), worker.tail()
         assert not worker.said("unexpectedly"), worker.tail()
         assert await world.value("SELECT count(*) FROM decisions") == 0
