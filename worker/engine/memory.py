@@ -225,8 +225,21 @@ class Memory:
             books.charges.update({charge.key: charge for charge in await self._store.charges(unknown)})
 
     @property
-    def is_full(self) -> bool:
+    def has_too_much(self) -> bool:
         """Whether something should be forgotten before more is loaded."""
+        books = self.books
+        return (
+            self._is_full
+            or len(books.absent_wallets) > MOST_WALLETS
+            or len(self._seen) > MOST_SEEN
+            or self._seen_bytes > MOST_SEEN_BYTES
+            or len(books.grants) > MOST_GRANTS
+            or len(books.awaiting) > MOST_GRANTS
+            or len(books.charges) > MOST_CHARGES
+        )
+
+    @property
+    def _is_full(self) -> bool:
         books, left = self.books, self._left
         return (  # what could not be forgotten last time does not make it full again at once
             len(books.wallets) > max(MOST_WALLETS, left[0] * 5 // 4)
@@ -253,7 +266,7 @@ class Memory:
             awaited = {told.proposal_id for draft in (touched, in_flight) for told in draft.awaiting_added}
             _trim(books.awaiting, MOST_GRANTS, lambda key, _: key in awaited)
         _trim(books.charges, MOST_CHARGES, lambda key, _: key in touched.charges or key in in_flight.charges)
-        if not self.is_full:
+        if not self._is_full:
             return
         _trim(books.wallets, MOST_WALLETS, lambda key, _: key in touched.wallets or key in in_flight.wallets)
         _trim(books.jobs, MOST_JOBS, lambda key, _: key in touched.jobs or key in in_flight.jobs)

@@ -311,10 +311,15 @@ class Writer:
                 due = self._desk.agenda.peek(last, _DUE_AHEAD_OF_RECORDS)
             self._ahead = set(due)
         begun = time.monotonic()
-        await self._memory.loaded()
-        self._memory.forget(self._in_flight, self._committed_through)
+        await self._make_room()
         await self._memory.prepare(records, due, self.business_time)
         self._load_seconds += time.monotonic() - begun
+
+    async def _make_room(self) -> None:
+        """Forget what there is no room for any more."""
+        if self._memory.has_too_much:
+            await self._memory.loaded()
+            self._memory.forget(self._in_flight, self._committed_through)
 
     async def _do_due_before(self, instant: datetime, records: Sequence[InputRecord]) -> None:
         """Do the clock work due before the next of these records; then have ready what they ask about, as before."""
@@ -409,14 +414,9 @@ class Writer:
                 slice_end = time.monotonic() + _SLICE_SECONDS
 
     async def _look_ahead(self, instant: datetime, soon: datetime | None) -> None:
-        """Have loaded what the next clock work asks about, and load what the work after it does meanwhile.
-
-        Forgets what there is no room for any more.
-        """
+        """Have loaded what the next clock work asks about, and load what the work after it does meanwhile."""
         begun = time.monotonic()
-        await self._memory.loaded()
-        if self._memory.is_full:
-            self._memory.forget(self._in_flight, self._committed_through)
+        await self._make_room()
         due = self._desk.agenda.peek(instant if soon is None else max(instant, soon), 2 * _DUE_AHEAD)
         due, later = due[:_DUE_AHEAD], due[_DUE_AHEAD:]
         self._ahead = set(due)

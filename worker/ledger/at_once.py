@@ -5,19 +5,23 @@ small batch goes as arrays instead, all its tables in one statement of many part
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import asyncpg
 
 from worker.ledger.sql import load
 from worker.ledger.store import Batch, Row
+from worker.stream.records import Position
 
 SMALL_ROWS: Final = 2_000
 """A batch with fewer rows in all is written at once."""
 
 _SQL: Final = load("store.sql")
 _STAGED: Final = re.compile(r"staged_(\w+)(?: AS (\w+))?")
+_NUMBERED: Final = re.compile(r"\$(\d+)")
+CLOSE_BATCH: Final = _SQL["close_batch"]
+"""The statement that ends each batch, also one whose rows went by COPY."""
 Columns = Mapping[str, str]
 """A table's columns, in their order, with their types."""
 
@@ -37,31 +41,52 @@ class AtOnce:
         parts = []
         for table, names in added.items():
             listed = ", ".join(f'"{name}"' for name in names)
-            source = self._arrays(table, [tables[table][name] for name in names])
+            source = self._unnest(table, [tables[table][name] for name in names])
             parts.append(_insert(table, f"{table} ({listed})", source))
         for table in ("spends", "lots"):
-            source = self._arrays(f"new_{table}", list(tables[table].values()))
+            source = self._unnest(f"new_{table}", list(tables[table].values()))
             parts.append(_insert(table, table, source))
         for table in merged:
-            source = self._arrays(table, list(tables[table].values()))
+            source = self._unnest(table, list(tables[table].values()))
             listed = ", ".join(f'"{name}"' for name in tables[table])
             parts.append(f"merged_{table} AS ({_merge(table, source, listed)})")
-        self.text = f"WITH {', '.join(parts)} SELECT"
+        closing = _NUMBERED.sub(lambda found: f"${int(found[1]) + self._parameters}", CLOSE_BATCH)
+        self.text = f"WITH {', '.join(parts)}, {closing[closing.index('WITH ') + 5 :]}"
 
-    def arguments(self, batch: Batch) -> list[Sequence[object]]:
-        """The batch's rows, turned into an array for each column."""
-        arrays: list[Sequence[object]] = []
+    def arguments(self, batch: Batch, epoch: int) -> list[object]:
+        """The batch's rows, turned into an array for each column, and what closes it."""
+        arguments: list[object] = []
         for name, width in self._sources:
-            rows: list[Row] = getattr(batch, name)
-            arrays.extend(zip(*rows, strict=True) if rows else ((),) * width)
-        return arrays
+            arguments += _arrays(getattr(batch, name), width)
+        return arguments + closing_arguments(batch, epoch)
 
-    def _arrays(self, name: str, types: Sequence[str]) -> str:
+    def _unnest(self, name: str, types: Sequence[str]) -> str:
         first = self._parameters + 1
         self._parameters += len(types)
         self._sources.append((name, len(types)))
         arrays = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types, start=first))
         return f"unnest({arrays})"
+
+
+def closing_arguments(batch: Batch, epoch: int) -> list[object]:
+    """What `CLOSE_BATCH` takes."""
+    positions = [(*position.source, *_rest(position)) for position in batch.positions]
+    return [
+        *_arrays(positions, 8),
+        *_arrays(batch.awaiting_done, 2),
+        *_arrays(batch.due_done, 2),
+        batch.held_done,
+        batch.drop_outbox_through,
+        batch.outbox_seq,
+        batch.batch_uid,
+        batch.recorded_at,
+        batch.outbox,
+        batch.batch_no,
+        epoch,
+        batch.last_seq,
+        batch.chain_head,
+        batch.business_time,
+    ]
 
 
 def is_small(batch: Batch, tables: Sequence[str]) -> bool:
@@ -75,6 +100,21 @@ async def columns_of(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[s
     for table, column, type_ in await connection.fetch(_SQL["columns"]):
         found.setdefault(table, {})[column] = type_
     return found
+
+
+def _arrays(rows: Sequence[Row], width: int) -> Iterable[Sequence[object]]:
+    return zip(*rows, strict=True) if rows else ((),) * width
+
+
+def _rest(position: Position) -> Row:
+    return (
+        position.incarnation,
+        position.next_offset,
+        position.last_offset,
+        position.last_timestamp,
+        position.last_hash,
+        position.running_max,
+    )
 
 
 def _insert(name: str, target: str, source: str) -> str:

@@ -1,6 +1,7 @@
 """The store on PostgreSQL: set-based reads, and one transaction per batch that proves the epoch first."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -31,7 +32,7 @@ from worker.ledger import at_once
 from worker.ledger.leadership import guard, writer_connection_settings
 from worker.ledger.membership_rows import read_charge, read_held, read_membership
 from worker.ledger.refused import refused
-from worker.ledger.rows import as_uuid, columns, read_awaited, read_closure, read_lot, read_spend
+from worker.ledger.rows import as_uuid, read_awaited, read_closure, read_lot, read_spend
 from worker.ledger.sql import load
 from worker.ledger.store import (
     CYCLE,
@@ -43,7 +44,6 @@ from worker.ledger.store import (
     Batch,
     FirstDecision,
     ParkedKey,
-    Row,
     Tail,
     end_of,
 )
@@ -161,7 +161,12 @@ class PostgresStore:
         if not wallets:
             return wallets
         ids = list(wallets)
-        for row in await self._rows("lots", _listed(ids), after or _NEVER):
+        lots, owing, interviews = await asyncio.gather(
+            self._rows("lots", _listed(ids), after or _NEVER),
+            self._rows("owing_spends", _listed(ids)),
+            self._rows("interviews", _listed(ids)),
+        )
+        for row in lots:
             lot = read_lot(row)
             wallet = wallets[lot.freelancer_id]
             if lot.remaining:
@@ -170,13 +175,13 @@ class PostgresStore:
                 wallet.drained[lot.lot_id] = lot
         for wallet in wallets.values():
             wallet.lots.sort(key=lambda lot: lot.order)
-        for row in await self._rows("owing_spends", _listed(ids)):
+        for row in owing:
             spend = books.spends.get(row["proposal_id"]) or read_spend(row)
             books.spends[spend.proposal_id] = spend
             wallets[spend.freelancer_id].owing.append(spend)
         for wallet in wallets.values():
             wallet.owing.sort(key=lambda spend: (spend.occurred_at, spend.proposal_id))
-        for row in await self._rows("interviews", _listed(ids)):
+        for row in interviews:
             wallets[row["freelancer_id"]].interviews.append(InterviewGrant(row["occurred_at"], row["connects"]))
         return wallets
 
@@ -188,11 +193,14 @@ class PostgresStore:
     async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:
         """Every job asked for; one never heard of is empty."""
         jobs = {job_id: Job(job_id) for job_id in ids}
-        for row in await self._rows("hires", _listed(ids)):
+        hires, closures, proposals = await asyncio.gather(
+            *(self._rows(name, _listed(ids)) for name in ("hires", "closures", "proposals_of_jobs"))
+        )
+        for row in hires:
             jobs[row["job_id"]].first_hired_at = row["first_hired_at"]
-        for row in await self._rows("closures", _listed(ids)):
+        for row in closures:
             jobs[row["job_id"]].closures.append(read_closure(row))
-        for row in await self._rows("proposals_of_jobs", _listed(ids)):
+        for row in proposals:
             jobs[row["job_id"]].proposal_ids.append(row["proposal_id"])
         return jobs
 
@@ -294,36 +302,10 @@ class PostgresStore:
             self._reached("after-commit")
 
     async def _write(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch, epoch: int) -> None:
+        await self._add_rare(connection, batch)
         if self._at_once is not None and at_once.is_small(batch, (*_COPIED, *_MERGED, "new_spends", "new_lots")):
-            await connection.execute(self._at_once.text, *self._at_once.arguments(batch))
-            copied = _RARE
-        else:
-            await self._merge(connection, batch)
-            copied = _COPIED | _RARE
-        for table, names in copied.items():
-            if rows := getattr(batch, table):
-                await connection.copy_records_to_table(table, records=rows, columns=names)
-        await self._strike_out(connection, batch)
-        await self._answer(connection, batch)
-        if batch.outbox is not None:
-            row = (batch.outbox_seq, batch.batch_uid, batch.recorded_at, batch.outbox)
-            await connection.copy_records_to_table("outbox", records=[row])
-        if batch.positions:
-            rows = [(*position.source, *_rest(position)) for position in batch.positions]
-            await connection.execute(_SQL["move_positions"], *columns(rows))
-        await connection.execute(
-            _SQL["add_batch"],
-            batch.batch_no,
-            epoch,
-            batch.last_seq,
-            batch.chain_head,
-            batch.business_time,
-            batch.recorded_at,
-            batch.outbox_seq,
-            batch.batch_uid,
-        )
-
-    async def _merge(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch) -> None:
+            await connection.execute(self._at_once.text, *self._at_once.arguments(batch, epoch))
+            return
         for table in _MERGED:
             if rows := getattr(batch, table):
                 await connection.copy_records_to_table(f"staged_{table}", records=rows)
@@ -331,24 +313,16 @@ class PostgresStore:
         for table, rows in (("spends", batch.new_spends), ("lots", batch.new_lots)):
             if rows:
                 await connection.copy_records_to_table(table, records=rows)
+        await _copy(connection, batch, _COPIED)
+        await connection.execute(at_once.CLOSE_BATCH, *at_once.closing_arguments(batch, epoch))
 
-    async def _strike_out(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch) -> None:
-        """Remove what is done: events that were waited for, clock work, parked triggers, published outbox rows."""
-        if batch.awaiting_done:
-            await connection.execute(_SQL["remove_awaiting"], *columns(batch.awaiting_done))
-        if batch.due_done:
-            await connection.execute(_SQL["remove_due"], *columns(batch.due_done))
-        if batch.held_done:
-            await connection.execute(_SQL["remove_held"], batch.held_done)
+    async def _add_rare(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch) -> None:
+        """Write what hardly any batch has: letters, what is parked or released, answers, policy versions."""
+        await _copy(connection, batch, _RARE)
         for key in batch.unparked:
             await connection.execute(_SQL["unpark"], *key)
         if batch.triggers_released:
             await connection.execute(_SQL["release_triggers"], batch.triggers_released)
-        if batch.drop_outbox_through:
-            await connection.execute(_SQL["drop_outbox"], batch.drop_outbox_through)
-
-    async def _answer(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch) -> None:
-        """Keep what operators brought: answers to their commands, and new policy versions."""
         for command_id, answer in batch.answers:
             await connection.execute(_SQL["answer_command"], command_id, answer)
         for policy in batch.policies:
@@ -432,15 +406,12 @@ def _cycle(row: asyncpg.Record, grace: timedelta) -> Appointment:
     return Appointment(midnight(row["next_renewal"]) + grace, CYCLE, (), 0, freelancer_id, freelancer_id)
 
 
-def _rest(position: Position) -> Row:
-    return (
-        position.incarnation,
-        position.next_offset,
-        position.last_offset,
-        position.last_timestamp,
-        position.last_hash,
-        position.running_max,
-    )
+async def _copy(
+    connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch, tables: Mapping[str, Sequence[str]]
+) -> None:
+    for table, names in tables.items():
+        if rows := getattr(batch, table):
+            await connection.copy_records_to_table(table, records=rows, columns=names)
 
 
 def _listed(ids: Iterable[str]) -> str:

@@ -1,6 +1,5 @@
 """Between the domain's objects and the ledger's rows."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -139,11 +138,6 @@ def read_awaited(row: asyncpg.Record) -> Awaited:
         row["occurred_at"],
         read_cause(row),
     )
-
-
-def columns(rows: Sequence[Row]) -> list[list[object]]:
-    """Rows turned into columns, for unnest."""
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def as_uuid(value: object) -> UUID:

@@ -160,16 +160,25 @@ LEFT JOIN closures c ON d.kind = 'settlement' AND c.topic = d.topic AND c.incarn
      AND c.partition = d.partition AND c."offset" = d."offset"
 WHERE t.scope = $1 AND t.key = $2 ORDER BY d.seq
 
--- name: add_batch
-INSERT INTO batches (batch_no, epoch, last_seq, chain_head, business_time, recorded_at, outbox_seq, batch_uid)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-
--- name: move_positions
-INSERT INTO positions (topic, partition, incarnation, next_offset, last_offset, last_timestamp, last_hash, running_max)
-SELECT * FROM unnest($1::text[], $2::int[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[], $8::timestamptz[])
-ON CONFLICT (topic, partition) DO UPDATE SET incarnation = excluded.incarnation, next_offset = excluded.next_offset,
-    last_offset = excluded.last_offset, last_timestamp = excluded.last_timestamp, last_hash = excluded.last_hash,
-    running_max = excluded.running_max
+-- name: close_batch
+-- What a batch writes besides its rows, in one statement: positions, what is done with, the outbox, the batch itself.
+-- A key of `due` is of one kind only. No part needs what another one writes.
+WITH moved AS (
+    INSERT INTO positions (topic, partition, incarnation, next_offset, last_offset, last_timestamp, last_hash, running_max)
+    SELECT * FROM unnest($1::text[], $2::int[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[], $8::timestamptz[])
+    ON CONFLICT (topic, partition) DO UPDATE SET incarnation = excluded.incarnation, next_offset = excluded.next_offset,
+        last_offset = excluded.last_offset, last_timestamp = excluded.last_timestamp, last_hash = excluded.last_hash,
+        running_max = excluded.running_max),
+arrived AS (DELETE FROM awaiting WHERE proposal_id = ANY($9::text[]) AND decision_seq = ANY($10::bigint[])),
+done AS (DELETE FROM due WHERE kind = ANY($11::text[]) AND key = ANY($12::text[])),
+let_go AS (DELETE FROM held WHERE decision_seq = ANY($13::bigint[])),
+dropped AS (DELETE FROM outbox WHERE outbox_seq <= $14::bigint),
+noted AS (UPDATE relay_state SET dropped_through = $14::bigint WHERE dropped_through < $14::bigint),
+published AS (
+    INSERT INTO outbox (outbox_seq, batch_uid, recorded_at, messages)
+    SELECT $15::bigint, $16::uuid, $17::timestamptz, $18::bytea WHERE $15::bigint IS NOT NULL)
+INSERT INTO batches (outbox_seq, batch_uid, recorded_at, batch_no, epoch, last_seq, chain_head, business_time)
+VALUES ($15, $16, $17, $19, $20, $21, $22, $23)
 
 -- name: columns
 -- The columns of every table in sight, in order, and their types.
@@ -222,21 +231,6 @@ ON CONFLICT (freelancer_id) DO UPDATE SET version = excluded.version, plan = exc
 -- What was asked stays as it was asked; only what became of it changes.
 INSERT INTO charges SELECT * FROM staged_charges
 ON CONFLICT (freelancer_id, charge_id) DO UPDATE SET status = excluded.status
-
--- name: remove_awaiting
-DELETE FROM awaiting WHERE proposal_id = ANY($1::text[]) AND decision_seq = ANY($2::bigint[])
-
--- name: remove_due
--- A key is of one kind only.
-DELETE FROM due WHERE kind = ANY($1::text[]) AND key = ANY($2::text[])
-
--- name: remove_held
-DELETE FROM held WHERE decision_seq = ANY($1::bigint[])
-
--- name: drop_outbox
--- Drop outbox rows that are published, and note up to where.
-WITH dropped AS (DELETE FROM outbox WHERE outbox_seq <= $1)
-UPDATE relay_state SET dropped_through = $1 WHERE dropped_through < $1
 
 -- name: unpark
 DELETE FROM parked WHERE scope = $1 AND key = $2
