@@ -1,13 +1,16 @@
 """What the clock has to do next, in order; the nearest part of it in memory."""
 
-import heapq
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Final
 
 from worker.ledger.store import Appointment, end_of
 
 NEVER: Final = end_of(datetime.min.replace(tzinfo=UTC))
+_DONE_KEPT: Final = 1_000
+"""How many that are done stay in front, so that not each of them moves all others."""
 
 
 class Agenda:
@@ -19,23 +22,26 @@ class Agenda:
 
     def __init__(self, capacity: int = 20_000) -> None:
         self._capacity = capacity
-        self._heap: list[Appointment] = []
+        self._queue: list[Appointment] = []
+        """In order; those before `_place` are done."""
+        self._place = 0
         self._look_as_far_as(NEVER)
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._queue) - self._place
 
     def refill(self, appointments: Iterable[Appointment], horizon: Appointment) -> None:
         """Begin again with what the ledger says; nothing that it does not know yet may be outstanding."""
-        self._heap = sorted(appointments)
+        self._queue = sorted(appointments)
+        self._place = 0
         self._look_as_far_as(horizon)
 
     def add(self, appointment: Appointment) -> None:
         """Note new work; beyond the horizon the ledger keeps it."""
         if appointment > self.horizon:
             return
-        heapq.heappush(self._heap, appointment)
-        if len(self._heap) > 2 * self._capacity:
+        insort(self._queue, appointment, lo=self._place)
+        if len(self) > 2 * self._capacity:
             self._leave_the_rest_to_the_ledger()
 
     def knows(self, instant: datetime) -> bool:
@@ -44,39 +50,36 @@ class Agenda:
 
     def next_due(self, instant: datetime) -> Appointment | None:
         """The first appointment due at or before then; it stays until `done`."""
-        if self._heap and self._heap[0].due_at <= instant:
-            return self._heap[0]
+        if self._place < len(self._queue) and self._queue[self._place].due_at <= instant:
+            return self._queue[self._place]
         return None
 
     def is_clear(self, instant: datetime) -> bool:
         """Whether nothing is due at or before then, here or in the ledger."""
-        return instant <= self._known_through and not (self._heap and self._heap[0].due_at <= instant)
+        return instant <= self._known_through and self.next_due(instant) is None
 
     def peek(self, instant: datetime, most: int) -> list[Appointment]:
         """The first appointments due at or before then, in order, at most so many; they stay until `done`."""
-        heap, found = self._heap, list[Appointment]()
-        nearest = [(heap[0], 0)] if heap else []  # of a heap, only what lies below something taken can be next
-        while nearest and len(found) < most and nearest[0][0].due_at <= instant:
-            appointment, place = heapq.heappop(nearest)
-            found.append(appointment)
-            for below in (2 * place + 1, 2 * place + 2):
-                if below < len(heap):
-                    heapq.heappush(nearest, (heap[below], below))
-        return found
+        nearest = self._queue[self._place : self._place + most]
+        return nearest[: bisect_right(nearest, instant, key=_due_at)]
 
     def count_due(self, instant: datetime) -> int:
         """How many of the appointments here are due at or before then."""
-        if not self._heap or self._heap[0].due_at > instant:
-            return 0
-        return sum(appointment.due_at <= instant for appointment in self._heap)
+        return bisect_right(self._queue, instant, lo=self._place, key=_due_at) - self._place
 
     def done(self, appointment: Appointment) -> None:
         """Strike an appointment out; what it brought may be due before it and stays."""
-        if self._heap[0] == appointment:
-            heapq.heappop(self._heap)
-        else:
-            self._heap.remove(appointment)
-            heapq.heapify(self._heap)
+        place = self._place
+        if self._queue[place] != appointment:
+            place = bisect_left(self._queue, appointment, lo=place)
+            if place == len(self._queue) or self._queue[place] != appointment:
+                raise ValueError(f"not on the agenda: {appointment}")
+            del self._queue[place]
+            return
+        self._place += 1
+        if self._place >= _DONE_KEPT:
+            del self._queue[: self._place]
+            self._place = 0
 
     def _look_as_far_as(self, horizon: Appointment) -> None:
         self.horizon = horizon
@@ -85,6 +88,8 @@ class Agenda:
 
     def _leave_the_rest_to_the_ledger(self) -> None:
         """Keep the nearer half."""
-        self._heap.sort()
-        del self._heap[self._capacity :]
-        self._look_as_far_as(self._heap[-1])
+        del self._queue[self._place + self._capacity :]
+        self._look_as_far_as(self._queue[-1])
+
+
+_due_at = attrgetter("due_at")

@@ -1,11 +1,11 @@
-"""Writing a small batch in one statement.
+"""Writing a batch in one statement, but for the tables of which it has many rows.
 
-Each COPY costs two answers of the server and each merge one: forty round trips a batch, which a live event waits for. A
-small batch goes as arrays instead, all its tables in one statement of many parts. A large one is cheaper by COPY.
+Each COPY costs two answers of the server and each merge one: forty round trips a batch, which a live event waits for.
+A few rows go as arrays instead, all tables in one statement of many parts. Many rows are cheaper by COPY.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -14,26 +14,32 @@ from worker.ledger.sql import load
 from worker.ledger.store import Batch, Row
 from worker.stream.records import Position
 
-SMALL_ROWS: Final = 2_000
-"""A batch with fewer rows in all is written at once."""
+SMALL_ROWS: Final = 300
+"""Of a table of which a batch has fewer rows they are written at once."""
 
 _SQL: Final = load("store.sql")
 _STAGED: Final = re.compile(r"staged_(\w+)(?: AS (\w+))?")
 _NUMBERED: Final = re.compile(r"\$(\d+)")
 CLOSE_BATCH: Final = _SQL["close_batch"]
-"""The statement that ends each batch, also one whose rows went by COPY."""
+"""The part of it that every batch has."""
 Columns = Mapping[str, str]
 """A table's columns, in their order, with their types."""
 
 
 class AtOnce:
-    """The statement for one connection; `added` names the columns of tables that are added to, `merged` other tables.
+    """The statement for one connection.
 
-    The parts do not see each other's rows: no part may need what another one writes.
+    `added` names the columns of tables that are added to; `new` the tables of which a batch gives new rows apart, by
+    its attribute; `merged` those of which it gives rows that may be there. The parts do not see each other's rows: no
+    part may need what another one writes.
     """
 
     def __init__(
-        self, tables: Mapping[str, Columns], added: Mapping[str, Sequence[str]], merged: Sequence[str]
+        self,
+        tables: Mapping[str, Columns],
+        added: Mapping[str, Sequence[str]],
+        new: Mapping[str, str],
+        merged: Sequence[str],
     ) -> None:
         self._sources: list[tuple[str, int]] = []
         """What the arrays are made of: an attribute of a batch, and how many columns it has."""
@@ -43,8 +49,8 @@ class AtOnce:
             listed = ", ".join(f'"{name}"' for name in names)
             source = self._unnest(table, [tables[table][name] for name in names])
             parts.append(_insert(table, f"{table} ({listed})", source))
-        for table in ("spends", "lots"):
-            source = self._unnest(f"new_{table}", list(tables[table].values()))
+        for name, table in new.items():
+            source = self._unnest(name, list(tables[table].values()))
             parts.append(_insert(table, table, source))
         for table in merged:
             source = self._unnest(table, list(tables[table].values()))
@@ -53,11 +59,11 @@ class AtOnce:
         closing = _NUMBERED.sub(lambda found: f"${int(found[1]) + self._parameters}", CLOSE_BATCH)
         self.text = f"WITH {', '.join(parts)}, {closing[closing.index('WITH ') + 5 :]}"
 
-    def arguments(self, batch: Batch, epoch: int) -> list[object]:
-        """The batch's rows, turned into an array for each column, and what closes it."""
+    def arguments(self, batch: Batch, epoch: int, but: Collection[str] = ()) -> list[object]:
+        """The batch's rows, turned into an array for each column, and what closes it; `but` those that went by COPY."""
         arguments: list[object] = []
         for name, width in self._sources:
-            arguments += _arrays(getattr(batch, name), width)
+            arguments += _arrays((), width) if name in but else _arrays(getattr(batch, name), width)
         return arguments + closing_arguments(batch, epoch)
 
     def _unnest(self, name: str, types: Sequence[str]) -> str:
@@ -87,11 +93,6 @@ def closing_arguments(batch: Batch, epoch: int) -> list[object]:
         batch.chain_head,
         batch.business_time,
     ]
-
-
-def is_small(batch: Batch, tables: Sequence[str]) -> bool:
-    """Whether a batch is better written at once."""
-    return sum(len(getattr(batch, table)) for table in tables) < SMALL_ROWS
 
 
 async def columns_of(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[str, dict[str, str]]:

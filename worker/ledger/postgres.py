@@ -93,6 +93,8 @@ _COPIED: Final = {
     "held": ["decision_seq", "freelancer_id"],
 }
 """Tables that a batch only adds to, and the columns of its rows."""
+_NEW: Final = {"new_spends": "spends", "new_lots": "lots"}
+"""Rows that are new in tables of current state, and their tables."""
 _RARE: Final = {
     "parked": ["scope", "key", "decision_seq", "error", "since"],
     "parked_triggers": ["decision_seq", "scope", "key"],
@@ -303,18 +305,18 @@ class PostgresStore:
 
     async def _write(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch, epoch: int) -> None:
         await self._add_rare(connection, batch)
-        if self._at_once is not None and at_once.is_small(batch, (*_COPIED, *_MERGED, "new_spends", "new_lots")):
-            await connection.execute(self._at_once.text, *self._at_once.arguments(batch, epoch))
-            return
+        large = {name for name in (*_COPIED, *_MERGED, *_NEW) if len(getattr(batch, name)) >= at_once.SMALL_ROWS}
         for table in _MERGED:
-            if rows := getattr(batch, table):
-                await connection.copy_records_to_table(f"staged_{table}", records=rows)
+            if table in large:
+                await connection.copy_records_to_table(f"staged_{table}", records=getattr(batch, table))
                 await connection.execute(_SQL[f"write_{table}"])
-        for table, rows in (("spends", batch.new_spends), ("lots", batch.new_lots)):
-            if rows:
-                await connection.copy_records_to_table(table, records=rows)
-        await _copy(connection, batch, _COPIED)
-        await connection.execute(at_once.CLOSE_BATCH, *at_once.closing_arguments(batch, epoch))
+        for name, table in _NEW.items():
+            if name in large:
+                await connection.copy_records_to_table(table, records=getattr(batch, name))
+        await _copy(connection, batch, {table: names for table, names in _COPIED.items() if table in large})
+        if self._at_once is None:
+            raise AssertionError("the connection that writes has its statement")
+        await connection.execute(self._at_once.text, *self._at_once.arguments(batch, epoch, large))
 
     async def _add_rare(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch) -> None:
         """Write what hardly any batch has: letters, what is parked or released, answers, policy versions."""
@@ -379,7 +381,7 @@ class PostgresStore:
                 )
                 if purpose == "writer":
                     await connection.execute(_SQL["staging"])
-                    self._at_once = at_once.AtOnce(await at_once.columns_of(connection), _COPIED, _MERGED)
+                    self._at_once = at_once.AtOnce(await at_once.columns_of(connection), _COPIED, _NEW, _MERGED)
             try:
                 yield connection
             except BaseException:

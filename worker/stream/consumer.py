@@ -4,6 +4,7 @@ It starts where it is told to, hands on no more of a partition than there is roo
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,9 @@ _IDLE_WAIT_MS: Final = 250
 _BUSY_WAIT_MS: Final = 50
 _DRAIN_SECONDS: Final = 0.1
 """How long the next fetch waits for what was fetched to be drained, where there is room for it."""
+
+_BREATH_SECONDS: Final = 0.01
+_FEW_RECORDS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
         self._on_failure = on_failure
         self._outstanding: tuple[KafkaPartition, ...] = ()
         self._holds_back = False
+        self._brought_few = False
+        self._polled_at = 0.0
         self.metadata_changed = False
         """Set at each refresh of the metadata, which also follows a refused fetch: the topics may be others now."""
 
@@ -107,6 +113,7 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
         del partitions, timeout_ms  # FastStream sleeps the timeout as well after an empty poll, so it is short there
         if self._closed:
             raise ConsumerStoppedError
+        await self._pause()
         await self._before_poll(self)
         batches = await self._drained(max_records or 1)
         if not batches:
@@ -115,7 +122,18 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
             waiter.cancel()
             batches = await self._drained(max_records or 1)
         self._outstanding = tuple(batches)
+        self._brought_few = sum(map(len, batches.values())) < _FEW_RECORDS
         return batches
+
+    async def _pause(self) -> None:
+        """Let a few more come first, if the last poll brought few: a fetch asks for every partition, however few do.
+
+        It costs the worker and the broker a millisecond each.
+        """
+        seconds = self._polled_at + _BREATH_SECONDS - time.monotonic()
+        if self._brought_few and seconds > 0:
+            await asyncio.sleep(seconds)
+        self._polled_at = time.monotonic()
 
     def wake(self) -> None:
         """There is room again: a poll that holds records back for want of it need not wait any longer."""
