@@ -91,7 +91,7 @@ def report(result: Live) -> str:
 async def _produce(
     ground: Ground, rate: int, seconds: float, seed: int, sent: dict[str, float], until: asyncio.Event | None
 ) -> int:
-    producer = AIOKafkaProducer(**ground.kafka, linger_ms=0)
+    producer = AIOKafkaProducer(**ground.kafka, linger_ms=5)
     await producer.start()
     count = int(rate * seconds)
     stream = events(count, seed, start=datetime.now(UTC), span=timedelta(seconds=seconds))

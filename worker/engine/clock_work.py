@@ -1,6 +1,6 @@
 """Doing what the clock has to do: settlements, expiries and cycle starts, one appointment at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from worker.domain.decide import cycle_cause, decide_cycle, decide_expiry, decide_settlement, expiry_cause
@@ -29,13 +29,15 @@ class ClockWork:
             Bug: a rule failed.
             Transient: the database is away.
         """
-        if appointment.rank == EXPIRY:
-            await self._memory.load_wallets([FreelancerId(appointment.subject)], business_time)
-            self._expire(appointment)
-            return True
-        if appointment.rank == CYCLE:
-            await self._memory.load_wallets([FreelancerId(appointment.subject)], business_time)
-            await self._memory.load_memberships([FreelancerId(appointment.subject)])
+        if appointment.rank in {EXPIRY, CYCLE}:
+            freelancer_id = FreelancerId(appointment.subject)
+            if freelancer_id not in self._desk.books.wallets:
+                await self._memory.load_wallets([freelancer_id], business_time)
+            if appointment.rank == EXPIRY:
+                self._expire(appointment)
+                return True
+            if freelancer_id not in self._desk.books.memberships:
+                await self._memory.load_memberships([freelancer_id])
             self._start_cycle(appointment)
             return True
         job_id = JobId(appointment.subject)
@@ -98,15 +100,13 @@ class ClockWork:
         lot = _lot(wallet.lots, appointment.key)
         if lot is None:
             return  # nothing remains in it
-        cause = expiry_cause(lot.lot_id)
-        if self._waits(appointment, cause, lot.expires_at):
+        if self._waits(appointment, lambda: expiry_cause(lot.lot_id), lot.expires_at):
             return
         try:
             due = ExpiryDue(lot, appointment.due_at, self._desk.draft.next_seq)
             decision = decide_expiry(self._desk.books, due, self._desk.policies)
         except Exception as error:
-            self._desk.failing[cause] = told(error)
-            raise Bug(f"{cause.event_id}: {told(error)}") from error
+            raise self._bug(expiry_cause(lot.lot_id), error) from error
         self._desk.book([decision])
 
     def _start_cycle(self, appointment: Appointment) -> None:
@@ -115,15 +115,13 @@ class ClockWork:
         day = membership.next_renewal
         if day is None or midnight(day) + self._grace != appointment.due_at:
             return  # its cycle has been moved since
-        cause = cycle_cause(freelancer_id, day)
-        if self._waits(appointment, cause, midnight(day)):
+        if self._waits(appointment, lambda: cycle_cause(freelancer_id, day), midnight(day)):
             return
         try:
             due = CycleDue(membership, appointment.due_at, self._desk.draft.next_seq)
             decisions = self._decide_cycle(due)
         except Exception as error:
-            self._desk.failing[cause] = told(error)
-            raise Bug(f"{cause.event_id}: {told(error)}") from error
+            raise self._bug(cycle_cause(freelancer_id, day), error) from error
         self._desk.book(decisions)
 
     def _decide_cycle(self, due: CycleDue) -> list[Decision]:
@@ -133,9 +131,16 @@ class ClockWork:
             raise AssertionError("the next cycle does not start later than this one")
         return decisions
 
-    def _waits(self, appointment: Appointment, cause: Cause, occurred_at: datetime) -> bool:
+    def _bug(self, cause: Cause, error: Exception) -> Bug:
+        """Note that the rule for this instant of the clock fails."""
+        self._desk.failing[cause] = told(error)
+        return Bug(f"{cause.event_id}: {told(error)}")
+
+    def _waits(self, appointment: Appointment, cause_of: Callable[[], Cause], occurred_at: datetime) -> bool:
         """Whether this instant of the clock waits for a stopped wallet, or stops it; once, it is told so."""
-        key = ParkedKey("wallet", appointment.subject)
+        if not self._desk.parked and not self._desk.failing:
+            return False
+        key, cause = ParkedKey("wallet", appointment.subject), cause_of()
         if key not in self._desk.parked and cause not in self._desk.failing:
             return False
         event_id = cause.event_id or ""

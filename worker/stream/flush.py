@@ -25,6 +25,12 @@ class Route:
 
     topic: str
     partition_count: int
+    type_header: tuple[str, bytes]
+
+    @classmethod
+    def of(cls, name: str, prefix: str, partition_count: int) -> "Route":
+        """The route of an output topic of the contract."""
+        return cls(prefix + name, partition_count, ("ce_type", b"connects." + name.encode()))
 
 
 class Flush:
@@ -54,7 +60,7 @@ class Flush:
                 _SPEC_VERSION,
                 self._source,
                 _CONTENT_TYPE,
-                ("ce_type", b"connects." + message.topic.encode()),
+                route.type_header,
                 ("ce_id", message.ce_id.encode()),
                 ("ce_time", message.ce_time.encode()),
             ]

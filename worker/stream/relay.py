@@ -270,7 +270,7 @@ class Relay:
                     f"topic {topic} had {known[name]} partitions and has {count}: it was made anew with fewer. "
                     f"Give it {known[name]} partitions again."
                 )
-            self._routes[name] = Route(topic, known.get(name, count))
+            self._routes[name] = Route.of(name, self._prefix, known.get(name, count))
         topic = self._prefix + MARKER_TOPIC
         self._marker_place = (
             topic,
