@@ -54,8 +54,10 @@ def as_read(rows: Iterable[dict[str, Any]]) -> list[InputRecord]:
 class FewAppointments(PostgresStore):
     """A store that tells only a few pieces of clock work at a time, as it does when there are very many."""
 
-    async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], Appointment]:
-        return await super().appointments(min(limit, 2), grace)
+    async def appointments(
+        self, limit: int, grace: timedelta, after: Appointment | None = None
+    ) -> tuple[list[Appointment], Appointment]:
+        return await super().appointments(min(limit, 2), grace, after)
 
 
 class Deciding:

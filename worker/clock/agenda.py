@@ -18,6 +18,9 @@ class Agenda:
 
     Holds at most about `capacity` appointments; what is further away is left to the ledger. The horizon may lie between
     two appointments of one instant: a million cycles start at one midnight.
+
+    To see further, `begin_reading`, ask the ledger for what comes after the horizon, and `extend`. Meanwhile, and since
+    the batch before the last (`batch_is_cut`), what lies beyond the horizon is kept: the ledger may not know it yet.
     """
 
     def __init__(self, capacity: int = 20_000) -> None:
@@ -25,6 +28,10 @@ class Agenda:
         self._queue: list[Appointment] = []
         """In order; those before `_place` are done."""
         self._place = 0
+        self._beyond: list[Appointment] = []
+        self._beyond_in_flight: list[Appointment] = []
+        self._noted: list[Appointment] | None = None
+        """What of a reading that is under way the ledger may not tell."""
         self._look_as_far_as(NEVER)
 
     def __len__(self) -> int:
@@ -34,11 +41,32 @@ class Agenda:
         """Begin again with what the ledger says; nothing that it does not know yet may be outstanding."""
         self._queue = sorted(appointments)
         self._place = 0
+        self._beyond, self._beyond_in_flight, self._noted = [], [], None
         self._look_as_far_as(horizon)
 
+    def begin_reading(self) -> None:
+        """The ledger is about to be asked for what comes after the horizon."""
+        self._noted = self._beyond_in_flight + self._beyond
+
+    def extend(self, appointments: Iterable[Appointment], horizon: Appointment) -> None:
+        """Go on with what the ledger said, up to a horizon further away, and with what it may not have known."""
+        if self._noted is None:
+            return  # the horizon came nearer meanwhile: between there and what was read something would be left out
+        noted = (appointment for appointment in self._noted if self.horizon < appointment <= horizon)
+        self._queue += sorted({*appointments, *noted})
+        self._noted = None
+        self._look_as_far_as(horizon)
+
+    def batch_is_cut(self) -> None:
+        """The batch before is in the ledger, and the one whose work was added last is on its way there."""
+        self._beyond_in_flight, self._beyond = self._beyond, []
+
     def add(self, appointment: Appointment) -> None:
-        """Note new work; beyond the horizon the ledger keeps it."""
+        """Note new work; beyond the horizon the ledger keeps it, once it knows it."""
         if appointment > self.horizon:
+            self._beyond.append(appointment)
+            if self._noted is not None:
+                self._noted.append(appointment)
             return
         insort(self._queue, appointment, lo=self._place)
         if len(self) > 2 * self._capacity:
@@ -87,7 +115,9 @@ class Agenda:
         self._known_through = horizon.due_at if whole else horizon.due_at - timedelta(microseconds=1)
 
     def _leave_the_rest_to_the_ledger(self) -> None:
-        """Keep the nearer half."""
+        """Keep the nearer half, and of the other what the ledger may not know yet."""
+        self._beyond += self._queue[self._place + self._capacity :]
+        self._noted = None
         del self._queue[self._place + self._capacity :]
         self._look_as_far_as(self._queue[-1])
 

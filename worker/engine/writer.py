@@ -44,6 +44,8 @@ from worker.stream.records import InputRecord, Position, TopicPartition
 _SLICE_SECONDS: Final = 0.001
 _AHEAD: Final = 500
 _MOST_APPOINTMENTS: Final = 20_000
+_FEW_APPOINTMENTS: Final = 2_000
+"""With fewer on the agenda the ledger is asked for more."""
 _DUE_AHEAD: Final = 250
 """How much clock work is loaded together, while as much before it is decided."""
 _DUE_AHEAD_OF_RECORDS: Final = 2_000
@@ -93,6 +95,8 @@ class Writer:
         self.left_records = False
         """Whether records that were handed over are left with it: their positions have not moved."""
         self._done = 0
+        self._reading: asyncio.Task[tuple[list[Appointment], Appointment]] | None = None
+        """What the ledger is being asked for the agenda."""
         self._drop_through = self._records = 0
         self._begun_at = self._load_seconds = 0.0
 
@@ -116,7 +120,10 @@ class Writer:
         self._in_flight = Touched()
         self._committed_through = self._tail.last_seq
         self._begin_draft()
-        await self._refill_agenda()
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+        agenda.refill(*await self._store.appointments(_MOST_APPOINTMENTS, self._grace))
 
     # What the service calls.
 
@@ -305,9 +312,8 @@ class Writer:
         last = records[-1].business_time
         if last is not None and last < self._now() - self._grace:
             due = self._desk.agenda.peek(last, _DUE_AHEAD_OF_RECORDS)
-            if len(due) < _DUE_AHEAD_OF_RECORDS and not self._desk.agenda.knows(last) and not len(self._desk.draft):
-                await self.settle_down()
-                await self._refill_agenda()
+            if len(due) < _DUE_AHEAD_OF_RECORDS and not self._desk.agenda.knows(last):
+                await self._see_further()
                 due = self._desk.agenda.peek(last, _DUE_AHEAD_OF_RECORDS)
             self._ahead = set(due)
         begun = time.monotonic()
@@ -394,9 +400,7 @@ class Writer:
             if appointment is None:
                 if self._desk.agenda.knows(instant):
                     return True
-                await self._cut()
-                await self.settle_down()
-                await self._refill_agenda()
+                await self._see_further()
             elif appointment not in self._ahead:
                 await self._look_ahead(instant, soon)
             elif await self._clock_work.do(appointment, self.business_time):
@@ -417,7 +421,12 @@ class Writer:
         """Have loaded what the next clock work asks about, and load what the work after it does meanwhile."""
         begun = time.monotonic()
         await self._make_room()
-        due = self._desk.agenda.peek(instant if soon is None else max(instant, soon), 2 * _DUE_AHEAD)
+        agenda = self._desk.agenda
+        if self._reading is not None and self._reading.done():
+            await self._see_further()
+        elif self._reading is None and len(agenda) < _FEW_APPOINTMENTS and not agenda.knows(instant):
+            self._read_on()
+        due = agenda.peek(instant if soon is None else max(instant, soon), 2 * _DUE_AHEAD)
         due, later = due[:_DUE_AHEAD], due[_DUE_AHEAD:]
         self._ahead = set(due)
         if not self._ahead <= self._ahead_of_it:
@@ -498,6 +507,7 @@ class Writer:
         await self.settle_down()
         self._in_flight, self._pending = self._desk.books.touched, []
         self._tail = draft.tail()
+        self._desk.agenda.batch_is_cut()
         self._begin_draft()
         self._committing = asyncio.create_task(self._commit(batch, draft, records, seconds))
 
@@ -515,8 +525,22 @@ class Writer:
         await self.settle_down()
         await self.open()
 
-    async def _refill_agenda(self) -> None:
-        self._desk.agenda.refill(*await self._store.appointments(_MOST_APPOINTMENTS, self._grace))
+    async def _see_further(self) -> None:
+        """Have on the agenda what comes next."""
+        if self._reading is None:
+            self._read_on()
+        if self._reading is not None:
+            found = await self._reading
+            self._reading = None
+            self._desk.agenda.extend(*found)
+
+    def _read_on(self) -> None:
+        """Begin to ask the ledger what comes next, while batches are decided and committed."""
+        agenda = self._desk.agenda
+        agenda.begin_reading()
+        asking = self._store.appointments(_MOST_APPOINTMENTS, self._grace, agenda.horizon)
+        self._reading = asyncio.create_task(asking)
+        self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())  # told when waited for
 
     def _pass(self, instant: datetime | None) -> None:
         if self.clock_is_stopped or instant is None:

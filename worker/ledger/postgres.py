@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from typing import Final
 from uuid import UUID
@@ -236,21 +236,28 @@ class PostgresStore:
         """These freelancers' membership events that cannot count yet, in ledger order."""
         return [read_held(row) for row in await self._rows("held", _listed(ids))]
 
-    async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], Appointment]:
+    async def appointments(
+        self, limit: int, grace: timedelta, after: Appointment | None = None
+    ) -> tuple[list[Appointment], Appointment]:
         """The next clock work that is not parked, and the place in its order up to which that is all there is.
 
-        At most `_MOST_CYCLES`, even of one instant, and `limit` settlements and as many expiries, with every tie of the
-        last instant. Expiries and cycle starts are due one grace after their instant.
+        Of the work `after` a place, or of all. At most `_MOST_CYCLES`, even of one instant, and `limit` settlements and
+        as many expiries, with every tie of the last instant. Expiries and cycle starts are due one grace after their
+        instant.
         """
         horizon, most_cycles = LATEST, min(limit, _MOST_CYCLES)
-        cycles = [_cycle(row, grace) for row in await self._rows("due_cycles", most_cycles)]
+        cycles = [_cycle(row, grace) for row in await self._rows("due_cycles", most_cycles, *_next_cycle(after, grace))]
         if len(cycles) == most_cycles:
             horizon = cycles[-1]
-        settlements = await self._rows("due_settlements", horizon.due_at, limit)
+        since = _NEVER if after is None else after.due_at
+        if after is not None and after == end_of(since):
+            since += timedelta(microseconds=1)
+        settlements = await self._rows("due_settlements", since, horizon.due_at, limit)
         if len(settlements) == limit:
             horizon = min(horizon, end_of(settlements[-1]["due_at"]))
             settlements += await self._rows("due_settlements_at", settlements[-1]["due_at"])
-        expiries = await self._rows("due_expiries", horizon.due_at - grace, limit)
+        earliest = since if after is None else since - grace
+        expiries = await self._rows("due_expiries", earliest, horizon.due_at - grace, limit)
         if len(expiries) == limit:
             last = expiries[-1]["expires_at"]
             horizon = min(horizon, end_of(last + grace))
@@ -258,7 +265,8 @@ class PostgresStore:
         found = {_settlement(row) for row in settlements}
         for row in expiries:
             found.add(Appointment(row["expires_at"] + grace, EXPIRY, (), 0, row["lot_id"], row["freelancer_id"]))
-        return [appointment for appointment in (*cycles, *found) if appointment <= horizon], horizon
+        within = [appointment for appointment in (*cycles, *found) if appointment <= horizon]
+        return within if after is None else [appointment for appointment in within if appointment > after], horizon
 
     async def parked(self) -> dict[ParkedKey, set[str]]:
         """Stopped wallets and jobs, each with the event ids of the clock work that waits there."""
@@ -406,6 +414,17 @@ def _settlement(row: asyncpg.Record) -> Appointment:
 def _cycle(row: asyncpg.Record, grace: timedelta) -> Appointment:
     freelancer_id = row["freelancer_id"]
     return Appointment(midnight(row["next_renewal"]) + grace, CYCLE, (), 0, freelancer_id, freelancer_id)
+
+
+def _next_cycle(after: Appointment | None, grace: timedelta) -> tuple[date, str]:
+    """The cycle starts after a place in the clock's order are those after this day and freelancer."""
+    if after is None:
+        return date.min, ""
+    instant = after.due_at - grace
+    day = instant.date()
+    if instant > midnight(day) or after.rank > CYCLE:
+        return day + timedelta(days=1), ""
+    return day, after.subject if after.rank == CYCLE else ""
 
 
 async def _copy(

@@ -193,10 +193,13 @@ class Store(Protocol):
         """These freelancers' membership events that cannot count yet, in ledger order."""
         ...
 
-    async def appointments(self, limit: int, grace: timedelta) -> tuple[list[Appointment], Appointment]:
+    async def appointments(
+        self, limit: int, grace: timedelta, after: Appointment | None = None
+    ) -> tuple[list[Appointment], Appointment]:
         """The next clock work that is not parked, and the place in its order up to which that is all there is.
 
-        LATEST: there is no more. Of one instant's cycle starts some may be told, of its other work all or nothing.
+        Of the work `after` a place, or of all. Of one instant it may be only the first part: a million cycles start at
+        one midnight.
         """
         ...
 

@@ -50,6 +50,41 @@ def test_of_one_instant_settlements_come_first_then_expiries_then_cycles_by_free
     assert worked_off(agenda, at(1)) == work
 
 
+def test_it_is_extended_with_what_the_ledger_says_and_with_what_the_ledger_may_not_know_yet() -> None:
+    agenda = Agenda()
+    agenda.refill([cycle(0, "f-1")], cycle(0, "f-1"))
+    agenda.add(cycle(0, "f-2"))
+    agenda.batch_is_cut()
+    agenda.batch_is_cut()  # f-2 is in the ledger
+    agenda.add(cycle(0, "f-3"))
+    agenda.batch_is_cut()  # f-3 is on its way
+    agenda.add(cycle(0, "f-4"))
+    agenda.begin_reading()
+    agenda.batch_is_cut()
+    agenda.add(cycle(0, "f-5"))
+    agenda.add(cycle(0, "f-9"))
+    agenda.extend([cycle(0, "f-2"), cycle(0, "f-3"), cycle(0, "f-7")], cycle(0, "f-7"))
+    assert worked_off(agenda, at(0)) == [cycle(0, f"f-{number}") for number in (1, 2, 3, 4, 5, 7)]
+    agenda.begin_reading()
+    agenda.extend([], LATEST)
+    assert worked_off(agenda, at(0)) == [cycle(0, "f-9")]
+    assert agenda.is_clear(at(1_000))
+
+
+def test_what_was_read_behind_a_horizon_that_came_nearer_is_read_again() -> None:
+    agenda = Agenda(2)
+    agenda.refill([], end_of(at(10)))
+    agenda.begin_reading()
+    for number in range(5):
+        agenda.add(expiry(number, f"f-{number}"))
+    agenda.extend([expiry(11, "f-11")], end_of(at(20)))
+    assert not agenda.knows(at(5))
+    agenda.batch_is_cut()
+    agenda.begin_reading()
+    agenda.extend([expiry(11, "f-11")], end_of(at(20)))
+    assert worked_off(agenda, at(20)) == [expiry(number, f"f-{number}") for number in (0, 1, 2, 3, 4, 11)]
+
+
 def test_a_horizon_at_the_end_of_an_instant_knows_that_instant() -> None:
     agenda = Agenda()
     agenda.refill([cycle(0, "f-1")], end_of(at(0)))

@@ -84,11 +84,11 @@ FROM unnest(string_to_array($1, ','), string_to_array($2, ',')) AS wanted(rule, 
 CROSS JOIN LATERAL (SELECT * FROM changes c WHERE c.rule = wanted.rule AND c.natural_key = wanted.natural_key LIMIT 1) found
 
 -- name: due_settlements
--- The next settlements due up to $1, by index; $2 of them.
+-- The next settlements due from $1 up to $2, by index; $3 of them.
 SELECT d.due_at, d.kind, d.key, c.job_id, c.closed_at, c.closure
 FROM due d
 CROSS JOIN LATERAL (SELECT * FROM closures WHERE decision_seq = split_part(d.key, '/', 1)::bigint LIMIT 1) c
-WHERE d.kind IN ('settlement', 'late-settlement') AND d.due_at <= $1 ORDER BY d.due_at, d.kind, d.key LIMIT $2
+WHERE d.kind IN ('settlement', 'late-settlement') AND d.due_at BETWEEN $1 AND $2 ORDER BY d.due_at, d.kind, d.key LIMIT $3
 
 -- name: due_settlements_at
 -- All settlements of one due instant.
@@ -98,12 +98,12 @@ CROSS JOIN LATERAL (SELECT * FROM closures WHERE decision_seq = split_part(d.key
 WHERE d.kind IN ('settlement', 'late-settlement') AND d.due_at = $1
 
 -- name: due_expiries
--- The next lots to expire up to $1, by index; $2 of them. Those that wait for a parked wallet are not asked for again.
+-- The next lots to expire from $1 up to $2, by index; $3 of them. Those that wait for a parked wallet are not asked for again.
 SELECT expires_at, lot_id, freelancer_id FROM lots
-WHERE open AND expires_at <= $1 AND 'expiry:' || lot_id NOT IN (
+WHERE open AND expires_at BETWEEN $1 AND $2 AND 'expiry:' || lot_id NOT IN (
     SELECT d.event_id FROM parked_triggers t
     CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) d WHERE d.kind = 'clock')
-ORDER BY expires_at, lot_id LIMIT $2
+ORDER BY expires_at, lot_id LIMIT $3
 
 -- name: due_expiries_at
 -- All lots that expire at one instant.
@@ -113,9 +113,10 @@ WHERE open AND expires_at = $1 AND 'expiry:' || lot_id NOT IN (
     CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) d WHERE d.kind = 'clock')
 
 -- name: due_cycles
--- The next cycle starts, by index, a freelancer's ids in byte order; $1 of them, and none that waits for a parked wallet.
+-- The next cycle starts after those of day $2 and freelancer $3, by index, a freelancer's ids in byte order; $1 of them,
+-- and none that waits for a parked wallet.
 SELECT next_renewal, freelancer_id FROM memberships
-WHERE next_renewal IS NOT NULL
+WHERE next_renewal IS NOT NULL AND (next_renewal, freelancer_id COLLATE "C") > ($2::date, $3::text COLLATE "C")
   AND 'cycle:' || freelancer_id || ':' || to_char(next_renewal, 'YYYY-MM-DD') NOT IN (
     SELECT d.event_id FROM parked_triggers t
     CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) d WHERE d.kind = 'clock')
