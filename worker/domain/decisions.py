@@ -41,7 +41,7 @@ class Movement(NamedTuple):
     delta: int
 
 
-class Change(msgspec.Struct, eq=False):
+class Change(msgspec.Struct, eq=False, gc=False):
     """The effect of one trigger on one wallet under one rule: one version, one wallet-updated. Never of delta 0."""
 
     freelancer_id: FreelancerId
@@ -77,7 +77,7 @@ class MembershipTold(NamedTuple):
     reason: str
 
 
-class Decision(msgspec.Struct, eq=False):
+class Decision(msgspec.Struct, eq=False, gc=False):
     """The one recorded answer to one trigger; `seq` is its place in ledger order.
 
     `facts` are what the answer rests on, enough to word it (see explanations). `late_by_seconds` is None unless the
@@ -105,7 +105,7 @@ class Decision(msgspec.Struct, eq=False):
     """The charge that it requests."""
 
 
-class Verdict(msgspec.Struct, eq=False):
+class Verdict(msgspec.Struct, eq=False, gc=False):
     """A rule's answer, before it is written down as a decision."""
 
     outcome: Outcome

@@ -33,7 +33,7 @@ class BurnOrder(NamedTuple):
     lot_id: LotId
 
 
-class Lot(msgspec.Struct, eq=False):
+class Lot(msgspec.Struct, eq=False, gc=False):
     """Connects that entered together. `order` is its place in the burn order; 0 <= remaining <= original."""
 
     order: BurnOrder
@@ -61,7 +61,7 @@ class Draw(NamedTuple):
     connects: int
 
 
-class SpendLine(msgspec.Struct, eq=False):
+class SpendLine(msgspec.Struct, eq=False, gc=False):
     """The base or the boost of one proposal. connects = the sum of draws + debt, until it is returned."""
 
     name: LineName
@@ -71,7 +71,7 @@ class SpendLine(msgspec.Struct, eq=False):
     draws: list[Draw] = msgspec.field(default_factory=list)
 
 
-class Spend(msgspec.Struct, eq=False):
+class Spend(msgspec.Struct, eq=False, gc=False):
     """What one proposal cost, in lines; `decision_seq` is its place in ledger order.
 
     `refunded_closing_at` is the closing time of the closure that returned it, `boost_outbid` says that the boost came
@@ -118,7 +118,7 @@ class InterviewGrant(NamedTuple):
     connects: int
 
 
-class Wallet(msgspec.Struct, eq=False):
+class Wallet(msgspec.Struct, eq=False, gc=False):
     """One freelancer's Connects. balance = the sum of the lots' remaining - the sum of the owing spends' debts.
 
     `lots` holds, in burn order, the lots with something remaining; `drained` those with nothing that have not expired.
@@ -134,7 +134,7 @@ class Wallet(msgspec.Struct, eq=False):
     interviews: list[InterviewGrant] = msgspec.field(default_factory=list)
 
 
-class Cause(msgspec.Struct, frozen=True):
+class Cause(msgspec.Struct, frozen=True, gc=False):
     """What a decision answers: an input record, or (topic None) an instant of the clock or a command, by event_id."""
 
     topic: str | None
@@ -144,7 +144,7 @@ class Cause(msgspec.Struct, frozen=True):
     offset: int | None = None
 
 
-class Closure(msgspec.Struct, eq=False):
+class Closure(msgspec.Struct, eq=False, gc=False):
     """A job-closed fact. Due once business time passes `due_at`; identity is job, closing time and kind.
 
     It is worked off in ledger order of the job's spends: those up to `settled_through` (a decision seq) are decided.
@@ -161,7 +161,7 @@ class Closure(msgspec.Struct, eq=False):
     returned_any: bool = False
 
 
-class Job(msgspec.Struct, eq=False):
+class Job(msgspec.Struct, eq=False, gc=False):
     """What is known of a job: closures in closing order, the first hire, and the proposals on it, in ledger order."""
 
     job_id: JobId
@@ -170,7 +170,7 @@ class Job(msgspec.Struct, eq=False):
     proposal_ids: list[ProposalId] = msgspec.field(default_factory=list)
 
 
-class Grant(msgspec.Struct, frozen=True):
+class Grant(msgspec.Struct, frozen=True, gc=False):
     """A grant that was made, under its natural key: ids with `/` between, which no id has."""
 
     rule: str
@@ -188,7 +188,7 @@ class ChargeKey(NamedTuple):
     charge_id: ChargeId
 
 
-class Charge(msgspec.Struct, eq=False):
+class Charge(msgspec.Struct, eq=False, gc=False):
     """One charge that was asked of the billing system; `amount_cents` after any promotion.
 
     `cycle_start` is the first day of the cycle that it pays for (of an upgrade: the day of the choice, `chosen_at`);
@@ -233,7 +233,7 @@ class Promo(NamedTuple):
     charges_left: int
 
 
-class Membership(msgspec.Struct, eq=False):
+class Membership(msgspec.Struct, eq=False, gc=False):
     """One freelancer's plan and cycle [cycle_start, next_renewal), days in UTC; None: it has not begun.
 
     `version` counts what was told of it. `downgrade_chosen_at` says that Basic was chosen and is still to come;
