@@ -71,8 +71,8 @@ class Feed:
 class BufferLimits:
     """How much may be buffered, in records and in bytes of memory; overrun by a fifth at most."""
 
-    records: int = 24_000
-    memory_bytes: int = 48 * 1024 * 1024
+    records: int = 16_000
+    memory_bytes: int = 32 * 1024 * 1024
 
 
 class Flow:
