@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.property.test_writer_found_before import Telling
@@ -15,7 +16,7 @@ from worker.domain.model import FreelancerId, Wallet
 from worker.domain.rules import memberships
 from worker.engine import memory
 from worker.ledger.postgres import PostgresStore
-from worker.ledger.store import ParkedKey
+from worker.ledger.store import CYCLE, Appointment, ParkedKey
 
 REGISTERED = datetime(2026, 1, 10, 12, tzinfo=UTC)
 FEBRUARY, MARCH, APRIL = (datetime(2026, month, 10, tzinfo=UTC) for month in (2, 3, 4))
@@ -191,6 +192,46 @@ async def test_a_live_event_neither_waits_for_a_backlog_of_cycles_nor_loads_it(
     kinds = [row["kind"] for row in ledger.decisions[600:]]
     assert kinds.index("first") < 10
     assert kinds.count("clock") == 600
+
+
+async def test_no_load_begins_while_another_one_is_under_way(database_url: str, telling: Telling) -> None:
+    """The one before would come in over what was changed since, for nobody would wait for it any more."""
+    async with deciding(database_url, policies()) as decides:
+        await with_a_backlog(decides, telling, 3)
+        loading = decides.writer._memory  # noqa: SLF001
+        work = [Appointment(FEBRUARY + GRACE, CYCLE, (), 0, f"f-{number:04}", f"f-{number:04}") for number in range(3)]
+        loading.load_ahead(work[:2], FEBRUARY)
+        with pytest.raises(AssertionError, match="nobody has waited for it"):
+            loading.load_ahead(work[2:], FEBRUARY)
+        await loading.loaded()
+        loading.load_ahead(work[2:], FEBRUARY)
+        await loading.loaded()
+        assert set(loading.books.memberships) == {"f-0000", "f-0001", "f-0002"}
+
+
+AS_PLUS = """
+UPDATE memberships SET plan = 'plus', renewal_charge = freelancer_id || ':2026-01-10:1';
+INSERT INTO charges SELECT freelancer_id || ':2026-01-10:1', freelancer_id, 'renewal', '2026-01-10', NULL, 1, 1999,
+    'USD', 'payment-method', NULL, false, '2026-01-10Z', 0, 'asked' FROM memberships
+"""
+
+
+async def test_a_cycle_start_finds_its_charge_though_charges_were_forgotten(
+    database_url: str, telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "MOST_CHARGES", 2)
+    connection = await asyncpg.connect(database_url)
+    async with deciding(database_url, policies()) as decides:
+        await with_a_backlog(decides, telling, 5)
+        await decides.commit()
+        await connection.execute(AS_PLUS)
+        await decides.restart()
+        assert not await decides.writer.pass_time(FEBRUARY + GRACE, seconds=0)
+        await decides.decide([telling.bought(FEBRUARY + GRACE - A_SECOND, 5, "f-0001")])
+        await decides.until(FEBRUARY + GRACE)
+        assert decides.writer.parked == {}
+    assert await connection.fetchval("SELECT count(*) FROM charges WHERE status = 'lapsed'") == 5
+    await connection.close()
 
 
 async def test_a_chunk_of_clock_work_ends_with_its_time_and_the_next_goes_on(

@@ -36,8 +36,9 @@ class ClockWork:
             if appointment.rank == EXPIRY:
                 self._expire(appointment)
                 return True
-            if freelancer_id not in self._desk.books.memberships:
-                await self._memory.load_memberships([freelancer_id])
+            membership = self._desk.books.memberships.get(freelancer_id)
+            if membership is None or membership.upgrade or membership.renewal or freelancer_id in self._desk.books.held:
+                await self._memory.load_memberships([freelancer_id])  # its charges are forgotten by themselves
             self._start_cycle(appointment)
             return True
         job_id = JobId(appointment.subject)

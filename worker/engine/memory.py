@@ -7,7 +7,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from worker.domain.books import Books, Touched
+from worker.domain.books import Books, Held, Touched
 from worker.domain.model import BurnOrder, ChargeKey, FreelancerId, JobId, LotId, ProposalId, Spend, Wallet
 from worker.domain.policy import PolicyBook
 from worker.domain.rules import grants
@@ -103,9 +103,17 @@ class Memory:
         Whoever asks meanwhile for something that is not in memory waits as well: it may be on its way, and must not
         come in again once it was changed.
         """
+        if self._ahead is not None:
+            raise AssertionError("a load is under way, and nobody has waited for it")
         if due:
             self._ahead = asyncio.create_task(self.prepare_due(due, business_time))
             self._ahead.add_done_callback(lambda task: task.cancelled() or task.exception())  # told when waited for
+
+    def abandon(self) -> None:
+        """Let go of the load that is under way: this memory is not used any more."""
+        if self._ahead is not None:
+            self._ahead.cancel()
+            self._ahead = None
 
     async def loaded(self) -> None:
         """Wait for what `load_ahead` began.
@@ -153,7 +161,8 @@ class Memory:
             await self.load_memberships(wanted.memberships, wanted.charges)
         missing = await self._missing(self.books.grants, wanted.grants)
         if missing:
-            self.books.grants.update({(g.rule, g.natural_key): g for g in await self._store.grants(missing)})
+            for grant in await self._store.grants(missing):
+                self.books.grants.setdefault((grant.rule, grant.natural_key), grant)
 
     def note_seen(self, seq: int, record: InputRecord) -> None:
         """Note the first decision on a record's event id."""
@@ -173,7 +182,7 @@ class Memory:
         """Have these jobs in memory, with everything that was spent on them listed."""
         missing = await self._missing(self.books.jobs, ids)
         if missing:
-            self.books.jobs.update(await self._store.jobs(missing))
+            _add(self.books.jobs, await self._store.jobs(missing))
 
     async def load_spends(self, ids: Iterable[ProposalId]) -> list[Spend]:
         """Have these spends in memory, and what waits for proposals not known yet; gives those that exist."""
@@ -181,7 +190,7 @@ class Memory:
         missing = await self._missing(self.books.spends, wanted)
         if missing:
             for spend in await self._store.spends(missing):
-                self.books.spends[spend.proposal_id] = spend
+                self.books.spends.setdefault(spend.proposal_id, spend)
             unknown = [proposal_id for proposal_id in missing if proposal_id not in self.books.spends]
             unknown = [proposal_id for proposal_id in unknown if proposal_id not in self.books.awaiting]
             for told in await self._store.awaiting(unknown) if unknown else ():
@@ -197,32 +206,35 @@ class Memory:
     async def load_wallets(self, ids: Iterable[FreelancerId], business_time: datetime | None) -> None:
         """Have these wallets in memory, or know that they do not exist yet."""
         books = self.books
-        missing = await self._missing(books.wallets, ids)
+        missing = await self._missing(books.wallets, (name for name in ids if name not in books.absent_wallets))
         if missing:
-            books.wallets.update(await self._store.wallets(missing, business_time, books))
+            _add(books.wallets, await self._store.wallets(missing, business_time, books))
             books.absent_wallets.update(ids_ for ids_ in missing if ids_ not in books.wallets)
 
     async def load_memberships(self, ids: Iterable[FreelancerId], charges: Iterable[ChargeKey] = ()) -> None:
         """Have these memberships in memory, what is held of them, these charges, and those that they wait for."""
         books, wanted = self.books, list(ids)
         missing = await self._missing(books.memberships, wanted)
-        if missing:
-            memberships, waiting = await self._store.memberships(missing), await self._store.held(missing)
-            books.memberships.update(memberships)
-            for held in waiting:
-                books.held.setdefault(held.freelancer_id, []).append(held)
+        found = await self._store.memberships(missing) if missing else {}
+        waiting = await self._store.held(missing) if missing else []
         asked = dict.fromkeys(charges)
         for freelancer_id in wanted:
-            membership = books.memberships[freelancer_id]
+            membership = books.memberships.get(freelancer_id) or found[freelancer_id]
             for charge_id in (membership.upgrade, membership.renewal):
                 if charge_id:
                     asked[ChargeKey(freelancer_id, charge_id)] = None
             for held in books.held.get(freelancer_id, ()):
-                if held.topic == _CHARGE_SETTLED:
-                    asked[ChargeKey(freelancer_id, held.event.__dict__["charge_id"])] = None
+                _ask_for_answered(held, asked)
+        for held in waiting:
+            _ask_for_answered(held, asked)
         unknown = await self._missing(books.charges, asked)
-        if unknown:
-            books.charges.update({charge.key: charge for charge in await self._store.charges(unknown)})
+        for charge in await self._store.charges(unknown) if unknown else ():
+            books.charges.setdefault(charge.key, charge)
+        # All at once: whoever finds a membership in memory finds what is held of it and its charges as well.
+        new = _add(books.memberships, found)
+        for held in waiting:
+            if held.freelancer_id in new:
+                books.held.setdefault(held.freelancer_id, []).append(held)
 
     @property
     def has_too_much(self) -> bool:
@@ -365,6 +377,20 @@ _NEEDS_MEMBERSHIP: Final = frozenset(
 )
 _NEEDS_JOB: Final = frozenset({"job-closed", "hire-made", "proposal-submitted"})
 _NEEDS_PROPOSAL: Final = frozenset({"proposal-submitted", "proposal-withdrawn", "boost-outbid"})
+
+
+def _ask_for_answered(held: Held, asked: dict[ChargeKey, None]) -> None:
+    """Ask for the charge that a held event answers, if it is an answer."""
+    if held.topic == _CHARGE_SETTLED:
+        asked[ChargeKey(held.freelancer_id, held.event.__dict__["charge_id"])] = None
+
+
+def _add(held: dict[Key, Value], found: Mapping[Key, Value]) -> set[Key]:
+    """Take in what was found, but nothing in the place of what is there already; gives which were new."""
+    new = found.keys() - held.keys()
+    for key in new:
+        held[key] = found[key]
+    return new
 
 
 def _holds(wallet: Wallet, lot: BurnOrder) -> bool:

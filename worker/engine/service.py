@@ -134,6 +134,7 @@ class Term:
             await self.intake.stop()
         with suppress(Exception):
             await self.relay.close()
+        self.writer.abandon()
         await self.store.close()
 
     async def _work(self, stopping: asyncio.Event) -> None:

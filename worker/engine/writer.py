@@ -94,6 +94,7 @@ class Writer:
         """Set when the worker is to end: then what would take long is left, clock work and releases."""
         self.left_records = False
         """Whether records that were handed over are left with it: their positions have not moved."""
+        self._memory = Memory(store, Books(grace, strict=True), policies)
         self._done = 0
         self._reading: asyncio.Task[tuple[list[Appointment], Appointment]] | None = None
         """What the ledger is being asked for the agenda."""
@@ -120,9 +121,6 @@ class Writer:
         self._in_flight = Touched()
         self._committed_through = self._tail.last_seq
         self._begin_draft()
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
         agenda.refill(*await self._store.appointments(_MOST_APPOINTMENTS, self._grace))
 
     # What the service calls.
@@ -206,6 +204,13 @@ class Writer:
         if self._committing is not None:
             committing, self._committing = self._committing, None
             await committing
+
+    def abandon(self) -> None:
+        """Let go of what is being read ahead: what is in memory is not used any more."""
+        self._memory.abandon()
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
 
     # What commands ask.
 
@@ -308,6 +313,8 @@ class Writer:
 
     async def _prepare(self, records: Sequence[InputRecord]) -> None:
         """Load what these records ask about, and, behind the wall clock, the clock work that is done before them."""
+        begun = time.monotonic()
+        await self._make_room()
         due: list[Appointment] = []
         last = records[-1].business_time
         if last is not None and last < self._now() - self._grace:
@@ -316,8 +323,6 @@ class Writer:
                 await self._see_further()
                 due = self._desk.agenda.peek(last, _DUE_AHEAD_OF_RECORDS)
             self._ahead = set(due)
-        begun = time.monotonic()
-        await self._make_room()
         await self._memory.prepare(records, due, self.business_time)
         self._load_seconds += time.monotonic() - begun
 
@@ -326,6 +331,7 @@ class Writer:
         if self._memory.has_too_much:
             await self._memory.loaded()
             self._memory.forget(self._in_flight, self._committed_through)
+            self._ahead, self._ahead_of_it = set(), set()
 
     async def _do_due_before(self, instant: datetime, records: Sequence[InputRecord]) -> None:
         """Do the clock work due before the next of these records; then have ready what they ask about, as before."""
@@ -429,6 +435,7 @@ class Writer:
         due = agenda.peek(instant if soon is None else max(instant, soon), 2 * _DUE_AHEAD)
         due, later = due[:_DUE_AHEAD], due[_DUE_AHEAD:]
         self._ahead = set(due)
+        await self._memory.loaded()
         if not self._ahead <= self._ahead_of_it:
             await self._memory.prepare_due(due, self.business_time)
         self._ahead_of_it = set(later)
@@ -521,7 +528,7 @@ class Writer:
     async def _start_over(self, bug: Bug) -> None:
         """After a failure in a rule: forget everything not committed, to decide it again knowing what fails."""
         _log.error("a rule failed: its wallet or job is parked", error=str(bug), exc_info=bug.__cause__)
-        await self._memory.loaded()
+        self.abandon()
         await self.settle_down()
         await self.open()
 

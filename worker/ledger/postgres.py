@@ -119,7 +119,7 @@ class PostgresStore:
         self._idle: dict[str, list[asyncpg.Connection[asyncpg.Record]]] = {}
         """Open connections that nobody uses now, by purpose."""
         self._at_once: at_once.AtOnce | None = None
-        """The statement for small batches, of the present connection that writes."""
+        """The statement for each batch, of the present connection that writes."""
 
     async def tail(self) -> Tail:
         """Where the ledger ends."""

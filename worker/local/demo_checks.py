@@ -45,7 +45,7 @@ class Finding:
 
 
 _NOTHING_TWICE: Final = ("i1_effects", "i1_natural_keys")
-_SUMS: Final = ("i3_changes", "i3_lots", "i3_movements", "i3_balances")
+_SUMS: Final = ("i3_lots", "i3_movements", "i3_balances")
 _WITHIN_BOUNDS: Final = ("i4_lots", "i4_overdrawn")
 _REFUNDS: Final = ("i5_proposals", "i5_boosts")
 

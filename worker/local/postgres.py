@@ -45,7 +45,7 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # TCP only: a socket's path ends at 107 bytes, a user's folder may not
     "max_connections": "100",
-    "shared_buffers": "1GB",
+    "shared_buffers": "512MB",
     "synchronous_commit": "on",
     "fsync": "on",
     "max_wal_size": "4GB",

@@ -131,7 +131,7 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
         It costs the worker and the broker a millisecond each.
         """
         seconds = self._polled_at + _BREATH_SECONDS - time.monotonic()
-        if self._brought_few and seconds > 0:
+        if self._brought_few and not self._holds_back and seconds > 0:
             await asyncio.sleep(seconds)
         self._polled_at = time.monotonic()
 

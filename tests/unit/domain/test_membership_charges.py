@@ -455,4 +455,5 @@ def test_each_cycle_of_a_lapse_is_decided_under_the_policy_of_its_own_start() ->
 def test_a_choice_whose_event_id_is_a_day_does_not_take_the_name_of_that_days_renewal() -> None:
     """Ids are the producers' own; a charge's id is made of them."""
     assert memberships._named("2026-02-10") == "choice:2026-02-10"  # noqa: SLF001 - what others see of it is a charge id
+    assert memberships._named("choice:2026-02-10") == "choice:choice:2026-02-10"  # noqa: SLF001 - nor another choice's
     assert memberships._named("e-2026-02-10") == "e-2026-02-10"  # noqa: SLF001

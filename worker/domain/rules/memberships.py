@@ -41,7 +41,7 @@ BEGAN = "membership.began"
 DOWNGRADE = "membership.downgrade"
 SUSPENSION = "membership.suspension"
 EARNINGS = "membership.earnings"
-_A_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_A_DAY = re.compile(r"(choice:)*[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 # Choices.
@@ -90,7 +90,7 @@ def _choose_plus(
 
 
 def _named(event_id: str) -> str:
-    """What tells an upgrade's charge: the choice's event id, set apart if it looks like the day of a renewal."""
+    """What tells an upgrade's charge: the choice's event id, set apart if it looks like a renewal's day, or so."""
     return f"choice:{event_id}" if _A_DAY.fullmatch(event_id) else event_id
 
 

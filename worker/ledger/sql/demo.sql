@@ -32,19 +32,13 @@ WHERE natural_key IS NOT NULL GROUP BY rule, natural_key HAVING count(*) > 1
 SELECT topic, partition, count(*) AS decisions, count(DISTINCT "offset") AS records
 FROM decisions WHERE kind = 'first' GROUP BY 1, 2
 
--- name: i3_changes
-SELECT format('the wallet of %s says %s, its changes say %s', w.freelancer_id, w.balance, coalesce(c.total, 0))
-FROM wallets w
-LEFT JOIN (SELECT freelancer_id, sum(delta) AS total FROM changes GROUP BY 1) AS c USING (freelancer_id)
-WHERE w.balance <> coalesce(c.total, 0)
-
 -- name: i3_lots
-SELECT format('the wallet of %s says %s, its lots and debts say %s', w.freelancer_id, w.balance,
+SELECT format('the wallet of %s says %s, its lots and debts say %s', freelancer_id, coalesce(w.balance, 0),
               coalesce(l.remaining, 0) - coalesce(s.debt, 0))
 FROM wallets w
-LEFT JOIN (SELECT freelancer_id, sum(remaining) AS remaining FROM lots GROUP BY 1) AS l USING (freelancer_id)
-LEFT JOIN (SELECT freelancer_id, sum(base_debt + boost_debt) AS debt FROM spends GROUP BY 1) AS s USING (freelancer_id)
-WHERE w.balance <> coalesce(l.remaining, 0) - coalesce(s.debt, 0)
+FULL JOIN (SELECT freelancer_id, sum(remaining) AS remaining FROM lots GROUP BY 1) AS l USING (freelancer_id)
+FULL JOIN (SELECT freelancer_id, sum(base_debt + boost_debt) AS debt FROM spends GROUP BY 1) AS s USING (freelancer_id)
+WHERE coalesce(w.balance, 0) <> coalesce(l.remaining, 0) - coalesce(s.debt, 0)
 
 -- name: i3_movements
 SELECT format('change %s of %s is %s, its movements say %s', c.version, c.freelancer_id, c.delta, coalesce(m.total, 0))
