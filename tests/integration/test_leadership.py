@@ -174,7 +174,7 @@ async def test_retaking_ends_our_own_unanswered_transaction(database_url: str, d
         await guard(writer, epoch)
         await add_a_row(writer)
         assert await asyncio.wait_for(a.retake(), timeout=3) == epoch + 1
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)):
             await transaction.commit()
         assert await rows(database) == 0
         assert not a.lost.is_set()
