@@ -61,7 +61,7 @@ class Held(NamedTuple):
 
 @dataclass(slots=True)
 class Touched:
-    """What was opened or changed since the last commit: exactly what the next one has to write."""
+    """What was opened or changed since the last commit: what the next one writes, and nobody forgets before."""
 
     wallets: dict[FreelancerId, Wallet] = field(default_factory=dict)
     new_lots: dict[LotId, Lot] = field(default_factory=dict)

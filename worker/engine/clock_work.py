@@ -8,7 +8,7 @@ from worker.domain.decisions import Decision, Subject
 from worker.domain.model import Cause, Closure, FreelancerId, Job, JobId, Lot, ProposalId, Spend, midnight
 from worker.domain.triggers import CycleDue, ExpiryDue, SettlementDue
 from worker.engine import answers
-from worker.engine.desk import Desk, closure_of, told
+from worker.engine.desk import Desk, closure_of
 from worker.engine.memory import AT_ONCE, Memory
 from worker.errors import Bug
 from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, Appointment, ParkedKey
@@ -92,8 +92,8 @@ class ClockWork:
             due = SettlementDue(closure, spend, due_at, seq)
             decision = decide_settlement(self._desk.books, due, self._desk.policies)
         except Exception as error:
-            self._desk.failing[identity] = told(error)
-            raise Bug(f"settlement of job {closure.job_id}, proposal {spend.proposal_id}: {told(error)}") from error
+            where = f"settlement of job {closure.job_id}, proposal {spend.proposal_id}"
+            raise self._desk.fails(identity, where, error) from error
         self._desk.book([decision])
 
     def _expire(self, appointment: Appointment) -> None:
@@ -134,8 +134,7 @@ class ClockWork:
 
     def _bug(self, cause: Cause, error: Exception) -> Bug:
         """Note that the rule for this instant of the clock fails."""
-        self._desk.failing[cause] = told(error)
-        return Bug(f"{cause.event_id}: {told(error)}")
+        return self._desk.fails(cause, cause.event_id or "", error)
 
     def _waits(self, appointment: Appointment, cause_of: Callable[[], Cause], occurred_at: datetime) -> bool:
         """Whether this instant of the clock waits for a stopped wallet, or stops it; once, it is told so."""

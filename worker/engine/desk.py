@@ -1,6 +1,6 @@
 """What decisions are taken on: the books, the draft that they are written into, the agenda, and what is stopped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -11,10 +11,13 @@ from worker.domain.model import Closure, Job, JobId, midnight
 from worker.domain.policy import PolicyBook
 from worker.domain.rules.refunds import closing_order
 from worker.engine.draft import Draft
+from worker.errors import Bug
 from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, SETTLEMENT, Appointment, ParkedKey
 
-JOB_TOPICS: Final = frozenset({"job-closed", "hire-made"})
+_JOB_TOPICS: Final = frozenset({"job-closed", "hire-made"})
 """A failure in their rules stops the job, others' the wallet."""
+_MOST_TOLD: Final = 500
+"""How many characters of a failure are kept for operators."""
 
 
 class Desk:
@@ -69,13 +72,20 @@ class Desk:
         closing = closing_order(closure_of(self.books.jobs[job_id], int(seq)))
         return Appointment(due.due_at, LATE_SETTLEMENT, closing, int(seq), proposal_id, job_id)
 
-    def stopped_for(self, topic: str, named: dict[str, str]) -> ParkedKey | None:
+    def stopped_for(self, topic: str, named: Mapping[str, str]) -> ParkedKey | None:
         """The stopped wallet or job that an event of that topic waits behind; `named` are its fields."""
-        if not self.parked:
-            return None
-        scope, field = ("job", "job_id") if topic in JOB_TOPICS else ("wallet", "freelancer_id")
-        key = ParkedKey(scope, named[field])
+        key = self.stopped_by(topic, named)
         return key if key in self.parked else None
+
+    def stopped_by(self, topic: str, named: Mapping[str, str]) -> ParkedKey:
+        """The wallet or job that a failure in the rule for such an event stops."""
+        scope, field = ("job", "job_id") if topic in _JOB_TOPICS else ("wallet", "freelancer_id")
+        return ParkedKey(scope, named[field])
+
+    def fails(self, trigger: object, where: str, error: Exception) -> Bug:
+        """Note that the rule for a trigger fails; gives what to raise, which says where."""
+        self.failing[trigger] = f"{type(error).__name__}: {error}"[:_MOST_TOLD]
+        return Bug(f"{where}: {self.failing[trigger]}")
 
     def park(self, decision: Decision, key: ParkedKey, error: str | None) -> None:
         """Write down that a trigger waits behind a wallet or job, which is stopped by the first one with its error."""
@@ -90,8 +100,3 @@ class Desk:
 def closure_of(job: Job, seq: int) -> Closure:
     """The closure that the job-closed decision of that seq noted."""
     return next(known for known in job.closures if known.decision_seq == seq)
-
-
-def told(error: Exception) -> str:
-    """A failure in words, for operators; at most 500 characters."""
-    return f"{type(error).__name__}: {error}"[:500]

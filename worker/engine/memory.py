@@ -11,6 +11,7 @@ from worker.domain.books import Books, Held, Touched
 from worker.domain.model import BurnOrder, ChargeKey, FreelancerId, JobId, LotId, ProposalId, Spend, Wallet
 from worker.domain.policy import PolicyBook
 from worker.domain.rules import grants
+from worker.futures import hear_out
 from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, Appointment, FirstDecision, Store
 from worker.stream.records import InputRecord
 
@@ -107,7 +108,7 @@ class Memory:
             raise AssertionError("a load is under way, and nobody has waited for it")
         if due:
             self._ahead = asyncio.create_task(self.prepare_due(due, business_time))
-            self._ahead.add_done_callback(lambda task: task.cancelled() or task.exception())  # told when waited for
+            hear_out(self._ahead)
 
     def abandon(self) -> None:
         """Let go of the load that is under way: this memory is not used any more."""

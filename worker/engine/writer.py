@@ -26,11 +26,12 @@ from worker.domain.triggers import Received
 from worker.engine import answers
 from worker.engine.clock_work import ClockWork
 from worker.engine.commands import Answer, Command, command_decision
-from worker.engine.desk import JOB_TOPICS, Desk, told
+from worker.engine.desk import Desk
 from worker.engine.draft import Draft
 from worker.engine.memory import Memory
 from worker.engine.release import Release
 from worker.errors import Bug
+from worker.futures import hear_out
 from worker.ledger.store import (
     Appointment,
     Batch,
@@ -250,8 +251,8 @@ class Writer:
             try:
                 decisions = await release.decide(row, key, self._desk.draft.next_seq)
             except Exception as error:
-                self._failing[identity] = told(error)
-                raise Bug(f"{key.scope} {key.key}, waiting trigger {row['seq']}: {told(error)}") from error
+                where = f"{key.scope} {key.key}, waiting trigger {row['seq']}"
+                raise self._desk.fails(identity, where, error) from error
             if decisions:
                 self._desk.book(decisions)
             self._desk.draft.batch.triggers_released.append(row["seq"])
@@ -385,9 +386,8 @@ class Writer:
                 self._desk.books, Received(event, topic, cause, record.business_time, seq), self._policies, record.value
             )
         except Exception as failure:
-            self._failing[_identity(record)] = told(failure)
             where = f"{topic}, partition {cause.partition}, offset {cause.offset}, event {event.event_id}"
-            raise Bug(f"{where}: {told(failure)}") from failure
+            raise self._desk.fails(_identity(record), where, failure) from failure
         self._desk.book(decisions)
 
     # Clock work.
@@ -449,9 +449,7 @@ class Writer:
         if event is None:
             raise AssertionError("only events are parked")
         if stopped is None:
-            named = event.__dict__
-            by_job = record.source.topic in JOB_TOPICS
-            stopped = ParkedKey("job", named["job_id"]) if by_job else ParkedKey("wallet", named["freelancer_id"])
+            stopped = self._desk.stopped_by(record.source.topic, event.__dict__)
         else:
             error = None
         seq = self._desk.draft.next_seq
@@ -534,20 +532,18 @@ class Writer:
 
     async def _see_further(self) -> None:
         """Have on the agenda what comes next."""
-        if self._reading is None:
-            self._read_on()
-        if self._reading is not None:
-            found = await self._reading
-            self._reading = None
-            self._desk.agenda.extend(*found)
+        found = await (self._reading or self._read_on())
+        self._reading = None
+        self._desk.agenda.extend(*found)
 
-    def _read_on(self) -> None:
+    def _read_on(self) -> "asyncio.Task[tuple[list[Appointment], Appointment]]":
         """Begin to ask the ledger what comes next, while batches are decided and committed."""
         agenda = self._desk.agenda
         agenda.begin_reading()
         asking = self._store.appointments(_MOST_APPOINTMENTS, self._grace, agenda.horizon)
         self._reading = asyncio.create_task(asking)
-        self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())  # told when waited for
+        hear_out(self._reading)
+        return self._reading
 
     def _pass(self, instant: datetime | None) -> None:
         if self.clock_is_stopped or instant is None:

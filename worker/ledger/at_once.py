@@ -20,7 +20,7 @@ SMALL_ROWS: Final = 300
 _SQL: Final = load("store.sql")
 _STAGED: Final = re.compile(r"staged_(\w+)(?: AS (\w+))?")
 _NUMBERED: Final = re.compile(r"\$(\d+)")
-CLOSE_BATCH: Final = _SQL["close_batch"]
+_CLOSE_BATCH: Final = _SQL["close_batch"]
 """The part of it that every batch has."""
 Columns = Mapping[str, str]
 """A table's columns, in their order, with their types."""
@@ -56,7 +56,7 @@ class AtOnce:
             source = self._unnest(table, list(tables[table].values()))
             listed = ", ".join(f'"{name}"' for name in tables[table])
             parts.append(f"merged_{table} AS ({_merge(table, source, listed)})")
-        closing = _NUMBERED.sub(lambda found: f"${int(found[1]) + self._parameters}", CLOSE_BATCH)
+        closing = _NUMBERED.sub(lambda found: f"${int(found[1]) + self._parameters}", _CLOSE_BATCH)
         self.text = f"WITH {', '.join(parts)}, {closing[closing.index('WITH ') + 5 :]}"
 
     def arguments(self, batch: Batch, epoch: int, but: Collection[str] = ()) -> list[object]:
@@ -64,7 +64,7 @@ class AtOnce:
         arguments: list[object] = []
         for name, width in self._sources:
             arguments += _arrays((), width) if name in but else _arrays(getattr(batch, name), width)
-        return arguments + closing_arguments(batch, epoch)
+        return arguments + _closing_arguments(batch, epoch)
 
     def _unnest(self, name: str, types: Sequence[str]) -> str:
         first = self._parameters + 1
@@ -74,11 +74,9 @@ class AtOnce:
         return f"unnest({arrays})"
 
 
-def closing_arguments(batch: Batch, epoch: int) -> list[object]:
-    """What `CLOSE_BATCH` takes."""
-    positions = [(*position.source, *_rest(position)) for position in batch.positions]
+def _closing_arguments(batch: Batch, epoch: int) -> list[object]:
     return [
-        *_arrays(positions, 8),
+        *_arrays([_position_row(position) for position in batch.positions], 8),
         *_arrays(batch.awaiting_done, 2),
         *_arrays(batch.due_done, 2),
         batch.held_done,
@@ -107,8 +105,9 @@ def _arrays(rows: Sequence[Row], width: int) -> Iterable[Sequence[object]]:
     return zip(*rows, strict=True) if rows else ((),) * width
 
 
-def _rest(position: Position) -> Row:
+def _position_row(position: Position) -> Row:
     return (
+        *position.source,
         position.incarnation,
         position.next_offset,
         position.last_offset,

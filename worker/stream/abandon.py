@@ -8,10 +8,12 @@ the one pinned version) so that no other has to.
 
 import asyncio
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+
+from worker.futures import hear_out
 
 _STOP_SECONDS: Final = 1.0
 _ATTEMPTS: Final = 10
@@ -29,11 +31,11 @@ async def abandon(producer: AIOKafkaProducer) -> None:
     accumulator.fail_all(KafkaError("the producer was abandoned"))
     for waiting in accumulator._batches.values():
         for batch in waiting:
-            _forget(batch.future)
-            _forget(batch._drain_waiter)
+            hear_out(batch.future)
+            hear_out(batch._drain_waiter)
     await _end(producer._sender.sender_task)
     if producer._txn_manager is not None:
-        _forget(producer._txn_manager._transaction_waiter)
+        hear_out(producer._txn_manager._transaction_waiter)
     with suppress(TimeoutError, OSError, KafkaError):
         async with asyncio.timeout(_STOP_SECONDS):
             await producer.client.close()
@@ -48,10 +50,4 @@ async def _end(sender: "asyncio.Task[None] | None") -> None:
         done, _pending = await asyncio.wait({sender}, timeout=_STOP_SECONDS / _ATTEMPTS)
         if done:
             break
-    _forget(sender)
-
-
-def _forget(future: "asyncio.Future[Any] | None") -> None:
-    """Ask a future for its exception as soon as it has one."""
-    if future is not None:
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    hear_out(sender)
