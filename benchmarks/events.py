@@ -22,12 +22,18 @@ _REST: Final = (
 )
 
 
-def events(count: int, seed: int, *, start: datetime, span: timedelta) -> Iterator[Produced]:
-    """`count` events as (topic, key, value), in order of time, spread evenly over `span` from `start`."""
+def events(
+    count: int, seed: int, *, start: datetime, span: timedelta, registrations: int | None = None
+) -> Iterator[Produced]:
+    """`count` events as (topic, key, value), in order of time, spread evenly over `span` from `start`.
+
+    The first are `registrations`, if nothing else is said one in twenty of all, until every freelancer is registered.
+    """
     rng = random.Random(seed)
     step = span / count
     market = _Market(rng)
-    registrations = min(FREELANCERS, count // 20)
+    if registrations is None:
+        registrations = min(FREELANCERS, count // 20)
     for number in range(count):
         at = (start + step * number).astimezone(UTC).isoformat()
         if number < registrations:

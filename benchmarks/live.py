@@ -94,7 +94,9 @@ async def _produce(
     producer = AIOKafkaProducer(**ground.kafka, linger_ms=5)
     await producer.start()
     count = int(rate * seconds)
-    stream = events(count, seed, start=datetime.now(UTC), span=timedelta(seconds=seconds))
+    # Registrations are over before anything is measured: however long a run may last, what it measures is the same mix.
+    span, registered = timedelta(seconds=seconds), int(rate * _WARM_UP_SECONDS / 2)
+    stream = events(count, seed, start=datetime.now(UTC), span=span, registrations=registered)
     began = time.monotonic()
     produced = 0
     pending: set[asyncio.Future[Any]] = set()

@@ -1,5 +1,7 @@
 """Cycle starts through the real writer on a real PostgreSQL: each once, in order, in bounded parts, or parked."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +14,7 @@ from tests.reference.ledger import Ledger, check, read_ledger
 from tests.support.deciding import GRACE, Deciding, FewAppointments, as_read, deciding
 from tests.support.policies import as_document, policies, policy_text
 from worker.domain.books import Books
-from worker.domain.model import FreelancerId, Wallet
+from worker.domain.model import FreelancerId, Membership, Wallet
 from worker.domain.rules import memberships
 from worker.engine import memory
 from worker.ledger.postgres import PostgresStore
@@ -194,19 +196,45 @@ async def test_a_live_event_neither_waits_for_a_backlog_of_cycles_nor_loads_it(
     assert kinds.count("clock") == 600
 
 
-async def test_no_load_begins_while_another_one_is_under_way(database_url: str, telling: Telling) -> None:
-    """The one before would come in over what was changed since, for nobody would wait for it any more."""
+async def test_loads_overlap_and_none_comes_in_over_what_was_changed_since(
+    database_url: str, telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what two loads want only one asks the ledger; the other waits for it, and leaves it as it is then."""
     async with deciding(database_url, policies()) as decides:
         await with_a_backlog(decides, telling, 3)
         loading = decides.writer._memory  # noqa: SLF001
+        asked: list[str] = []
+        of_store = decides.store.memberships
+
+        async def memberships(ids: Sequence[FreelancerId]) -> dict[FreelancerId, Membership]:
+            asked.extend(ids)
+            return await of_store(ids)
+
+        monkeypatch.setattr(decides.store, "memberships", memberships)
         work = [Appointment(FEBRUARY + GRACE, CYCLE, (), 0, f"f-{number:04}", f"f-{number:04}") for number in range(3)]
-        loading.load_ahead(work[:2], FEBRUARY)
-        with pytest.raises(AssertionError, match="nobody has waited for it"):
-            loading.load_ahead(work[2:], FEBRUARY)
-        await loading.loaded()
-        loading.load_ahead(work[2:], FEBRUARY)
-        await loading.loaded()
-        assert set(loading.books.memberships) == {"f-0000", "f-0001", "f-0002"}
+        first = loading.begin(loading.prepare_due(work[:2], FEBRUARY))
+        second = loading.begin(loading.prepare_due(work[1:], FEBRUARY))
+        await first
+        shared = loading.books.memberships[FreelancerId("f-0001")]
+        await second
+        assert sorted(asked) == ["f-0000", "f-0001", "f-0002"]
+        assert loading.books.memberships[FreelancerId("f-0001")] is shared
+
+
+async def test_what_was_changed_while_it_was_asked_for_stays(database_url: str, telling: Telling) -> None:
+    """It may have come in another way meanwhile: then the ledger's answer is older than what is in memory."""
+    async with deciding(database_url, policies()) as decides:
+        await with_a_backlog(decides, telling, 1)
+        loading = decides.writer._memory  # noqa: SLF001
+        name = FreelancerId("f-0000")
+        work = [Appointment(FEBRUARY + GRACE, CYCLE, (), 0, name, name)]
+        asking = loading.begin(loading.prepare_due(work, FEBRUARY))
+        await asyncio.sleep(0)
+        changed = loading.books.memberships[name] = Membership(name, version=7)
+        wallet = loading.books.wallets[name] = Wallet(name, balance=70)
+        await asking
+        assert loading.books.memberships[name] is changed
+        assert loading.books.wallets[name] is wallet
 
 
 AS_PLUS = """
@@ -278,6 +306,56 @@ async def test_what_records_were_prepared_for_is_there_after_clock_work_before_t
     ledger = await checked(database_url)
     assert {wallet["balance"] for wallet in ledger.wallets if wallet["freelancer_id"] != "f-new"} == {40 + 10 + 10 + 5}
     assert ledger.decisions[-1]["outcome"] == "duplicate"
+
+
+async def test_clock_work_is_done_while_records_are_read_ahead_and_they_are_decided_all_the_same(
+    database_url: str, telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clock work may make room for itself meanwhile: what was loaded for the records is loaded again."""
+    for name in ("MOST_WALLETS", "MOST_MEMBERSHIPS", "MOST_GRANTS", "MOST_SEEN"):
+        monkeypatch.setattr(memory, name, 3)
+    async with deciding(database_url, policies(), batch_size=5) as decides:
+        await with_a_backlog(decides, telling, 700)
+        writer, finished, number = decides.writer, False, 0
+        while not finished:
+            bought = telling.bought(FEBRUARY + GRACE - A_SECOND, 5, f"f-{number:04}")
+            again = as_read([{**place_of(bought), "partition": 1, "offset": number, "business_time": FEBRUARY}])
+            records = [bought, *again]
+            await writer.read_ahead(records)
+            finished = await writer.pass_time(FEBRUARY + GRACE, seconds=0.02, least_seconds=0)
+            await writer.decide(records)
+            await writer.flush()
+            number += 1
+        await decides.commit()
+        assert writer._memory.forgotten > 0  # noqa: SLF001
+    ledger = await checked(database_url)
+    assert len(clock_work(ledger)) == 700
+    firsts = [row["outcome"] for row in ledger.decisions[700:] if row["kind"] == "first"]
+    assert firsts == ["applied", "duplicate"] * number
+
+
+async def test_records_read_ahead_survive_a_failure_in_clock_work(
+    database_url: str, telling: Telling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with deciding(database_url, policies()) as decides:
+        await with_a_backlog(decides, telling, 20)
+        rule = memberships.start_cycle
+
+        def start_cycle(books: Any, due: Any, policies: Any) -> Any:  # noqa: ANN401
+            if due.membership.freelancer_id == "f-0003":
+                raise ZeroDivisionError
+            return rule(books, due, policies)
+
+        monkeypatch.setattr(memberships, "start_cycle", start_cycle)
+        records = [telling.bought(FEBRUARY + GRACE - A_SECOND, 5, f"f-{number:04}") for number in range(5)]
+        await decides.writer.read_ahead(records)
+        assert not await decides.writer.pass_time(FEBRUARY + GRACE, seconds=60), "it begins anew"
+        await decides.writer.decide(records)
+        await decides.until(FEBRUARY + GRACE)
+        assert decides.writer.parked == {ParkedKey("wallet", "f-0003"): {"cycle:f-0003:2026-02-10"}}
+    ledger = await read_ledger(database_url)  # which cannot be checked whole: the model's rule does not fail
+    outcomes = Counter((row["kind"], row["outcome"]) for row in ledger.decisions[20:])
+    assert outcomes == {("first", "applied"): 5, ("clock", "applied"): 19, ("clock", "parked"): 1}
 
 
 def place_of(record: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -1,18 +1,18 @@
 """Loading what the next triggers ask about, and forgetting what nobody asked about for long."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from worker.domain.books import Books, Held, Touched
-from worker.domain.model import BurnOrder, ChargeKey, FreelancerId, JobId, LotId, ProposalId, Spend, Wallet
+from worker.domain.model import BurnOrder, ChargeKey, FreelancerId, JobId, LotId, Membership, ProposalId, Spend, Wallet
 from worker.domain.policy import PolicyBook
-from worker.domain.rules import grants
+from worker.engine.wanted import CHARGE_SETTLED, Wanted
 from worker.futures import hear_out
-from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, Appointment, FirstDecision, Store
+from worker.ledger.store import Appointment, FirstDecision, Store
 from worker.stream.records import InputRecord
 
 MOST_WALLETS: Final = 30_000
@@ -23,6 +23,8 @@ MOST_MEMBERSHIPS: Final = 30_000
 MOST_CHARGES: Final = 20_000
 MOST_SEEN: Final = 8_000
 MOST_SEEN_BYTES: Final = 16 * 1024 * 1024
+AT_ONCE: Final = 500
+"""How many spends of a job are settled in one go, and loaded ahead before it begins."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -31,52 +33,6 @@ Value = TypeVar("Value")
 def seen_key(topic: str, event_id: str) -> str:
     """How an event id of a topic is remembered: a hash of both, 16 bytes written in hexadecimal."""
     return blake2b(f"{topic}\0{event_id}".encode(), digest_size=16).hexdigest()
-
-
-class _Wanted:
-    """What triggers ask about: sets that keep their order, and the jobs whose proposals are asked about as well."""
-
-    def __init__(self) -> None:
-        self.freelancers: dict[FreelancerId, None] = {}
-        self.jobs: dict[JobId, None] = {}
-        self.proposals: dict[ProposalId, None] = {}
-        self.grants: dict[tuple[str, str], None] = {}
-        self.memberships: dict[FreelancerId, None] = {}
-        self.charges: dict[ChargeKey, None] = {}
-        self.settling: list[JobId] = []
-        self.hired: list[JobId] = []
-
-    def ask_for_event(self, topic: str, named: Mapping[str, Any]) -> None:
-        """What an event of that topic asks about; `named` are its fields."""
-        if topic == "job-closed":
-            self.settling.append(named["job_id"])
-        else:
-            self.freelancers[named["freelancer_id"]] = None
-        if topic in _NEEDS_JOB:
-            self.jobs[named["job_id"]] = None
-            if topic == "hire-made":
-                self.hired.append(named["job_id"])
-        if topic in _NEEDS_PROPOSAL:
-            self.proposals[named["proposal_id"]] = None
-        if topic in _NATURAL_KEYS:
-            self.grants[_natural_key(topic, named)] = None
-        if topic in _NEEDS_MEMBERSHIP:
-            self.memberships[named["freelancer_id"]] = None
-            if topic == _CHARGE_SETTLED:
-                self.charges[ChargeKey(named["freelancer_id"], named["charge_id"])] = None
-
-    def ask_for_appointment(self, appointment: Appointment) -> None:
-        """What a piece of clock work asks about."""
-        if appointment.rank in {EXPIRY, CYCLE}:
-            self.freelancers[FreelancerId(appointment.subject)] = None
-            if appointment.rank == CYCLE:
-                self.memberships[FreelancerId(appointment.subject)] = None
-            return
-        self.jobs[JobId(appointment.subject)] = None
-        if appointment.rank == LATE_SETTLEMENT:
-            self.proposals[ProposalId(appointment.key)] = None
-        else:
-            self.settling.append(JobId(appointment.subject))
 
 
 class Memory:
@@ -95,75 +51,177 @@ class Memory:
         self._seen_bytes = 0
         self.seen_long_ago: dict[str, FirstDecision] = {}
         """First decisions, found in the ledger, on event ids of the records prepared last."""
-        self._ahead: asyncio.Task[None] | None = None
-        """The load that is under way while what was loaded before is decided."""
+        self._begun: set[asyncio.Task[None]] = set()
+        """The loads that go on beside the deciding of what was loaded before."""
+        self._under_way: dict[asyncio.Task[None], Wanted] = {}
+        """What the ledger is being asked about."""
 
-    def load_ahead(self, due: Sequence[Appointment], business_time: datetime | None) -> None:
-        """Begin to load what this clock work asks about. `loaded` waits for it, and must before anything is forgotten.
+    def begin(self, load: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Let a load go on beside the deciding of what was loaded before; whoever needs it waits for the task.
 
-        Whoever asks meanwhile for something that is not in memory waits as well: it may be on its way, and must not
-        come in again once it was changed.
+        What comes in never takes the place of what is in memory, which may have changed since; so that this is enough,
+        nothing is forgotten before `loaded`.
         """
-        if self._ahead is not None:
-            raise AssertionError("a load is under way, and nobody has waited for it")
-        if due:
-            self._ahead = asyncio.create_task(self.prepare_due(due, business_time))
-            hear_out(self._ahead)
+        task = asyncio.create_task(load)
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        hear_out(task)
+        return task
 
     def abandon(self) -> None:
-        """Let go of the load that is under way: this memory is not used any more."""
-        if self._ahead is not None:
-            self._ahead.cancel()
-            self._ahead = None
+        """Let go of what is being loaded: this memory is not used any more."""
+        for task in (*self._begun, *self._under_way):
+            task.cancel()
 
     async def loaded(self) -> None:
-        """Wait for what `load_ahead` began.
+        """Wait until all that was begun is there; before anything is forgotten.
 
         Raises:
             Transient: the database is away.
         """
-        if self._ahead is not None and self._ahead is not asyncio.current_task():
-            ahead, self._ahead = self._ahead, None
-            await ahead
+        while self._begun:
+            await asyncio.gather(*self._begun)
 
     async def prepare(
         self, records: Sequence[InputRecord], due: Iterable[Appointment], business_time: datetime | None
     ) -> None:
         """Load what these records and this clock work ask about."""
-        await self._load_seen(records)
-        wanted = _Wanted()
+        wanted = Wanted()
         for record in records:
             if record.event is not None:
                 wanted.ask_for_event(record.source.topic, record.event.__dict__)
         for appointment in due:
             wanted.ask_for_appointment(appointment)
-        await self._load(wanted, business_time, MOST_SPENDS // 2)
+        await asyncio.gather(self._load_seen(records), self._load(wanted, business_time, MOST_SPENDS // 2))
 
     async def prepare_due(self, due: Iterable[Appointment], business_time: datetime | None) -> None:
         """Load what this clock work asks about: of all its closures together no more spends than of one."""
-        wanted = _Wanted()
+        wanted = Wanted()
         for appointment in due:
             wanted.ask_for_appointment(appointment)
         await self._load(wanted, business_time, AT_ONCE)
 
-    async def _load(self, wanted: _Wanted, business_time: datetime | None, most_spends: int) -> None:
-        await self.load_jobs(wanted.jobs)
+    async def load_jobs(self, ids: Iterable[JobId]) -> None:
+        """Have these jobs in memory, with everything that was spent on them listed."""
+        await self._have(Wanted(jobs=ids))
+
+    async def load_wallets(self, ids: Iterable[FreelancerId], business_time: datetime | None) -> None:
+        """Have these wallets in memory, or know that they do not exist yet."""
+        await self._have(Wanted(freelancers=ids), business_time)
+
+    async def load_memberships(self, ids: Iterable[FreelancerId]) -> None:
+        """Have these memberships in memory, what is held of them, and the charges that they wait for."""
+        await self._have(Wanted(memberships=ids))
+
+    async def load_whole_spends(self, ids: Iterable[ProposalId], business_time: datetime | None) -> None:
+        """Have these spends in memory, with their wallets and the lots that they drew."""
+        wanted = Wanted(proposals=ids)
+        await self._have(wanted)
+        await self._load_what_they_drew(wanted.proposals, business_time)
+
+    async def _load(self, wanted: Wanted, business_time: datetime | None, most_spends: int) -> None:
+        await self._have(wanted, business_time)
+        jobs, of_jobs = self.books.jobs, Wanted()
         for job_id in wanted.settling:
-            if len(wanted.proposals) >= most_spends:
+            if len(wanted.proposals) + len(of_jobs.proposals) >= most_spends:
                 break  # the rest is loaded as it is worked off
-            wanted.proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids[:AT_ONCE]))
+            of_jobs.proposals.update(dict.fromkeys(jobs[job_id].proposal_ids[:AT_ONCE]))
         for job_id in wanted.hired if self._claws_back else ():
-            wanted.proposals.update(dict.fromkeys(self.books.jobs[job_id].proposal_ids))
-        spends = await self.load_spends(wanted.proposals)
-        wanted.freelancers.update((spend.freelancer_id, None) for spend in spends)
-        await self.load_wallets(wanted.freelancers, business_time)
-        await self._load_lots_drawn(spends, business_time)
-        if wanted.memberships:
-            await self.load_memberships(wanted.memberships, wanted.charges)
-        missing = await self._missing(self.books.grants, wanted.grants)
-        if missing:
-            for grant in await self._store.grants(missing):
-                self.books.grants.setdefault((grant.rule, grant.natural_key), grant)
+            of_jobs.proposals.update(dict.fromkeys(jobs[job_id].proposal_ids))
+        await self._have(of_jobs)
+        await self._load_what_they_drew(wanted.proposals | of_jobs.proposals, business_time)
+
+    async def _have(self, wanted: Wanted, business_time: datetime | None = None) -> None:
+        """Have in memory what is named here; the ledger is asked, at once, for all that is not, nor on its way."""
+        lacking = self._lacking(wanted)
+        loads = [task for task, coming in self._under_way.items() if lacking.leave_out(coming)]
+        if lacking:
+            task = asyncio.create_task(self._ask_for(lacking, business_time))
+            self._under_way[task] = lacking
+            task.add_done_callback(self._under_way.pop)
+            hear_out(task)
+            loads.append(task)
+        if loads:
+            await asyncio.gather(*loads)
+
+    async def _ask_for(self, lacking: Wanted, business_time: datetime | None) -> None:
+        loads: list[Awaitable[None]] = []
+        if lacking.jobs:
+            loads.append(self._ask_for_jobs(list(lacking.jobs)))
+        if lacking.proposals:
+            loads.append(self._ask_for_spends(list(lacking.proposals)))
+        if lacking.freelancers:
+            loads.append(self._ask_for_wallets(list(lacking.freelancers), business_time))
+        if lacking.memberships:
+            loads.append(self._ask_for_memberships(list(lacking.memberships)))
+        if lacking.charges:
+            loads.append(self._ask_for_charges(list(lacking.charges)))
+        if lacking.grants:
+            loads.append(self._ask_for_grants(lacking.grants))
+        await asyncio.gather(*loads)
+
+    def _lacking(self, wanted: Wanted) -> Wanted:
+        """What of it is not in memory. Of memberships that are, the charges that they wait for may be forgotten."""
+        books, lacking = self.books, Wanted()
+        lacking.jobs = _without(wanted.jobs, books.jobs)
+        lacking.proposals = _without(wanted.proposals, books.spends)
+        lacking.freelancers = _without(_without(wanted.freelancers, books.wallets), books.absent_wallets)
+        lacking.memberships = _without(wanted.memberships, books.memberships)
+        lacking.grants = _without(wanted.grants, books.grants)
+        asked = dict(wanted.charges)
+        for freelancer_id in wanted.memberships:
+            membership = books.memberships.get(freelancer_id)
+            if membership is not None:
+                _ask_for_pending(membership, books.held.get(freelancer_id, ()), asked)
+        lacking.charges = _without(asked, books.charges)
+        return lacking
+
+    async def _ask_for_jobs(self, ids: Sequence[JobId]) -> None:
+        _add(self.books.jobs, await self._store.jobs(ids))
+
+    async def _ask_for_spends(self, ids: Sequence[ProposalId]) -> None:
+        """Also for what waits for proposals that are not known yet."""
+        books = self.books
+        spends, waiting = await asyncio.gather(self._store.spends(ids), self._store.awaiting(ids))
+        for spend in spends:
+            books.spends.setdefault(spend.proposal_id, spend)
+        waits = _without(dict.fromkeys(told.proposal_id for told in waiting), books.spends)
+        new = _without(waits, books.awaiting)
+        for told in waiting:
+            if told.proposal_id in new:
+                books.awaiting.setdefault(told.proposal_id, []).append(told)
+
+    async def _ask_for_wallets(self, ids: Sequence[FreelancerId], business_time: datetime | None) -> None:
+        books = self.books
+        _add(books.wallets, await self._store.wallets(ids, business_time, books))
+        books.absent_wallets.update(name for name in ids if name not in books.wallets)
+
+    async def _ask_for_memberships(self, ids: Sequence[FreelancerId]) -> None:
+        """Also for what is held of them, and the charges that they wait for.
+
+        All comes in at once: whoever finds a membership in memory finds those as well.
+        """
+        books = self.books
+        found, waiting = await asyncio.gather(self._store.memberships(ids), self._store.held(ids))
+        asked: dict[ChargeKey, None] = {}
+        for membership in found.values():
+            _ask_for_pending(membership, (), asked)
+        for held in waiting:
+            _ask_for_answered(held, asked)
+        if unknown := _without(asked, books.charges):
+            await self._ask_for_charges(list(unknown))
+        new = _add(books.memberships, found)
+        for held in waiting:
+            if held.freelancer_id in new:
+                books.held.setdefault(held.freelancer_id, []).append(held)
+
+    async def _ask_for_charges(self, keys: Sequence[ChargeKey]) -> None:
+        for charge in await self._store.charges(keys):
+            self.books.charges.setdefault(charge.key, charge)
+
+    async def _ask_for_grants(self, keys: Iterable[tuple[str, str]]) -> None:
+        for grant in await self._store.grants(keys):
+            self.books.grants.setdefault((grant.rule, grant.natural_key), grant)
 
     def note_seen(self, seq: int, record: InputRecord) -> None:
         """Note the first decision on a record's event id."""
@@ -178,64 +236,6 @@ class Memory:
         seq, record = recent
         event_id = record.event.event_id if record.event is not None else ""
         return FirstDecision(seq, *_place(record), record.value, event_id)
-
-    async def load_jobs(self, ids: Iterable[JobId]) -> None:
-        """Have these jobs in memory, with everything that was spent on them listed."""
-        missing = await self._missing(self.books.jobs, ids)
-        if missing:
-            _add(self.books.jobs, await self._store.jobs(missing))
-
-    async def load_spends(self, ids: Iterable[ProposalId]) -> list[Spend]:
-        """Have these spends in memory, and what waits for proposals not known yet; gives those that exist."""
-        wanted = list(ids)
-        missing = await self._missing(self.books.spends, wanted)
-        if missing:
-            for spend in await self._store.spends(missing):
-                self.books.spends.setdefault(spend.proposal_id, spend)
-            unknown = [proposal_id for proposal_id in missing if proposal_id not in self.books.spends]
-            unknown = [proposal_id for proposal_id in unknown if proposal_id not in self.books.awaiting]
-            for told in await self._store.awaiting(unknown) if unknown else ():
-                self.books.awaiting.setdefault(told.proposal_id, []).append(told)
-        return [self.books.spends[proposal_id] for proposal_id in wanted if proposal_id in self.books.spends]
-
-    async def load_whole_spends(self, ids: Iterable[ProposalId], business_time: datetime | None) -> None:
-        """Have these spends in memory, with their wallets and the lots that they drew."""
-        spends = await self.load_spends(ids)
-        await self.load_wallets([spend.freelancer_id for spend in spends], business_time)
-        await self._load_lots_drawn(spends, business_time)
-
-    async def load_wallets(self, ids: Iterable[FreelancerId], business_time: datetime | None) -> None:
-        """Have these wallets in memory, or know that they do not exist yet."""
-        books = self.books
-        missing = await self._missing(books.wallets, (name for name in ids if name not in books.absent_wallets))
-        if missing:
-            _add(books.wallets, await self._store.wallets(missing, business_time, books))
-            books.absent_wallets.update(ids_ for ids_ in missing if ids_ not in books.wallets)
-
-    async def load_memberships(self, ids: Iterable[FreelancerId], charges: Iterable[ChargeKey] = ()) -> None:
-        """Have these memberships in memory, what is held of them, these charges, and those that they wait for."""
-        books, wanted = self.books, list(ids)
-        missing = await self._missing(books.memberships, wanted)
-        found = await self._store.memberships(missing) if missing else {}
-        waiting = await self._store.held(missing) if missing else []
-        asked = dict.fromkeys(charges)
-        for freelancer_id in wanted:
-            membership = books.memberships.get(freelancer_id) or found[freelancer_id]
-            for charge_id in (membership.upgrade, membership.renewal):
-                if charge_id:
-                    asked[ChargeKey(freelancer_id, charge_id)] = None
-            for held in books.held.get(freelancer_id, ()):
-                _ask_for_answered(held, asked)
-        for held in waiting:
-            _ask_for_answered(held, asked)
-        unknown = await self._missing(books.charges, asked)
-        for charge in await self._store.charges(unknown) if unknown else ():
-            books.charges.setdefault(charge.key, charge)
-        # All at once: whoever finds a membership in memory finds what is held of it and its charges as well.
-        new = _add(books.memberships, found)
-        for held in waiting:
-            if held.freelancer_id in new:
-                books.held.setdefault(held.freelancer_id, []).append(held)
 
     @property
     def has_too_much(self) -> bool:
@@ -306,12 +306,14 @@ class Memory:
             for freelancer_id in [known for known in books.held if known not in books.memberships]:
                 del books.held[freelancer_id]
 
-    async def _load_lots_drawn(self, spends: Iterable[Spend], business_time: datetime | None) -> None:
-        """Have the lots that these spends drew in their wallets.
+    async def _load_what_they_drew(self, ids: Iterable[ProposalId], business_time: datetime | None) -> None:
+        """Have the wallets of those of these spends that exist, all in memory, and in them the lots that they drew.
 
         A wallet is loaded without the drained lots that have ended by now. A settlement that was due before they ended,
         but comes after a long stop or from behind a parked wallet, returns Connects to them all the same.
         """
+        spends = [self.books.spends[name] for name in ids if name in self.books.spends]
+        await self._have(Wanted(freelancers=[spend.freelancer_id for spend in spends]), business_time)
         if business_time is None or not self._lots_missing(spends, business_time):
             return
         await self.loaded()
@@ -330,15 +332,6 @@ class Memory:
                         drawn[spend.freelancer_id, order.lot_id] = None
         return list(drawn)
 
-    async def _missing(self, held: Mapping[Key, object], wanted: Iterable[Key]) -> list[Key]:
-        """What is not in memory, nor on its way there."""
-        wanted = list(wanted)
-        missing = [key for key in wanted if key not in held]
-        if missing and self._ahead is not None:
-            await self.loaded()
-            missing = [key for key in wanted if key not in held]
-        return missing
-
     async def _load_seen(self, records: Sequence[InputRecord]) -> None:
         keys = []
         for record in records:
@@ -351,47 +344,31 @@ class Memory:
         self.seen_long_ago = {key: decisions[seq] for key, seq in found.items()}
 
 
-AT_ONCE: Final = 500
-"""How many spends of a job are settled in one go, and loaded ahead before it begins."""
-
-_NATURAL_KEYS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "freelancer-registered": (grants.REGISTRATION, ("freelancer_id",)),
-    "badge-earned": (grants.BADGE, ("freelancer_id", "badge")),
-    "certification-completed": (grants.CERTIFICATION, ("freelancer_id", "certification_id")),
-    "interview-won": (grants.INTERVIEW, ("freelancer_id", "job_id")),
-    "connects-purchased": (grants.PURCHASE, ("purchase_id",)),
-    "connects-adjusted": (grants.ADJUST, ("adjustment_id",)),
-}
-"""The rule of the grant that an event asks for, and the fields of its natural key."""
-
-_CHARGE_SETTLED: Final = "membership-charge-settled"
-_NEEDS_MEMBERSHIP: Final = frozenset(
-    {
-        "account-reinstated",
-        "account-suspended",
-        "earnings-balance-updated",
-        "freelancer-registered",
-        _CHARGE_SETTLED,
-        "membership-plan-chosen",
-        "promo-code-entered",
-    }
-)
-_NEEDS_JOB: Final = frozenset({"job-closed", "hire-made", "proposal-submitted"})
-_NEEDS_PROPOSAL: Final = frozenset({"proposal-submitted", "proposal-withdrawn", "boost-outbid"})
+def _ask_for_pending(membership: Membership, waiting: Iterable[Held], asked: dict[ChargeKey, None]) -> None:
+    """Ask for the charges that a membership waits for, and those that what is held of it answers."""
+    for charge_id in (membership.upgrade, membership.renewal):
+        if charge_id:
+            asked[ChargeKey(membership.freelancer_id, charge_id)] = None
+    for held in waiting:
+        _ask_for_answered(held, asked)
 
 
 def _ask_for_answered(held: Held, asked: dict[ChargeKey, None]) -> None:
     """Ask for the charge that a held event answers, if it is an answer."""
-    if held.topic == _CHARGE_SETTLED:
+    if held.topic == CHARGE_SETTLED:
         asked[ChargeKey(held.freelancer_id, held.event.__dict__["charge_id"])] = None
 
 
 def _add(held: dict[Key, Value], found: Mapping[Key, Value]) -> set[Key]:
     """Take in what was found, but nothing in the place of what is there already; gives which were new."""
-    new = found.keys() - held.keys()
+    new = {key for key in found if key not in held}  # `found.keys() - held.keys()` goes through all that are held
     for key in new:
         held[key] = found[key]
     return new
+
+
+def _without(wanted: dict[Key, None], known: Container[Key]) -> dict[Key, None]:
+    return {key: None for key in wanted if key not in known}
 
 
 def _holds(wallet: Wallet, lot: BurnOrder) -> bool:
@@ -406,11 +383,6 @@ def _trim(held: dict[Key, Value], most: int, is_needed: Callable[[Key, Value], b
     oldest = (key for key, value in held.items() if not is_needed(key, value))
     for key in list(islice(oldest, surplus)):
         del held[key]
-
-
-def _natural_key(topic: str, named: Mapping[str, str]) -> tuple[str, str]:
-    rule, names = _NATURAL_KEYS[topic]
-    return rule, "/".join([named[name] for name in names])
 
 
 def _place(record: InputRecord) -> tuple[str, int, int, int]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -147,16 +147,16 @@ class Term:
             if not relay.has_room:
                 await _either(relay.wait_for_room(), stopping.wait())
                 continue
+            decided_through, live = intake.frontier(), self._is_live()
             records = await intake.take(self._config.batch_size, wait_seconds=waiting)
             if records:
                 self._reached("after-read")
                 self._drop_published()
-                await writer.decide(records)
-                if writer.left_records:
-                    break
-            if not writer.is_committing or not records:  # otherwise clock work may come along, until it can be sent
-                await self._send_at_once(records)
-            finished = await self._let_time_pass()
+            if records and live:
+                finished = await self._decide_beside_clock_work(records, decided_through)
+            else:
+                await (writer.decide(records) if records else writer.flush())
+                finished = not writer.left_records and await self._let_time_pass(intake.frontier())
             if writer.left_records:
                 break
             await self._send_at_once(records)
@@ -169,6 +169,17 @@ class Term:
                 next_clock_check = time.monotonic() + _CLOCK_CHECK_SECONDS
         await self._finish()
 
+    async def _decide_beside_clock_work(self, records: Sequence[InputRecord], decided_through: datetime | None) -> bool:
+        """Do clock work while what live events ask about is loaded and the batch before is committed; then decide them.
+
+        Time does not pass beyond what was decided before these events. True when no clock work is left.
+        """
+        await self.writer.read_ahead(records)
+        least_seconds = _LEAST_CLOCK_SECONDS if self.writer.is_committing else 0.0
+        finished = await self._let_time_pass(decided_through, least_seconds)
+        await self.writer.decide(records)
+        return finished
+
     async def _send_at_once(self, records: Sequence[InputRecord]) -> None:
         """Let what is decided go: live events do not wait for a batch to fill, nor the last ones of a backlog."""
         if self._is_live() or not records:
@@ -179,15 +190,15 @@ class Term:
         frontier = self.intake.frontier()
         return frontier is not None and frontier >= self._config.clock.now() - self._config.grace
 
-    async def _let_time_pass(self) -> bool:
-        """Do clock work in a bounded chunk, after live events, while the relay keeps up; True when none is left."""
+    async def _let_time_pass(self, through: datetime | None, least_seconds: float = _LEAST_CLOCK_SECONDS) -> bool:
+        """Do clock work in a bounded chunk, between live events, while the relay keeps up; True when none is left."""
         if self.clock_disagrees is not None:
             return True
         live, oldest = self._is_live(), self.relay.oldest_pending_since
         if live and oldest is not None and self._config.clock.now() - oldest > self._young_outbox:
             return True
-        seconds, least = (_LIVE_CLOCK_SECONDS, _LEAST_CLOCK_SECONDS) if live else (_CATCH_UP_CLOCK_SECONDS, None)
-        finished = await self.writer.pass_time(self.intake.frontier(), seconds=seconds, least_seconds=least)
+        seconds, least = (_LIVE_CLOCK_SECONDS, least_seconds) if live else (_CATCH_UP_CLOCK_SECONDS, None)
+        finished = await self.writer.pass_time(through, seconds=seconds, least_seconds=least)
         if not finished:
             self._reached("between-chunks")
         return finished

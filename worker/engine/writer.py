@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 import msgspec
@@ -68,6 +68,14 @@ class Committed:
     commit_seconds: float
 
 
+class _ReadAhead(NamedTuple):
+    """Records for which what they ask about is being loaded, and how often anything was forgotten before that."""
+
+    records: Sequence[InputRecord]
+    forgotten: int
+    loading: asyncio.Task[None]
+
+
 class Writer:
     """Decides and commits, in one ledger order, for one epoch."""
 
@@ -116,6 +124,8 @@ class Writer:
         self._clock_work = ClockWork(self._desk, self._memory, self._grace)
         self._ahead: set[Appointment] = set()
         self._ahead_of_it: set[Appointment] = set()
+        self._loading_ahead: asyncio.Task[None] | None = None
+        self._read_ahead: _ReadAhead | None = None
         self._moved: dict[TopicPartition, InputRecord] = {}
         self._new_positions: dict[TopicPartition, Position] = {}
         self._pending: list[InputRecord] = []
@@ -125,6 +135,16 @@ class Writer:
         agenda.refill(*await self._store.appointments(_MOST_APPOINTMENTS, self._grace))
 
     # What the service calls.
+
+    async def read_ahead(self, records: Sequence[InputRecord]) -> None:
+        """Begin to load what these records, taken live, ask about. Clock work may be done before `decide` waits for it.
+
+        Raises:
+            Transient: the database is away.
+        """
+        await self._make_room()
+        loading = self._memory.begin(self._memory.prepare(records, (), self.business_time))
+        self._read_ahead = _ReadAhead(records, self._memory.forgotten, loading)
 
     async def decide(self, records: Sequence[InputRecord]) -> None:
         """Decide these records, and the clock work due before each. Full batches go; `flush` sends the rest."""
@@ -145,7 +165,8 @@ class Writer:
     async def pass_time(self, frontier: datetime | None, *, seconds: float, least_seconds: float | None = None) -> bool:
         """Let business time pass up to `frontier` and do what became due, for about `seconds`; True when it is done.
 
-        With `least_seconds` no longer than that once the batch before is committed, for then the next one may go.
+        With `least_seconds` no longer than that once the batch before is committed, and what was read ahead is loaded:
+        then the next batch may go.
         """
         self._pass(frontier)
         instant = self.business_time
@@ -284,7 +305,8 @@ class Writer:
         self._done = 0
         if not records:
             return
-        await self._prepare(records)
+        if not await self._has_read_ahead(records):
+            await self._prepare(records)
         self._freshen_draft()
         again = await self._decided_before(records)
         live = self._now() - self._grace
@@ -326,6 +348,16 @@ class Writer:
             self._ahead = set(due)
         await self._memory.prepare(records, due, self.business_time)
         self._load_seconds += time.monotonic() - begun
+
+    async def _has_read_ahead(self, records: Sequence[InputRecord]) -> bool:
+        """Wait for what was loaded for these records, if they were read ahead and nothing of it was forgotten since."""
+        read, self._read_ahead = self._read_ahead, None
+        if read is None or read.records is not records:
+            return False
+        begun = time.monotonic()
+        await read.loading
+        self._load_seconds += time.monotonic() - begun
+        return read.forgotten == self._memory.forgotten
 
     async def _make_room(self) -> None:
         """Forget what there is no room for any more."""
@@ -397,7 +429,7 @@ class Writer:
     ) -> bool:
         """Do what is due at or before `instant`, in order, until a monotonic time; True when nothing is left.
 
-        From the time `least` on it also ends when no batch is being committed. What it asks about is loaded for many
+        From the time `least` on it also ends when the next batch may go. What it asks about is loaded for many
         appointments together, those due up to `soon` among them.
         """
         slice_end = time.monotonic() + _SLICE_SECONDS
@@ -412,7 +444,7 @@ class Writer:
             elif await self._clock_work.do(appointment, self.business_time):
                 self._desk.agenda.done(appointment)
             now = time.monotonic()
-            if until is not None and (now > until or (least is not None and now > least and not self.is_committing)):
+            if until is not None and (now > until or (least is not None and now > least and self._may_go)):
                 return self._desk.agenda.is_clear(instant)
             if self.is_stopping:
                 return False
@@ -422,6 +454,11 @@ class Writer:
             if now > slice_end:
                 await asyncio.sleep(0)
                 slice_end = time.monotonic() + _SLICE_SECONDS
+
+    @property
+    def _may_go(self) -> bool:
+        """Whether nothing is in the way of the next batch: neither the one before nor the loading for its records."""
+        return not self.is_committing and (self._read_ahead is None or self._read_ahead.loading.done())
 
     async def _look_ahead(self, instant: datetime, soon: datetime | None) -> None:
         """Have loaded what the next clock work asks about, and load what the work after it does meanwhile."""
@@ -435,11 +472,12 @@ class Writer:
         due = agenda.peek(instant if soon is None else max(instant, soon), 2 * _DUE_AHEAD)
         due, later = due[:_DUE_AHEAD], due[_DUE_AHEAD:]
         self._ahead = set(due)
-        await self._memory.loaded()
+        if self._loading_ahead is not None:
+            await self._loading_ahead
         if not self._ahead <= self._ahead_of_it:
             await self._memory.prepare_due(due, self.business_time)
         self._ahead_of_it = set(later)
-        self._memory.load_ahead(later, self.business_time)
+        self._loading_ahead = self._memory.begin(self._memory.prepare_due(later, self.business_time))
         self._load_seconds += time.monotonic() - begun
 
     # Parking.

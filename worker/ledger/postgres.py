@@ -159,15 +159,14 @@ class PostgresStore:
         self, ids: Sequence[FreelancerId], after: datetime | None, books: Books
     ) -> dict[FreelancerId, Wallet]:
         """Wallets that exist, with lots open or expiring after then, owing spends (those of `books`), interviews."""
-        wallets = {row["freelancer_id"]: Wallet(*row) for row in await self._rows("wallets", _listed(ids))}
-        if not wallets:
-            return wallets
-        ids = list(wallets)
-        lots, owing, interviews = await asyncio.gather(
-            self._rows("lots", _listed(ids), after or _NEVER),
-            self._rows("owing_spends", _listed(ids)),
-            self._rows("interviews", _listed(ids)),
+        listed = _listed(ids)
+        found, lots, owing, interviews = await asyncio.gather(
+            self._rows("wallets", listed),
+            self._rows("lots", listed, after or _NEVER),
+            self._rows("owing_spends", listed),
+            self._rows("interviews", listed),
         )
+        wallets = {row["freelancer_id"]: Wallet(*row) for row in found}
         for row in lots:
             lot = read_lot(row)
             wallet = wallets[lot.freelancer_id]

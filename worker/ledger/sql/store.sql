@@ -39,7 +39,6 @@ CROSS JOIN LATERAL (SELECT * FROM changes c WHERE c.freelancer_id = wanted.id OR
 -- Lots with something remaining, and drained ones that may get something back because they have not expired.
 SELECT lot_id, freelancer_id, source, issued_at, expires_at, original, remaining, linked_to
 FROM lots WHERE freelancer_id = ANY(string_to_array($1, ',')) AND (open OR expires_at > $2)
-ORDER BY expires_at, issued_at, lot_id COLLATE "C"
 
 -- name: lots_by_id
 SELECT lot_id, freelancer_id, source, issued_at, expires_at, original, remaining, linked_to
