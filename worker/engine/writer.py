@@ -17,10 +17,7 @@ import structlog
 
 from worker.clock.agenda import Agenda
 from worker.domain.books import Books, Touched
-from worker.domain.decide import (
-    decide_event,
-)
-from worker.domain.decisions import Subject
+from worker.domain.decide import decide_event, late_by_seconds, subject_of
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.triggers import Received
 from worker.engine import answers
@@ -490,11 +487,11 @@ class Writer:
             stopped = self._desk.stopped_by(record.source.topic, event.__dict__)
         else:
             error = None
-        seq = self._desk.draft.next_seq
-        decision = answers.parked(seq, "first", answers.input_cause(record), event, Subject(), stopped, error)
-        named = event.__dict__
-        decision.subject = Subject(named.get("freelancer_id"), named.get("job_id"), named.get("proposal_id"))
+        seq, cause = self._desk.draft.next_seq, answers.input_cause(record)
+        decision = answers.parked(seq, "first", cause, event, subject_of(event), stopped, error)
         decision.business_time, decision.payload = record.business_time, record.value
+        read = Received(event, record.source.topic, cause, record.business_time, seq)
+        decision.late_by_seconds = late_by_seconds(self._desk.books, read)
         self._desk.park(decision, stopped, error)
 
     # Committing.
