@@ -18,10 +18,12 @@ SMALL_ROWS: Final = 300
 """Of a table of which a batch has fewer rows they are written at once."""
 
 _SQL: Final = load("store.sql")
-_STAGED: Final = re.compile(r"staged_(\w+)(?: AS (\w+))?")
+_STAGED: Final = re.compile(r"staged_\w+")
 _NUMBERED: Final = re.compile(r"\$(\d+)")
 _CLOSE_BATCH: Final = _SQL["close_batch"]
-"""The part of it that every batch has."""
+"""The part of it that every batch has; its parameters come first."""
+_OF_THE_BATCH: Final = {"recorded_at": "$17", "batch_no": "$19"}
+"""Columns that are the same in all rows that a batch adds, and which parameters of `close_batch` they are."""
 Columns = Mapping[str, str]
 """A table's columns, in their order, with their types."""
 
@@ -41,44 +43,46 @@ class AtOnce:
         new: Mapping[str, str],
         merged: Sequence[str],
     ) -> None:
-        self._sources: list[tuple[str, int]] = []
-        """What the arrays are made of: an attribute of a batch, and how many columns it has."""
-        self._parameters = 0
+        self._sources: list[tuple[str, list[int]]] = []
+        """What the arrays are made of: an attribute of a batch, and which of its rows' places."""
+        self._parameters = max(int(number) for number in _NUMBERED.findall(_CLOSE_BATCH))
         parts = []
         for table, names in added.items():
             listed = ", ".join(f'"{name}"' for name in names)
-            source = self._unnest(table, [tables[table][name] for name in names])
-            parts.append(_insert(table, f"{table} ({listed})", source))
+            told = ", ".join(_OF_THE_BATCH.get(name, f'r."{name}"') for name in names)
+            types = {name: tables[table][name] for name in names}
+            parts.append(_insert(table, f"{table} ({listed})", told, self._unnest(table, types, but=_OF_THE_BATCH)))
         for name, table in new.items():
-            source = self._unnest(name, list(tables[table].values()))
-            parts.append(_insert(table, table, source))
-        for table in merged:
-            source = self._unnest(table, list(tables[table].values()))
-            listed = ", ".join(f'"{name}"' for name in tables[table])
-            parts.append(f"merged_{table} AS ({_merge(table, source, listed)})")
-        closing = _NUMBERED.sub(lambda found: f"${int(found[1]) + self._parameters}", _CLOSE_BATCH)
-        self.text = f"WITH {', '.join(parts)}, {closing[closing.index('WITH ') + 5 :]}"
+            parts.append(_insert(name, table, "*", self._unnest(name, tables[table])))
+        parts += [f"merged_{table} AS ({_merge(table, self._unnest(table, tables[table]))})" for table in merged]
+        self.text = f"WITH {', '.join(parts)}, {_CLOSE_BATCH[_CLOSE_BATCH.index('WITH ') + 5 :]}"
 
     def arguments(self, batch: Batch, epoch: int, but: Collection[str] = ()) -> list[object]:
-        """The batch's rows, turned into an array for each column, and what closes it; `but` those that went by COPY."""
-        arguments: list[object] = []
-        for name, width in self._sources:
-            arguments += _arrays((), width) if name in but else _arrays(getattr(batch, name), width)
-        return arguments + _closing_arguments(batch, epoch)
+        """What closes the batch, and its rows, turned into an array for each column; `but` those that went by COPY."""
+        arguments = _closing_arguments(batch, epoch)
+        for name, places in self._sources:
+            rows = () if name in but else getattr(batch, name)
+            if name == "decisions":
+                rows = sorted(rows, key=_is_of_the_clock)
+            arguments += _arrays(rows, places)
+        return arguments
 
-    def _unnest(self, name: str, types: Sequence[str]) -> str:
+    def _unnest(self, name: str, types: Columns, but: Collection[str] = ()) -> str:
+        """The rows of an attribute of a batch, `but` some columns."""
+        sent = [(place, column) for place, column in enumerate(types) if column not in but]
+        self._sources.append((name, [place for place, _ in sent]))
         first = self._parameters + 1
-        self._parameters += len(types)
-        self._sources.append((name, len(types)))
-        arrays = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types, start=first))
-        return f"unnest({arrays})"
+        self._parameters += len(sent)
+        arrays = ", ".join(f"${number}::{types[column]}[]" for number, (_, column) in enumerate(sent, start=first))
+        columns = ", ".join(f'"{column}"' for _, column in sent)
+        return f"unnest({arrays}) AS r ({columns})"
 
 
 def _closing_arguments(batch: Batch, epoch: int) -> list[object]:
     return [
-        *_arrays([_position_row(position) for position in batch.positions], 8),
-        *_arrays(batch.awaiting_done, 2),
-        *_arrays(batch.due_done, 2),
+        *_arrays([_position_row(position) for position in batch.positions], range(8)),
+        *_arrays(batch.awaiting_done, range(2)),
+        *_arrays(batch.due_done, range(2)),
         batch.held_done,
         batch.drop_outbox_through,
         batch.outbox_seq,
@@ -101,8 +105,24 @@ async def columns_of(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[s
     return found
 
 
-def _arrays(rows: Sequence[Row], width: int) -> Iterable[Sequence[object]]:
-    return zip(*rows, strict=True) if rows else ((),) * width
+def _arrays(rows: Sequence[Row], places: Iterable[int]) -> list[Sequence[object]]:
+    """Columns of these rows. Arrays that end early are filled up with nulls: those at the end need not be sent."""
+    if not rows:
+        return [() for _ in places]
+    columns = list(zip(*rows, strict=True))
+    return [_without_nulls_at_the_end(columns[place]) for place in places]
+
+
+def _without_nulls_at_the_end(column: Sequence[object]) -> Sequence[object]:
+    length = len(column)
+    while length and column[length - 1] is None:
+        length -= 1
+    return column[:length]
+
+
+def _is_of_the_clock(decision: Row) -> bool:
+    """Sorts decisions so that those come last that have nulls where others name their record."""
+    return decision[2] == "clock"
 
 
 def _position_row(position: Position) -> Row:
@@ -117,11 +137,11 @@ def _position_row(position: Position) -> Row:
     )
 
 
-def _insert(name: str, target: str, source: str) -> str:
-    return f"added_{name} AS (INSERT INTO {target} SELECT * FROM {source})"  # noqa: S608 - of this code's own names
+def _insert(name: str, target: str, columns: str, source: str) -> str:
+    return f"added_{name} AS (INSERT INTO {target} SELECT {columns} FROM {source})"  # noqa: S608 - of this code's own names
 
 
-def _merge(table: str, source: str, columns: str) -> str:
+def _merge(table: str, source: str) -> str:
     """The statement that merges staged rows, with arrays in the place of the staging table."""
     lines = [line for line in _SQL[f"write_{table}"].splitlines() if not line.startswith("--")]
-    return _STAGED.sub(lambda found: f"{source} AS {found[2] or found[0]} ({columns})", "\n".join(lines))
+    return _STAGED.sub(source, "\n".join(lines))
