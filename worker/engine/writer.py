@@ -39,7 +39,9 @@ from worker.probes import Probe, no_probe
 from worker.stream.fingerprints import record_hash
 from worker.stream.records import InputRecord, Position, TopicPartition
 
-_SLICE_SECONDS: Final = 0.001
+_SLICE_SECONDS: Final = 0.002
+_TURNS: Final = 4
+"""How often the event loop goes round between two slices of deciding."""
 _AHEAD: Final = 500
 _MOST_APPOINTMENTS: Final = 20_000
 _FEW_APPOINTMENTS: Final = 2_000
@@ -328,7 +330,7 @@ class Writer:
             if self._desk.draft.is_full(self._batch_size):
                 await self._cut()
             if time.monotonic() > slice_end:
-                await asyncio.sleep(0)
+                await _give_way()
                 slice_end = time.monotonic() + _SLICE_SECONDS
 
     async def _prepare(self, records: Sequence[InputRecord]) -> None:
@@ -449,7 +451,7 @@ class Writer:
                 await self._cut()
                 self._reached("between-chunks")
             if now > slice_end:
-                await asyncio.sleep(0)
+                await _give_way()
                 slice_end = time.monotonic() + _SLICE_SECONDS
 
     @property
@@ -585,6 +587,16 @@ class Writer:
             return
         if self.business_time is None or instant > self.business_time:
             self.business_time = instant
+
+
+async def _give_way() -> None:
+    """Let everything else have its turn.
+
+    An answer of PostgreSQL or Kafka takes some turns from the socket to whoever waits for it, and a slice between any
+    two of them would add up to more than the answer took.
+    """
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 def _identity(record: InputRecord) -> tuple[TopicPartition, int, int]:

@@ -6,6 +6,7 @@ It starts where it is told to, hands on no more of a partition than there is roo
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -26,6 +27,8 @@ _DRAIN_SECONDS: Final = 0.1
 """How long the next fetch waits for what was fetched to be drained, where there is room for it."""
 
 _BREATH_SECONDS: Final = 0.01
+_LONG_BREATH_SECONDS: Final = 0.025
+"""While nobody waits for records."""
 _FEW_RECORDS: Final = 50
 
 
@@ -57,7 +60,8 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
 
     `position_of` tells where to read a partition from, `room_for` how many of its records may be handed on now.
     `before_poll` is awaited before each poll, when all records of polls before have been handled; `on_failure` is given
-    what went wrong with a partition, and answers with records of it to hand on.
+    what went wrong with a partition, and answers with records of it to hand on. `awaited` is set while somebody waits
+    for records.
 
     What there is no room for stays fetched and undecoded. aiokafka, left as it is, would then fetch nothing more from
     that broker for a while, other partitions included, and whoever waits for one of those would wait for long; so its
@@ -72,6 +76,7 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
         room_for: Callable[[KafkaPartition], int],
         before_poll: Callable[["GuardedConsumer"], Awaitable[None]],
         on_failure: Callable[["GuardedConsumer", Failure], Awaitable[list[ConsumerRecord]]],
+        awaited: asyncio.Event,
         **options: Any,  # noqa: ANN401 - aiokafka's own
     ) -> None:
         super().__init__(fetch_max_wait_ms=_IDLE_WAIT_MS, isolation_level="read_committed", **options)
@@ -79,6 +84,7 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
         self._room_for = room_for
         self._before_poll = before_poll
         self._on_failure = on_failure
+        self._awaited = awaited
         self._outstanding: tuple[KafkaPartition, ...] = ()
         self._holds_back = False
         self._brought_few = False
@@ -128,11 +134,18 @@ class GuardedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has n
     async def _pause(self) -> None:
         """Let a few more come first, if the last poll brought few: a fetch asks for every partition, however few do.
 
-        It costs the worker and the broker a millisecond each.
+        It costs the worker and the broker a millisecond each. Where nobody waits for records it may be a while longer:
+        whoever is busy takes all that has come by then.
         """
-        seconds = self._polled_at + _BREATH_SECONDS - time.monotonic()
-        if self._brought_few and not self._holds_back and seconds > 0:
-            await asyncio.sleep(seconds)
+        if self._brought_few and not self._holds_back:
+            seconds = self._polled_at + _BREATH_SECONDS - time.monotonic()
+            if seconds > 0:
+                await asyncio.sleep(seconds)
+            seconds = self._polled_at + _LONG_BREATH_SECONDS - time.monotonic()
+            if seconds > 0 and not self._awaited.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self._awaited.wait()
         self._polled_at = time.monotonic()
 
     def wake(self) -> None:

@@ -64,6 +64,7 @@ class Intake:
         self._look_seconds = look_seconds
         self._reader = RecordReader(clock, max_clock_skew)
         self._changed = asyncio.Event()
+        self._awaited = asyncio.Event()
         self._session: ReadingSession | None = None
         self._watch: asyncio.Task[None] | None = None
         self._commits: asyncio.Task[None] | None = None
@@ -88,6 +89,7 @@ class Intake:
                 reader=self._reader,
                 limits=self._limits,
                 changed=self._changed.set,
+                awaited=self._awaited,
             )
             try:
                 await session.begin(positions)
@@ -129,9 +131,14 @@ class Intake:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return []
-            with suppress(TimeoutError):
+            self._awaited.set()
+            try:
                 async with asyncio.timeout(remaining):
                     await self._changed.wait()
+            except TimeoutError:
+                pass
+            finally:
+                self._awaited.clear()
 
     def advanced(self) -> dict[TopicPartition, int]:
         """The consumer's own position in each partition of which nothing is buffered.

@@ -51,6 +51,7 @@ class ReadingSession:
         reader: RecordReader,
         limits: BufferLimits,
         changed: Callable[[], None],
+        awaited: asyncio.Event,
     ) -> None:
         self.roster = roster
         self._kafka = kafka
@@ -58,6 +59,7 @@ class ReadingSession:
         self._alignment = alignment
         self._reader = reader
         self._changed = changed
+        self._awaited = awaited
         self._flow = Flow(limits)
         self._mishaps = Mishaps(roster, self.failed)
         self._application: FastStream | None = None
@@ -94,6 +96,7 @@ class ReadingSession:
                 "room_for": self._room_for,
                 "before_poll": self._before_poll,
                 "on_failure": self._mishaps.on_failure,
+                "awaited": self._awaited,
                 "fetch_max_bytes": _ANSWER_BYTES,
                 "max_partition_fetch_bytes": min(max(_FETCHED_BYTES // len(readable), least), most),
             },
