@@ -61,7 +61,7 @@ class _Market:
     def next_event(self, number: int) -> tuple[str, str, str]:
         rng = self._rng
         draw = rng.random()
-        # Registrations come first and are 2 to 5% of all; the shares of the others are scaled so that the sum is right.
+        # Registrations come first, 2 to 5% of a catch-up; the shares of the others are scaled so that the sum is right.
         if draw < 0.565:  # noqa: PLR2004
             return self._proposal(number)
         job = rng.randrange(len(self._jobs))

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from benchmarks.events import Produced, events
+from benchmarks.events import FREELANCERS, Produced, events
 from benchmarks.subject import Ground, Worker, running_worker
 
 _WARM_UP_SECONDS = 3.0
@@ -95,7 +95,7 @@ async def _produce(
     await producer.start()
     count = int(rate * seconds)
     # Registrations are over before anything is measured: however long a run may last, what it measures is the same mix.
-    span, registered = timedelta(seconds=seconds), int(rate * _WARM_UP_SECONDS / 2)
+    span, registered = timedelta(seconds=seconds), min(FREELANCERS, int(rate * _WARM_UP_SECONDS / 2))
     stream = events(count, seed, start=datetime.now(UTC), span=span, registrations=registered)
     began = time.monotonic()
     produced = 0

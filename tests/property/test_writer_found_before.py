@@ -1,16 +1,19 @@
 """What random histories, and thinking about them, found in the writer: told once more, so that it stays found."""
 
+import asyncio
 import json
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.reference.ledger import Ledger, check, read_ledger
 from tests.support.deciding import GRACE, FewAppointments, as_read, deciding
 from tests.support.policies import as_document, policies, policy_text
 from tests.support.story import day
+from worker.domain.model import ProposalId
 from worker.domain.rules import grants, refunds
 from worker.ledger.store import ParkedKey
 from worker.stream.records import InputRecord
@@ -91,6 +94,32 @@ async def test_a_settlement_that_was_due_before_a_long_stop_returns_to_a_lot_tha
         await decides.until(day(back))
         assert decides.writer.parked == {}
     assert settlements(await checked(database_url, policy)) == ["applied/closed-without-hire"]
+
+
+@pytest.mark.parametrize(("begun", "in_front"), [(1, 0), (2, 0), (1, 1), (3, 2)])
+async def test_lots_that_have_ended_are_loaded_by_any_number_of_loads_at_once(
+    database_url: str, telling: Telling, begun: int, in_front: int
+) -> None:
+    async with deciding(database_url, policies()) as decides:
+        await decides.decide([telling.registered(day(0)), telling.proposed(day(1), 40)])
+        await decides.commit()
+        proposal = await spent(database_url)
+        await decides.restart()
+        memory = decides.writer._memory  # noqa: SLF001
+        loads = [memory.begin(memory.load_whole_spends([proposal], day(400))) for _ in range(begun)]
+        async with asyncio.timeout(10):
+            await asyncio.gather(*loads, *(memory.load_whole_spends([proposal], day(400)) for _ in range(in_front)))
+            await memory.loaded()
+        (wallet,) = memory.books.wallets.values()
+        assert [lot.remaining for lot in wallet.drained.values()] == [0]
+
+
+async def spent(database_url: str) -> ProposalId:
+    connection = await asyncpg.connect(database_url)
+    try:
+        return ProposalId(await connection.fetchval("SELECT proposal_id FROM spends"))
+    finally:
+        await connection.close()
 
 
 async def test_a_settlement_released_long_after_it_was_due_returns_to_a_lot_that_has_ended_since(

@@ -55,6 +55,8 @@ class Memory:
         """The loads that go on beside the deciding of what was loaded before."""
         self._under_way: dict[asyncio.Task[None], Wanted] = {}
         """What the ledger is being asked about."""
+        self._lots = asyncio.Lock()
+        """Held by whoever adds lots to wallets that are in memory."""
 
     def begin(self, load: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Let a load go on beside the deciding of what was loaded before; whoever needs it waits for the task.
@@ -74,7 +76,7 @@ class Memory:
             task.cancel()
 
     async def loaded(self) -> None:
-        """Wait until all that was begun is there; before anything is forgotten.
+        """Wait until all that was begun is there; before anything is forgotten. Not for loads themselves.
 
         Raises:
             Transient: the database is away.
@@ -314,14 +316,14 @@ class Memory:
         """
         spends = [self.books.spends[name] for name in ids if name in self.books.spends]
         await self._have(Wanted(freelancers=[spend.freelancer_id for spend in spends]), business_time)
-        if business_time is None or not self._lots_missing(spends, business_time):
+        if business_time is None:
             return
-        await self.loaded()
-        drawn = self._lots_missing(spends, business_time)
-        for lot in await self._store.lots(drawn) if drawn else ():
-            wallet = self.books.wallets[lot.freelancer_id]
-            if not _holds(wallet, lot.order):
-                wallet.drained[lot.lot_id] = lot
+        async with self._lots:  # one after the other: what one brings may be given back and end before another comes
+            drawn = self._lots_missing(spends, business_time)
+            for lot in await self._store.lots(drawn) if drawn else ():
+                wallet = self.books.wallets[lot.freelancer_id]
+                if not _holds(wallet, lot.order):
+                    wallet.drained[lot.lot_id] = lot
 
     def _lots_missing(self, spends: Iterable[Spend], business_time: datetime) -> list[tuple[FreelancerId, LotId]]:
         drawn: dict[tuple[FreelancerId, LotId], None] = {}

@@ -41,7 +41,11 @@ from worker.stream.records import InputRecord, Position, TopicPartition
 
 _SLICE_SECONDS: Final = 0.002
 _TURNS: Final = 4
-"""How often the event loop goes round between two slices of deciding."""
+"""How often the event loop goes round between two slices of clock work that live events wait beside.
+
+An answer of PostgreSQL or Kafka takes some turns from the socket to whoever waits for it, and a slice between any two
+of them would add up to more than the answer took.
+"""
 _AHEAD: Final = 500
 _MOST_APPOINTMENTS: Final = 20_000
 _FEW_APPOINTMENTS: Final = 2_000
@@ -146,8 +150,11 @@ class Writer:
         self._read_ahead = _ReadAhead(records, self._memory.forgotten, loading)
 
     async def decide(self, records: Sequence[InputRecord]) -> None:
-        """Decide these records, and the clock work due before each. Full batches go; `flush` sends the rest."""
-        while True:
+        """Decide these records, and the clock work due before each. Full batches go; `flush` sends the rest.
+
+        Nothing, once records are left: positions would move past them.
+        """
+        while not self.left_records:
             try:
                 await self._decide_all(records)
             except Bug as bug:
@@ -330,7 +337,7 @@ class Writer:
             if self._desk.draft.is_full(self._batch_size):
                 await self._cut()
             if time.monotonic() > slice_end:
-                await _give_way()
+                await asyncio.sleep(0)
                 slice_end = time.monotonic() + _SLICE_SECONDS
 
     async def _prepare(self, records: Sequence[InputRecord]) -> None:
@@ -451,7 +458,7 @@ class Writer:
                 await self._cut()
                 self._reached("between-chunks")
             if now > slice_end:
-                await _give_way()
+                await _give_way(1 if until is None else _TURNS)
                 slice_end = time.monotonic() + _SLICE_SECONDS
 
     @property
@@ -589,13 +596,8 @@ class Writer:
             self.business_time = instant
 
 
-async def _give_way() -> None:
-    """Let everything else have its turn.
-
-    An answer of PostgreSQL or Kafka takes some turns from the socket to whoever waits for it, and a slice between any
-    two of them would add up to more than the answer took.
-    """
-    for _ in range(_TURNS):
+async def _give_way(turns: int) -> None:
+    for _ in range(turns):
         await asyncio.sleep(0)
 
 

@@ -22,7 +22,18 @@ _STAGED: Final = re.compile(r"staged_\w+")
 _NUMBERED: Final = re.compile(r"\$(\d+)")
 _CLOSE_BATCH: Final = _SQL["close_batch"]
 """The part of it that every batch has; its parameters come first."""
-_OF_THE_BATCH: Final = {"recorded_at": "$17", "batch_no": "$19"}
+_BATCHES: Final = re.compile(r"INSERT INTO batches \((.*)\)\s+VALUES \((.*)\)")
+
+
+def _of_the_batch() -> dict[str, str]:
+    found = _BATCHES.search(_CLOSE_BATCH)
+    if found is None:
+        raise AssertionError("close_batch inserts its batch")
+    parameters = dict(zip(found[1].split(", "), found[2].split(", "), strict=True))
+    return {name: parameters[name] for name in ("batch_no", "recorded_at")}
+
+
+_OF_THE_BATCH: Final = _of_the_batch()
 """Columns that are the same in all rows that a batch adds, and which parameters of `close_batch` they are."""
 Columns = Mapping[str, str]
 """A table's columns, in their order, with their types."""
