@@ -14,6 +14,7 @@ from worker.domain.membership_words import MEMBERSHIP_WORDS
 from worker.domain.operator_words import OPERATOR_WORDS, Words
 from worker.domain.phrases import (
     connects,
+    counted,
     day,
     from_time,
     graced,
@@ -82,7 +83,7 @@ def _interview_won(_outcome: str, subject: Subject, facts: Facts) -> str:
         return words
     return (
         f"{words} It would have been {facts.get('award', 'more')}, but interviews bring at most {facts.get('cap')} "
-        f"Connects in {facts.get('days')} days, and {facts.get('granted')} had been granted already."
+        f"Connects in {counted(facts.get('days'), 'day')}, and {facts.get('granted')} had been granted already."
     )
 
 
@@ -276,9 +277,13 @@ def _client_not_established(_outcome: str, subject: Subject, facts: Facts) -> st
 def _weekly_cap(_outcome: str, subject: Subject, facts: Facts) -> str:
     return (
         f"Nothing granted for the interview for {the_job(subject)}: interviews bring at most "
-        f"{connects(facts.get('cap'))} in {facts.get('days', 'a number of')} days, "
+        f"{connects(facts.get('cap'))} in {_window(facts)}, "
         f"and {facts.get('granted', 'so many')} were granted already."
     )
+
+
+def _window(facts: Facts) -> str:
+    return counted(facts["days"], "day") if "days" in facts else "a number of days"
 
 
 def _nothing_to_do(_outcome: str, _subject: Subject, _facts: Facts) -> str:

@@ -377,6 +377,16 @@ WORDED: list[Case] = [
             "and 50 were granted already."
         ),
     ),
+    (
+        "weekly-cap",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"cap": 50, "days": 1, "granted": 50},
+        (
+            "Nothing granted for the interview for job j-1: interviews bring at most 50 Connects in 1 day, "
+            "and 50 were granted already."
+        ),
+    ),
     ("nothing-to-do", "declined", ABOUT_A_FREELANCER, {}, "Nothing to do: it is about 0 Connects."),
     (
         "insufficient-balance",
