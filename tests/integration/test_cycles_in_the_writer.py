@@ -339,14 +339,7 @@ async def test_records_read_ahead_survive_a_failure_in_clock_work(
 ) -> None:
     async with deciding(database_url, policies()) as decides:
         await with_a_backlog(decides, telling, 20)
-        rule = memberships.start_cycle
-
-        def start_cycle(books: Any, due: Any, policies: Any) -> Any:  # noqa: ANN401
-            if due.membership.freelancer_id == "f-0003":
-                raise ZeroDivisionError
-            return rule(books, due, policies)
-
-        monkeypatch.setattr(memberships, "start_cycle", start_cycle)
+        Bug(monkeypatch, "f-0003")
         records = [telling.bought(FEBRUARY + GRACE - A_SECOND, 5, f"f-{number:04}") for number in range(5)]
         await decides.writer.read_ahead(records)
         assert not await decides.writer.pass_time(FEBRUARY + GRACE, seconds=60), "it begins anew"
@@ -366,16 +359,16 @@ def place_of(record: Any) -> dict[str, Any]:  # noqa: ANN401
 
 
 class Bug:
-    """While it lasts, no cycle of f-bug starts."""
+    """While it lasts, no cycle of one freelancer starts."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._monkeypatch, self._rule = monkeypatch, memberships.start_cycle
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, freelancer_id: str = "f-bug") -> None:
+        self._monkeypatch, self._rule, self._freelancer_id = monkeypatch, memberships.start_cycle, freelancer_id
         self.make()
 
     def make(self) -> None:
         def start_cycle(books: Any, due: Any, policies: Any) -> Any:  # noqa: ANN401
             steps = self._rule(books, due, policies)
-            if due.membership.freelancer_id == "f-bug":
+            if due.membership.freelancer_id == self._freelancer_id:
                 raise ZeroDivisionError
             return steps
 

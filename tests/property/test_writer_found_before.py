@@ -6,7 +6,6 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
-import asyncpg
 import pytest
 
 from tests.reference.ledger import Ledger, check, read_ledger
@@ -101,9 +100,10 @@ async def test_lots_that_have_ended_are_loaded_by_any_number_of_loads_at_once(
     database_url: str, telling: Telling, begun: int, in_front: int
 ) -> None:
     async with deciding(database_url, policies()) as decides:
-        await decides.decide([telling.registered(day(0)), telling.proposed(day(1), 40)])
+        proposed = telling.proposed(day(1), 40)
+        await decides.decide([telling.registered(day(0)), proposed])
         await decides.commit()
-        proposal = await spent(database_url)
+        proposal = ProposalId(proposed.event.__dict__["proposal_id"])
         await decides.restart()
         memory = decides.writer._memory  # noqa: SLF001
         loads = [memory.begin(memory.load_whole_spends([proposal], day(400))) for _ in range(begun)]
@@ -112,14 +112,6 @@ async def test_lots_that_have_ended_are_loaded_by_any_number_of_loads_at_once(
             await memory.loaded()
         (wallet,) = memory.books.wallets.values()
         assert [lot.remaining for lot in wallet.drained.values()] == [0]
-
-
-async def spent(database_url: str) -> ProposalId:
-    connection = await asyncpg.connect(database_url)
-    try:
-        return ProposalId(await connection.fetchval("SELECT proposal_id FROM spends"))
-    finally:
-        await connection.close()
 
 
 async def test_a_settlement_released_long_after_it_was_due_returns_to_a_lot_that_has_ended_since(

@@ -83,7 +83,7 @@ def _interview_won(_outcome: str, subject: Subject, facts: Facts) -> str:
         return words
     return (
         f"{words} It would have been {facts.get('award', 'more')}, but interviews bring at most {facts.get('cap')} "
-        f"Connects in {counted(facts.get('days'), 'day')}, and {facts.get('granted')} had been granted already."
+        f"Connects in {_window(facts)}, and {facts.get('granted')} had been granted already."
     )
 
 

@@ -315,6 +315,8 @@ class Memory:
         but comes after a long stop or from behind a parked wallet, returns Connects to them all the same.
         """
         spends = [self.books.spends[name] for name in ids if name in self.books.spends]
+        if not spends:
+            return
         await self._have(Wanted(freelancers=[spend.freelancer_id for spend in spends]), business_time)
         if business_time is None:
             return

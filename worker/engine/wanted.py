@@ -58,7 +58,7 @@ class Wanted:
 
     def __bool__(self) -> bool:
         """Whether anything is asked about."""
-        return bool(self.freelancers or self.jobs or self.proposals or self.grants or self.memberships or self.charges)
+        return any(self._sets())
 
     def leave_out(self, other: "Wanted") -> bool:
         """Ask no more about what the other asks about; gives whether that was anything."""

@@ -46,7 +46,6 @@ _TURNS: Final = 4
 An answer of PostgreSQL or Kafka takes some turns from the socket to whoever waits for it, and a slice between any two
 of them would add up to more than the answer took.
 """
-_AHEAD: Final = 500
 _MOST_APPOINTMENTS: Final = 20_000
 _FEW_APPOINTMENTS: Final = 2_000
 """With fewer on the agenda the ledger is asked for more."""
