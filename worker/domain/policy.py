@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeVar
 
 OverdraftPolicy = Literal["allow", "decline"]
@@ -83,10 +84,15 @@ class Policy:
 
     def expiry_of(self, issued_at: datetime) -> datetime:
         """When a lot issued then expires: so many calendar years later; 29 February becomes 28 February (HP)."""
-        try:
-            return issued_at.replace(year=issued_at.year + self.lot_lifetime_years)
-        except ValueError:
-            return issued_at.replace(year=issued_at.year + self.lot_lifetime_years, day=28)
+        return _years_later(issued_at, self.lot_lifetime_years)
+
+
+@lru_cache(maxsize=1024)
+def _years_later(instant: datetime, years: int) -> datetime:
+    try:
+        return instant.replace(year=instant.year + years)
+    except ValueError:
+        return instant.replace(year=instant.year + years, day=28)
 
 
 class PolicyBook:

@@ -19,7 +19,7 @@ from worker.ledger.membership_rows import write_down_memberships
 from worker.ledger.mentions import mention
 from worker.ledger.rows import closure_row, lot_row, spend_row
 from worker.ledger.store import Batch, Tail
-from worker.stream.messages import Message, pack
+from worker.stream.messages import Message, pack, time_text
 
 WALLET_UPDATED: Final = "wallet-updated"
 _NO_LINE: Final = (None, None)
@@ -223,9 +223,7 @@ class Draft:
             change.explanation,
         )
         key = change.freelancer_id.encode()
-        self._messages.append(
-            Message(WALLET_UPDATED, key, _encode(update), event_id, _encode(change.occurred_at)[1:-1].decode())
-        )
+        self._messages.append(Message(WALLET_UPDATED, key, _encode(update), event_id, time_text(change.occurred_at)))
 
 
 def _told_cause(cause: Cause) -> _Cause | _InputCause:

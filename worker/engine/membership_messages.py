@@ -9,7 +9,7 @@ import msgspec
 from worker.domain.decisions import Decision, MembershipTold
 from worker.domain.model import Charge, ChargeSource, Plan
 from worker.engine.event_ids import event_id_of
-from worker.stream.messages import Message
+from worker.stream.messages import Message, time_text
 
 MEMBERSHIP_UPDATED: Final = "membership-updated"
 CHARGE_REQUESTED: Final = "membership-charge-requested"
@@ -86,5 +86,4 @@ def _requested(charge: Charge) -> Message:
 
 
 def _message(topic: str, told: _MembershipUpdated | _ChargeRequested) -> Message:
-    occurred_at = _encode(told.occurred_at)[1:-1].decode()
-    return Message(topic, told.freelancer_id.encode(), _encode(told), told.event_id, occurred_at)
+    return Message(topic, told.freelancer_id.encode(), _encode(told), told.event_id, time_text(told.occurred_at))

@@ -4,11 +4,11 @@ Most decisions are found without one, by indexes that are there for other reason
 and closures, a closure's settlements. An index of all names on `decisions` would cost more than all else written.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from worker.domain.decisions import Decision
-from worker.domain.model import ProposalId
+from worker.domain.decisions import Change, Decision
+from worker.domain.model import FreelancerId, ProposalId
 from worker.ledger.store import Row
 
 FOR_OPERATORS: Final = frozenset({"hire-after-settlement", "paid-after-lapse"})
@@ -30,7 +30,7 @@ def mention(decision: Decision, add: Callable[[Row], None]) -> None:
     """
     seq, changes = decision.seq, decision.changes
     freelancer_id, job_id, proposal_id = decision.subject
-    if freelancer_id is not None and (not changes or all(change.freelancer_id != freelancer_id for change in changes)):
+    if freelancer_id is not None and not _changes_wallet_of(freelancer_id, changes):
         add((f"f:{freelancer_id}", seq))
     if decision.kind != "settlement":
         reason = decision.reason
@@ -47,6 +47,13 @@ def mention(decision: Decision, add: Callable[[Row], None]) -> None:
         add((OPERATORS, seq))
         for taken_from in sorted(_clawed_back(decision) - {proposal_id}):
             add((f"p:{taken_from}", seq))
+
+
+def _changes_wallet_of(freelancer_id: FreelancerId, changes: Sequence[Change]) -> bool:
+    for change in changes:  # noqa: SIM110 - `any` takes three times as long, and all but a few have one change
+        if change.freelancer_id == freelancer_id:
+            return True
+    return False
 
 
 def _clawed_back(decision: Decision) -> set[ProposalId]:

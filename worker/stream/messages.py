@@ -1,6 +1,8 @@
 """Messages on their way out, and how a batch of them is packed into one outbox row."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
 
 import cramjam
 import msgspec
@@ -17,7 +19,14 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
+_written = msgspec.json.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
+
+
+@lru_cache(maxsize=1024)
+def time_text(instant: datetime) -> str:
+    """An instant, in UTC, as messages tell it. Clock work tells the same one again and again."""
+    return _written.encode(instant)[1:-1].decode()
 
 
 def pack(messages: Sequence[Message]) -> bytes:
