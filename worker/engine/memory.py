@@ -46,6 +46,10 @@ class Memory:
         """How many wallets, spends, jobs and memberships were left when there last was too much."""
         self.forgotten = 0
         """How often anything was forgotten: whoever prepared something before has to prepare it again."""
+        self.in_flight = Touched()
+        """What the batch that was cut last writes, of which the ledger may know nothing yet."""
+        self.committed_through = 0
+        """The last decision that is in the ledger for sure."""
         self._seen: dict[str, tuple[int, InputRecord]] = {}
         """First decisions on event ids, of batches that may not be committed yet (and some that are)."""
         self._seen_bytes = 0
@@ -84,6 +88,16 @@ class Memory:
         while self._begun:
             await asyncio.gather(*self._begun)
 
+    async def make_room(self) -> None:
+        """Forget what there is no room for any more. Not for loads themselves.
+
+        Raises:
+            Transient: the database is away.
+        """
+        if self._has_too_much:
+            await self.loaded()
+            self.forget()
+
     async def prepare(
         self, records: Sequence[InputRecord], due: Iterable[Appointment], business_time: datetime | None
     ) -> None:
@@ -92,15 +106,13 @@ class Memory:
         for record in records:
             if record.event is not None:
                 wanted.ask_for_event(record.source.topic, record.event.__dict__)
-        for appointment in due:
-            wanted.ask_for_appointment(appointment)
+        wanted.ask_for_clock_work(due)
         await asyncio.gather(self._load_seen(records), self._load(wanted, business_time, MOST_SPENDS // 2))
 
     async def prepare_due(self, due: Iterable[Appointment], business_time: datetime | None) -> None:
         """Load what this clock work asks about: of all its closures together no more spends than of one."""
         wanted = Wanted()
-        for appointment in due:
-            wanted.ask_for_appointment(appointment)
+        wanted.ask_for_clock_work(due)
         await self._load(wanted, business_time, AT_ONCE)
 
     async def load_jobs(self, ids: Iterable[JobId]) -> None:
@@ -240,7 +252,7 @@ class Memory:
         return FirstDecision(seq, *_place(record), record.value, event_id)
 
     @property
-    def has_too_much(self) -> bool:
+    def _has_too_much(self) -> bool:
         """Whether something should be forgotten before more is loaded."""
         books = self.books
         return (
@@ -263,16 +275,13 @@ class Memory:
             or len(books.memberships) > max(MOST_MEMBERSHIPS, left[3] * 5 // 4)
         )
 
-    def forget(self, in_flight: Touched, committed_through: int) -> None:
-        """Let go of what was loaded long ago, of nothing that is not in the ledger yet.
-
-        Not in the ledger is what `touched` and `in_flight` name; decisions up to `committed_through` are.
-        """
+    def forget(self) -> None:
+        """Let go of what was loaded long ago, of nothing that is not in the ledger yet."""
         self.forgotten += 1
-        books, touched = self.books, self.books.touched
+        books, touched, in_flight = self.books, self.books.touched, self.in_flight
         books.absent_wallets.clear()
         if len(self._seen) > MOST_SEEN or self._seen_bytes > MOST_SEEN_BYTES:
-            self._seen = {key: first for key, first in self._seen.items() if first[0] > committed_through}
+            self._seen = {key: first for key, first in self._seen.items() if first[0] > self.committed_through}
             self._seen_bytes = sum(len(record.value or b"") for _, record in self._seen.values())
         if len(books.grants) > MOST_GRANTS:
             added = {(grant.rule, grant.natural_key) for draft in (touched, in_flight) for grant in draft.grants}
@@ -291,12 +300,12 @@ class Memory:
             MOST_SPENDS,
             lambda key, spend: spend.owes or key in touched.spends or key in in_flight.spends,
         )
-        self._forget_memberships(in_flight)
+        self._forget_memberships()
         self._left = (len(books.wallets), len(books.spends), len(books.jobs), len(books.memberships))
 
-    def _forget_memberships(self, in_flight: Touched) -> None:
+    def _forget_memberships(self) -> None:
         """Let go of memberships, each with what is held of it."""
-        books, touched = self.books, self.books.touched
+        books, touched, in_flight = self.books, self.books.touched, self.in_flight
         if len(books.memberships) > MOST_MEMBERSHIPS:
             drafts = (touched, in_flight)
             moved = {held.freelancer_id for draft in drafts for held in draft.held_added + draft.held_done}

@@ -91,8 +91,12 @@ class Wanted:
             if topic == CHARGE_SETTLED:
                 self.charges[ChargeKey(named["freelancer_id"], named["charge_id"])] = None
 
-    def ask_for_appointment(self, appointment: Appointment) -> None:
-        """What a piece of clock work asks about."""
+    def ask_for_clock_work(self, due: Iterable[Appointment]) -> None:
+        """What these pieces of clock work ask about."""
+        for appointment in due:
+            self._ask_for(appointment)
+
+    def _ask_for(self, appointment: Appointment) -> None:
         if appointment.rank in {EXPIRY, CYCLE}:
             self.freelancers[FreelancerId(appointment.subject)] = None
             if appointment.rank == CYCLE:

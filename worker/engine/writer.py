@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 import asyncpg
 import msgspec
 import structlog
 
 from worker.clock.agenda import Agenda
-from worker.domain.books import Books, Touched
+from worker.domain.books import Books
 from worker.domain.decide import decide_event, late_by_seconds, subject_of
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.triggers import Received
@@ -25,12 +25,11 @@ from worker.engine.clock_work import ClockWork
 from worker.engine.commands import Answer, Command, command_decision
 from worker.engine.desk import Desk
 from worker.engine.draft import Draft
+from worker.engine.look_ahead import MOST_APPOINTMENTS, LookAhead
 from worker.engine.memory import Memory
 from worker.engine.release import Release
 from worker.errors import Bug
-from worker.futures import hear_out
 from worker.ledger.store import (
-    Appointment,
     Batch,
     ParkedKey,
     Store,
@@ -46,12 +45,6 @@ _TURNS: Final = 4
 An answer of PostgreSQL or Kafka takes some turns from the socket to whoever waits for it, and a slice between any two
 of them would add up to more than the answer took.
 """
-_MOST_APPOINTMENTS: Final = 20_000
-_FEW_APPOINTMENTS: Final = 2_000
-"""With fewer on the agenda the ledger is asked for more."""
-_DUE_AHEAD: Final = 250
-"""How much clock work is loaded together, while as much before it is decided."""
-_DUE_AHEAD_OF_RECORDS: Final = 2_000
 
 _log = structlog.get_logger(__name__)
 
@@ -68,14 +61,6 @@ class Committed:
     decide_seconds: float
     encode_seconds: float
     commit_seconds: float
-
-
-class _ReadAhead(NamedTuple):
-    """Records for which what they ask about is being loaded, and how often anything was forgotten before that."""
-
-    records: Sequence[InputRecord]
-    forgotten: int
-    loading: asyncio.Task[None]
 
 
 class Writer:
@@ -105,12 +90,20 @@ class Writer:
         """Set when the worker is to end: then what would take long is left, clock work and releases."""
         self.left_records = False
         """Whether records that were handed over are left with it: their positions have not moved."""
-        self._memory = Memory(store, Books(grace, strict=True), policies)
         self._done = 0
-        self._reading: asyncio.Task[tuple[list[Appointment], Appointment]] | None = None
-        """What the ledger is being asked for the agenda."""
         self._drop_through = self._records = 0
-        self._begun_at = self._load_seconds = 0.0
+        self._begun_at = 0.0
+        self._forget_everything()
+
+    def _forget_everything(self) -> None:
+        books, agenda = Books(self._grace, strict=True), Agenda(MOST_APPOINTMENTS)
+        self._memory = Memory(self._store, books, self._policies)
+        self._look_ahead = LookAhead(self._store, self._memory, agenda, self._grace)
+        self._desk = Desk(books, self._policies, self._grace, agenda, self.parked, self._failing)
+        self._clock_work = ClockWork(self._desk, self._memory, self._grace)
+        self._moved: dict[TopicPartition, InputRecord] = {}
+        self._new_positions: dict[TopicPartition, Position] = {}
+        self._pending: list[InputRecord] = []
 
     async def open(self) -> None:
         """Begin from what the ledger holds; anything in memory is forgotten."""
@@ -119,22 +112,10 @@ class Writer:
         self._decided_ahead = await self._store.decided_ahead()
         self.parked = await self._store.parked()
         self.business_time = self._tail.business_time
-        books = Books(self._grace, strict=True)
-        self._memory = Memory(self._store, books, self._policies)
-        agenda = Agenda(_MOST_APPOINTMENTS)
-        self._desk = Desk(books, self._policies, self._grace, agenda, self.parked, self._failing)
-        self._clock_work = ClockWork(self._desk, self._memory, self._grace)
-        self._ahead: set[Appointment] = set()
-        self._ahead_of_it: set[Appointment] = set()
-        self._loading_ahead: asyncio.Task[None] | None = None
-        self._read_ahead: _ReadAhead | None = None
-        self._moved: dict[TopicPartition, InputRecord] = {}
-        self._new_positions: dict[TopicPartition, Position] = {}
-        self._pending: list[InputRecord] = []
-        self._in_flight = Touched()
-        self._committed_through = self._tail.last_seq
+        self._forget_everything()
+        self._memory.committed_through = self._tail.last_seq
         self._begin_draft()
-        agenda.refill(*await self._store.appointments(_MOST_APPOINTMENTS, self._grace))
+        await self._look_ahead.open()
 
     # What the service calls.
 
@@ -144,9 +125,7 @@ class Writer:
         Raises:
             Transient: the database is away.
         """
-        await self._make_room()
-        loading = self._memory.begin(self._memory.prepare(records, (), self.business_time))
-        self._read_ahead = _ReadAhead(records, self._memory.forgotten, loading)
+        await self._look_ahead.begin(records, self.business_time)
 
     async def decide(self, records: Sequence[InputRecord]) -> None:
         """Decide these records, and the clock work due before each. Full batches go; `flush` sends the rest.
@@ -234,10 +213,7 @@ class Writer:
 
     def abandon(self) -> None:
         """Let go of what is being read ahead: what is in memory is not used any more."""
-        self._memory.abandon()
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
+        self._look_ahead.abandon()
 
     # What commands ask.
 
@@ -310,11 +286,11 @@ class Writer:
         self._done = 0
         if not records:
             return
-        if not await self._has_read_ahead(records):
-            await self._prepare(records)
+        live, last = self._now() - self._grace, records[-1].business_time
+        due_through = last if last is not None and last < live else None
+        await self._look_ahead.have(records, self.business_time, due_through)
         self._freshen_draft()
         again = await self._decided_before(records)
-        live = self._now() - self._grace
         slice_end = time.monotonic() + _SLICE_SECONDS
         for record in records:
             if again and (record.source, record.offset) in again:
@@ -338,38 +314,6 @@ class Writer:
             if time.monotonic() > slice_end:
                 await asyncio.sleep(0)
                 slice_end = time.monotonic() + _SLICE_SECONDS
-
-    async def _prepare(self, records: Sequence[InputRecord]) -> None:
-        """Load what these records ask about, and, behind the wall clock, the clock work that is done before them."""
-        begun = time.monotonic()
-        await self._make_room()
-        due: list[Appointment] = []
-        last = records[-1].business_time
-        if last is not None and last < self._now() - self._grace:
-            due = self._desk.agenda.peek(last, _DUE_AHEAD_OF_RECORDS)
-            if len(due) < _DUE_AHEAD_OF_RECORDS and not self._desk.agenda.knows(last):
-                await self._see_further()
-                due = self._desk.agenda.peek(last, _DUE_AHEAD_OF_RECORDS)
-            self._ahead = set(due)
-        await self._memory.prepare(records, due, self.business_time)
-        self._load_seconds += time.monotonic() - begun
-
-    async def _has_read_ahead(self, records: Sequence[InputRecord]) -> bool:
-        """Wait for what was loaded for these records, if they were read ahead and nothing of it was forgotten since."""
-        read, self._read_ahead = self._read_ahead, None
-        if read is None or read.records is not records:
-            return False
-        begun = time.monotonic()
-        await read.loading
-        self._load_seconds += time.monotonic() - begun
-        return read.forgotten == self._memory.forgotten
-
-    async def _make_room(self) -> None:
-        """Forget what there is no room for any more."""
-        if self._memory.has_too_much:
-            await self._memory.loaded()
-            self._memory.forget(self._in_flight, self._committed_through)
-            self._ahead, self._ahead_of_it = set(), set()
 
     async def _do_due_before(self, instant: datetime, records: Sequence[InputRecord]) -> None:
         """Do the clock work due before the next of these records; then have ready what they ask about, as before."""
@@ -443,9 +387,9 @@ class Writer:
             if appointment is None:
                 if self._desk.agenda.knows(instant):
                     return True
-                await self._see_further()
-            elif appointment not in self._ahead:
-                await self._look_ahead(instant, soon)
+                await self._look_ahead.see_further()
+            elif not self._look_ahead.has(appointment):
+                await self._look_ahead.have_due(instant if soon is None else max(instant, soon), self.business_time)
             elif await self._clock_work.do(appointment, self.business_time):
                 self._desk.agenda.done(appointment)
             now = time.monotonic()
@@ -463,27 +407,7 @@ class Writer:
     @property
     def _may_go(self) -> bool:
         """Whether nothing is in the way of the next batch: neither the one before nor the loading for its records."""
-        return not self.is_committing and (self._read_ahead is None or self._read_ahead.loading.done())
-
-    async def _look_ahead(self, instant: datetime, soon: datetime | None) -> None:
-        """Have loaded what the next clock work asks about, and load what the work after it does meanwhile."""
-        begun = time.monotonic()
-        await self._make_room()
-        agenda = self._desk.agenda
-        if self._reading is not None and self._reading.done():
-            await self._see_further()
-        elif self._reading is None and len(agenda) < _FEW_APPOINTMENTS and not agenda.knows(instant):
-            self._read_on()
-        due = agenda.peek(instant if soon is None else max(instant, soon), 2 * _DUE_AHEAD)
-        due, later = due[:_DUE_AHEAD], due[_DUE_AHEAD:]
-        self._ahead = set(due)
-        if self._loading_ahead is not None:
-            await self._loading_ahead
-        if not self._ahead <= self._ahead_of_it:
-            await self._memory.prepare_due(due, self.business_time)
-        self._ahead_of_it = set(later)
-        self._loading_ahead = self._memory.begin(self._memory.prepare_due(later, self.business_time))
-        self._load_seconds += time.monotonic() - begun
+        return not self.is_committing and not self._look_ahead.is_loading
 
     # Parking.
 
@@ -508,7 +432,7 @@ class Writer:
         self._desk.begin(Draft(self._tail, self._now()))
         self._records = 0
         self._drop_through = 0
-        self._load_seconds = 0.0
+        self._look_ahead.seconds = 0.0
         self._begun_at = time.monotonic()
 
     def _freshen_draft(self) -> None:
@@ -549,11 +473,11 @@ class Writer:
         batch.positions = list(self._new_positions.values())
         self._new_positions.clear()
         batch.drop_outbox_through = self._drop_through
-        loading = min(self._load_seconds, spent)
+        loading = min(self._look_ahead.seconds, spent)
         encoding = time.monotonic() - self._begun_at - spent
         seconds = (loading, spent - loading, encoding)
         await self.settle_down()
-        self._in_flight, self._pending = self._desk.books.touched, []
+        self._memory.in_flight, self._pending = self._desk.books.touched, []
         self._tail = draft.tail()
         self._desk.agenda.batch_is_cut()
         self._begin_draft()
@@ -563,7 +487,7 @@ class Writer:
         begun = time.monotonic()
         await self._store.commit(batch, self._epoch)
         commit_seconds = time.monotonic() - begun
-        self._committed_through = batch.last_seq
+        self._memory.committed_through = batch.last_seq
         self._on_commit(Committed(batch, draft.outcomes, draft.late, records, *seconds, commit_seconds))
 
     async def _start_over(self, bug: Bug) -> None:
@@ -572,21 +496,6 @@ class Writer:
         self.abandon()
         await self.settle_down()
         await self.open()
-
-    async def _see_further(self) -> None:
-        """Have on the agenda what comes next."""
-        found = await (self._reading or self._read_on())
-        self._reading = None
-        self._desk.agenda.extend(*found)
-
-    def _read_on(self) -> "asyncio.Task[tuple[list[Appointment], Appointment]]":
-        """Begin to ask the ledger what comes next, while batches are decided and committed."""
-        agenda = self._desk.agenda
-        agenda.begin_reading()
-        asking = self._store.appointments(_MOST_APPOINTMENTS, self._grace, agenda.horizon)
-        self._reading = asyncio.create_task(asking)
-        hear_out(self._reading)
-        return self._reading
 
     def _pass(self, instant: datetime | None) -> None:
         if self.clock_is_stopped or instant is None:

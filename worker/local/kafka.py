@@ -28,7 +28,7 @@ _PROBE_SECONDS = 2
 _JVM = (
     "-Xms256m",
     "-Xmx512m",
-    "-XX:TieredStopAtLevel=1",  # the second compiler takes a third of a core for the first minutes, more than it gives back
+    "-XX:TieredStopAtLevel=1",  # the second compiler takes a third of a core for minutes: more than it gives back
     "-XX:+UseSerialGC",  # on two cores as fast as the others, with 100 MB less
     "-XX:+IgnoreUnrecognizedVMOptions",
     "-Djava.awt.headless=true",
