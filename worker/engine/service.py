@@ -37,8 +37,11 @@ from worker.stream.wall_clock import WallClock
 _IDLE_SECONDS: Final = 0.2
 _CHORES_SECONDS: Final = 0.5
 _IDLE_BATCH_SECONDS: Final = 10.0
-_LIVE_CLOCK_SECONDS: Final = 0.05
-_LEAST_CLOCK_SECONDS: Final = 0.035
+_BEFORE_TAKING_SECONDS: Final = 0.02
+_LIVE_CLOCK_SECONDS: Final = 0.03
+_LEAST_CLOCK_SECONDS: Final = 0.015
+"""Beside live events clock work goes on for so long before the next of them are taken, and while what they ask about is
+loaded: at most 50 ms in all, and less once the batch before is committed."""
 _CATCH_UP_CLOCK_SECONDS: Final = 0.5
 _YOUNG_OUTBOX: Final = timedelta(seconds=1)
 _CLOCK_CHECK_SECONDS: Final = 10.0
@@ -138,25 +141,16 @@ class Term:
         await self.store.close()
 
     async def _work(self, stopping: asyncio.Event) -> None:
-        writer, intake, relay = self.writer, self.intake, self.relay
+        writer, relay = self.writer, self.relay
         next_chores = next_clock_check = 0.0
-        waiting = _IDLE_SECONDS
+        waiting, finished = _IDLE_SECONDS, True
         while not stopping.is_set():
             if writer.failed():
                 await writer.settle_down()
             if not relay.has_room:
                 await _either(relay.wait_for_room(), stopping.wait())
                 continue
-            decided_through, live = intake.frontier(), self._is_live()
-            records = await intake.take(self._config.batch_size, wait_seconds=waiting)
-            if records:
-                self._reached("after-read")
-                self._drop_published()
-            if records and live:
-                finished = await self._decide_beside_clock_work(records, decided_through)
-            else:
-                await (writer.decide(records) if records else writer.flush())
-                finished = not writer.left_records and await self._let_time_pass(intake.frontier())
+            records, finished = await self._take_turn(waiting, finished=finished)
             if writer.left_records:
                 break
             await self._send_at_once(records)
@@ -169,6 +163,26 @@ class Term:
                 next_clock_check = time.monotonic() + _CLOCK_CHECK_SECONDS
         await self._finish()
 
+    async def _take_turn(self, wait_seconds: float, *, finished: bool) -> tuple[Sequence[InputRecord], bool]:
+        """Take records and decide them, with clock work beside it; gives them, and whether no clock work is left.
+
+        `finished`: none was left before.
+        """
+        decided_through, live = self.intake.frontier(), self._is_live()
+        if live and not finished:
+            await self._let_time_pass(decided_through, _BEFORE_TAKING_SECONDS)
+        records = await self.intake.take(self._config.batch_size, wait_seconds=wait_seconds)
+        if records:
+            self._reached("after-read")
+            self._drop_published()
+        if records and live:
+            return records, await self._decide_beside_clock_work(records, decided_through)
+        if records:
+            await self.writer.decide(records)
+        elif finished:
+            await self.writer.flush()
+        return records, not self.writer.left_records and await self._let_time_pass(self.intake.frontier())
+
     async def _decide_beside_clock_work(self, records: Sequence[InputRecord], decided_through: datetime | None) -> bool:
         """Do clock work while what live events ask about is loaded and the batch before is committed; then decide them.
 
@@ -176,7 +190,7 @@ class Term:
         """
         await self.writer.read_ahead(records)
         least_seconds = _LEAST_CLOCK_SECONDS if self.writer.is_committing else 0.0
-        finished = await self._let_time_pass(decided_through, least_seconds)
+        finished = await self._let_time_pass(decided_through, least_seconds=least_seconds)
         await self.writer.decide(records)
         return finished
 
@@ -190,14 +204,19 @@ class Term:
         frontier = self.intake.frontier()
         return frontier is not None and frontier >= self._config.clock.now() - self._config.grace
 
-    async def _let_time_pass(self, through: datetime | None, least_seconds: float = _LEAST_CLOCK_SECONDS) -> bool:
+    async def _let_time_pass(
+        self,
+        through: datetime | None,
+        live_seconds: float = _LIVE_CLOCK_SECONDS,
+        least_seconds: float = _LEAST_CLOCK_SECONDS,
+    ) -> bool:
         """Do clock work in a bounded chunk, between live events, while the relay keeps up; True when none is left."""
         if self.clock_disagrees is not None:
             return True
         live, oldest = self._is_live(), self.relay.oldest_pending_since
         if live and oldest is not None and self._config.clock.now() - oldest > self._young_outbox:
             return True
-        seconds, least = (_LIVE_CLOCK_SECONDS, least_seconds) if live else (_CATCH_UP_CLOCK_SECONDS, None)
+        seconds, least = (live_seconds, least_seconds) if live else (_CATCH_UP_CLOCK_SECONDS, None)
         finished = await self.writer.pass_time(through, seconds=seconds, least_seconds=least)
         if not finished:
             self._reached("between-chunks")
