@@ -435,7 +435,8 @@ class Memberships:
                 self._basic_cycle(membership, lapsed.cycle_start),
                 self._basic_cycle_starts(membership),
             ]
-        if membership.downgrade_chosen_at is not None or membership.suspended_by(before=at):
+        chosen_at = membership.downgrade_chosen_at
+        if (chosen_at is not None and chosen_at < at) or membership.suspended_by(before=at):
             membership.plan, membership.downgrade_chosen_at = BASIC, None
             answer = self._telling(membership, before, Answer("applied", "downgraded", DOWNGRADE_RULE))
             return [CycleDecision(renewal, at, answer), self._basic_cycle_starts(membership)]

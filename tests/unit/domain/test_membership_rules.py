@@ -353,6 +353,29 @@ def test_nobody_pays_twice_for_one_upgrade() -> None:
     assert (answer(again), again.rule, again.charge) == ("declined/already-on-plan", "membership.upgrade", None)
 
 
+@pytest.mark.parametrize("paid_first", [True, False])
+def test_a_downgrade_dated_after_a_cycle_start_that_a_late_payment_moves_ahead_does_not_end_plus_there(
+    paid_first: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    story = Story(start=on(1, 1))
+    story.registered("f-1", at=on(1, 15, 9))
+    story.chose("plus", "f-1", at=on(1, 30), event_id="up")
+    midnight = on(2, 1, 0)
+    story.until(midnight + timedelta(seconds=6))  # within the grace: neither of these is late
+    paid, chosen = midnight - timedelta(seconds=1), midnight + timedelta(seconds=5)
+    if paid_first:
+        story.paid("f-1:up:1", "f-1", at=paid)
+        story.chose("basic", "f-1", at=chosen)
+    else:
+        story.chose("basic", "f-1", at=chosen)
+        story.paid("f-1:up:1", "f-1", at=paid)
+    [renewal] = [decision for decision in cycle_starts(story, 2, 1) if decision.charge is not None]
+    assert answer(renewal) == "applied/charge-requested"
+    assert (story.membership("f-1").plan, story.membership("f-1").downgrade_chosen_at) == ("plus", chosen)
+    story.paid("f-1:2026-02-01:1", "f-1", at=on(2, 2))
+    assert "applied/downgraded" in answers(cycle_starts(story, 3, 1))
+
+
 def test_changing_the_cycle_date_is_to_downgrade_before_the_billing_date_and_upgrade_again_in_the_following_cycle() -> (
     None
 ):
