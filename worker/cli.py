@@ -145,7 +145,9 @@ def history(
     upcoming: Annotated[
         bool, typer.Option("--upcoming", help="What is coming up, instead: grants, renewals, expiries.")
     ] = False,
-    last: Annotated[int | None, typer.Option(min=1, help="How many changes. Default: all in JSON, else 40.")] = None,
+    last: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000_000, help="How many changes. Default: all in JSON, else 40.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Tell a wallet's balance, lots and membership, and every change in words.
