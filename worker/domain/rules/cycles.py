@@ -69,6 +69,14 @@ def note_suspension(membership: Membership, fact: Suspension) -> None:
     insort(membership.suspensions, fact, key=lambda known: known.at)
 
 
+def basic_chosen_before(membership: Membership, at: datetime) -> bool:
+    """Whether Basic was chosen before a cycle start: on the renewal day or later is too late, the renewal stands (S0).
+
+    A choice may be known that is dated later: paid late, an upgrade chosen after the 28th moves the cycle start ahead.
+    """
+    return membership.downgrade_chosen_at is not None and membership.downgrade_chosen_at < at
+
+
 def suspended_before(membership: Membership, at: datetime) -> frozenset[Scope]:
     """The scopes that are suspended at a cycle start: of each the latest fact dated before it."""
     if not membership.suspensions:

@@ -6,7 +6,7 @@ order of arrival within the grace changes nothing (docs/decisions/0008).
 """
 
 import re
-from datetime import date, datetime
+from datetime import date
 from typing import NamedTuple
 
 from schemas.base import InputEvent
@@ -23,6 +23,7 @@ from worker.domain.model import ChargeKey, FreelancerId, Membership, Suspension,
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.rules import charges, monthly, promos
 from worker.domain.rules.cycles import (
+    basic_chosen_before,
     begin,
     enter_cycle,
     next_cycle_start,
@@ -185,7 +186,7 @@ def start_cycle(books: Books, due: CycleDue, policies: PolicyBook) -> list[Step]
     if membership.renewal is not None:
         return _lapse(books, membership, day, policies, due.seq)
     suspended = suspended_before(membership, at)
-    if suspended or _is_chosen_before(membership, at):
+    if suspended or basic_chosen_before(membership, at):
         return _end_plus(books, membership, day, policy, due.seq)
     return [_renew(books, membership, day, policy, due.seq)]
 
@@ -220,7 +221,7 @@ def _end_plus(books: Books, membership: Membership, day: date, policy: Policy, s
     """Plus ends with its cycle, for a downgrade was chosen or a suspension is in force; Basic's cycle begins."""
     before, at = seen(membership), midnight(day)
     why: dict[str, Fact] = {"why": "chosen", "downgrade_chosen_at": membership.downgrade_chosen_at}
-    if not _is_chosen_before(membership, at):
+    if not basic_chosen_before(membership, at):
         scope = min(suspended_before(membership, at))
         why = {"why": "suspended", "scope": scope, "suspended_at": suspended_since(membership, scope, at)}
     membership.plan, membership.downgrade_chosen_at = "basic", None
@@ -228,14 +229,6 @@ def _end_plus(books: Books, membership: Membership, day: date, policy: Policy, s
     verdict = Verdict("applied", "downgraded", DOWNGRADE, facts)
     verdict.membership = told(membership, before, verdict.reason)
     return [Step("renewal", day, verdict, policy), _basic_cycle(books, membership, day, policy, seq + 1, why)]
-
-
-def _is_chosen_before(membership: Membership, at: datetime) -> bool:
-    """Whether Basic was chosen before a cycle start: on the renewal day or later is too late, the renewal stands (S0).
-
-    A choice may be known that is dated later: paid late, an upgrade chosen after the 28th moves the cycle start ahead.
-    """
-    return membership.downgrade_chosen_at is not None and membership.downgrade_chosen_at < at
 
 
 def _lapse(books: Books, membership: Membership, day: date, policies: PolicyBook, seq: int) -> list[Step]:

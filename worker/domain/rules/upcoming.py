@@ -10,7 +10,7 @@ from worker.domain.model import Charge, Membership, midnight
 from worker.domain.phrases import connects, day, money
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.rules.charges import prorated, what_is_asked
-from worker.domain.rules.cycles import running_cycle, suspended_by_latest
+from worker.domain.rules.cycles import basic_chosen_before, running_cycle, suspended_by_latest
 
 
 class Upcoming(NamedTuple):
@@ -34,7 +34,7 @@ def upcoming(membership: Membership, policies: PolicyBook, unanswered: Charge | 
     ahead = [] if unanswered is None else [_when_paid(membership, unanswered, policies)]
     if membership.plan == "basic":
         return [*ahead, _basic_grant(membership, on, policy)]
-    if membership.downgrade_chosen_at is not None or suspended_by_latest(membership):
+    if basic_chosen_before(membership, midnight(on)) or suspended_by_latest(membership):
         return [*ahead, _downgrade(membership, on), _basic_grant(membership, on, policy)]
     return [*ahead, _renewal(membership, on, policy)]
 
@@ -69,9 +69,8 @@ def _basic_grant(membership: Membership, on: date, policy: Policy) -> Upcoming:
 
 
 def _downgrade(membership: Membership, on: date) -> Upcoming:
-    chosen_at = membership.downgrade_chosen_at
-    if chosen_at is not None:
-        why = f"Basic was chosen on {day(chosen_at)}"
+    if basic_chosen_before(membership, midnight(on)):
+        why = f"Basic was chosen on {day(membership.downgrade_chosen_at)}"
     else:
         what = "account" if "account" in suspended_by_latest(membership) else "billing method"
         why = f"the {what} is suspended. Lifted before, Plus goes on"
