@@ -28,13 +28,13 @@ class Life:
     plan: str | None = None
     first_day: date = date.min
     next_day: date = date.max
-    leaving: bool = False
+    leaving: datetime | None = None
     open_charge: str | None = None
     charges: dict[str, list[Any]] = field(default_factory=dict)
     effects: list[tuple[Place, tuple[str, ...], int]] = field(default_factory=list)
     codes: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: list[tuple[datetime, str, bool]] = field(default_factory=list)
-    earned: int | None = None
+    earned: list[tuple[datetime, int]] = field(default_factory=list)
     early: list[Payload] = field(default_factory=list)
     place: Place = (datetime.min.replace(tzinfo=UTC), 0, "", 0)
     stopped: bool = False
@@ -83,18 +83,19 @@ class Life:
 
     def _turns(self, day: date) -> None:
         start = _start(day)
-        renews = self.plan == "plus" and not self.open_charge and not self.leaving and not self._suspended(start)
+        leaves = (self.leaving is not None and self.leaving < start) or self._suspended(start)
+        renews = self.plan == "plus" and not self.open_charge and not leaves
         if self.plan == "plus" and self.open_charge:
             unanswered, self.open_charge = self.charges[self.open_charge], None
             unanswered[2] = "lapsed"
             self._basic_grant(unanswered[3])
         if self.plan == "plus" and not renews:
-            self.plan, self.leaving = "basic", False
+            self.plan, self.leaving = "basic", None
         if self.plan == "basic":
             self._basic_grant(day)
         self._enter(day, start)
         if renews:
-            self._charge(day.isoformat(), day, start)
+            self._charge(day.isoformat(), day, start, [cents for told, cents in self.earned if told < start])
 
     def _suspended(self, by: datetime) -> set[str]:
         told = [fact for fact in sorted(self.facts, key=lambda fact: fact[0]) if fact[0] < by]
@@ -120,14 +121,14 @@ class Life:
 
     # What is asked for, and what becomes of it.
 
-    def _charge(self, name: str, day: date, at: datetime, *, with_code: bool = False) -> None:
+    def _charge(self, name: str, day: date, at: datetime, earned: list[int], *, with_code: bool = False) -> None:
         memberships = self.policy(at)["memberships"]
         price, code = memberships["plus_price_cents"], next(self._usable(), None)
         if code:
             terms = self.codes[code]
             terms["left"] -= 1
             price = max(0, price - price * terms.get("percent_off", 0) // 100 - terms.get("cents_off", 0))
-        source = "payment-method" if self.earned is None or self.earned < price else "earnings-balance"
+        source = "earnings-balance" if earned and earned[-1] >= price else "payment-method"
         self._ask(f"{self.who}:{name}:1", [price, source, "asked", day, code, with_code])
 
     def _usable(self) -> Iterator[str]:
@@ -178,7 +179,7 @@ class Life:
             del self.codes[code]
         elif code:
             self.codes[code]["left"] += 1
-        self.leaving = False
+        self.leaving = None
         if self.plan == "plus":
             self.plan = "basic"
             self._basic_grant(day)
@@ -199,7 +200,7 @@ class Life:
         if payload["plan"] == "plus":
             return self._plus_chosen(payload, at, plus_ahead)
         if plus_ahead and not self.leaving:
-            self.leaving = True
+            self.leaving = at
             return ("applied", "downgrade-scheduled")
         return ("applied", "membership-began") if began else ("declined", "already-on-plan")
 
@@ -213,9 +214,10 @@ class Life:
         if refused:
             return ("declined", refused)
         if plus_ahead:
-            self.leaving = False
+            self.leaving = None
             return ("applied", "downgrade-cancelled")
-        self._charge(payload["event_id"], at.date(), at, with_code=code is not None)
+        earned = [cents for _, cents in self.earned]
+        self._charge(payload["event_id"], at.date(), at, earned, with_code=code is not None)
         return ("applied", "charge-requested")
 
     def _promo_code_entered(self, payload: Payload, at: datetime) -> Outcome:
@@ -234,8 +236,7 @@ class Life:
         return None
 
     def _earnings_balance_updated(self, payload: Payload, at: datetime) -> Outcome:
-        del at
-        self.earned = payload["available_cents"]
+        self.earned.append((at, payload["available_cents"]))
         return ("recorded", "earnings-noted")
 
     def _account_suspended(self, payload: Payload, at: datetime) -> Outcome:
