@@ -8,6 +8,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 MOST_CONNECTS: Final = 1_000_000
+MOST_IN_SHORT_TEXT: Final = 200
 LARGEST_BIGINT: Final = 2**63 - 1
 EARLIEST_INSTANT: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,7 +36,11 @@ ChargeId = Annotated[
     StringConstraints(pattern=LONG_ID_PATTERN),
     Field(description="The charge, opaque: give it back as it came. It names one only together with freelancer_id."),
 ]
-PromoCode = Annotated[Id, Field(description="A promotion code, as the freelancer typed it.")]
+PromoCode = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MOST_IN_SHORT_TEXT, pattern=TEXT_PATTERN),
+    Field(description="A promotion code, as the freelancer typed it."),
+]
 
 Connects = Annotated[int, Field(ge=0, le=MOST_CONNECTS)]
 SignedConnects = Annotated[int, Field(ge=-MOST_CONNECTS, le=MOST_CONNECTS)]
@@ -44,7 +49,7 @@ Cents = Annotated[int, Field(ge=0, le=LARGEST_BIGINT)]
 BigInt = Annotated[int, Field(ge=-LARGEST_BIGINT, le=LARGEST_BIGINT)]
 
 Note = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=TEXT_PATTERN)]
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=TEXT_PATTERN)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=MOST_IN_SHORT_TEXT, pattern=TEXT_PATTERN)]
 
 Closure = Literal["closed-by-client", "expired", "removed-by-marketplace"]
 Origin = Literal["proposal", "invite"]

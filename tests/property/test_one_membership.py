@@ -97,6 +97,13 @@ class OneMembership(RuleBasedStateMachine):
         if starts:
             self.story.until(max(self.story.now, midnight(min(starts)) + timedelta(seconds=seconds)))
 
+    @rule(days=st.integers(0, 2))
+    def the_month_ends(self, days: int) -> None:
+        """To the 29th, 30th or 31st (or the 1st after): Plus chosen then is renewed on the 1st, were it paid later."""
+        now = self.story.now
+        first = (now.replace(day=1, hour=12) + timedelta(days=32)).replace(day=1)
+        self.story.until(max(now, first - timedelta(days=days)))
+
     @rule(days=st.sampled_from((1, 7, 28, 31, 62, 366)))
     def days_pass(self, days: int) -> None:
         self.story.passes(days=days)

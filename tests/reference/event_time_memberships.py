@@ -51,7 +51,7 @@ class Life:
             self._begins(at)
             return None
         answer: Outcome = getattr(self, f"_{topic.replace('-', '_')}")(payload, at)
-        return None if waits else answer
+        return None if waits or topic == "earnings-balance-updated" else answer
 
     def ends(self) -> None:
         self._catch_up(self.until)

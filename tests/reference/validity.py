@@ -123,6 +123,10 @@ def _optional_id(item: Any) -> str:  # noqa: ANN401
     return OPEN if item is None else _id(item)
 
 
+def _optional_text(item: Any) -> str:  # noqa: ANN401
+    return OPEN if item is None else _text(item)
+
+
 def _name(item: Any) -> str:  # noqa: ANN401
     if not isinstance(item, str):
         return NO
@@ -213,7 +217,7 @@ FIELDS: dict[str, dict[str, Callable[[Any], str]]] = {
         "actor": _text,
         "note": _text,
     },
-    "membership-plan-chosen": {"freelancer_id": _id, "plan": _one_of("basic", "plus"), "promo_code": _optional_id},
+    "membership-plan-chosen": {"freelancer_id": _id, "plan": _one_of("basic", "plus"), "promo_code": _optional_text},
     "promo-code-entered": {"freelancer_id": _id, "promo_code": _text},
     "membership-charge-settled": {
         "freelancer_id": _id,

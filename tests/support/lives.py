@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
@@ -15,6 +15,8 @@ Step = tuple[str, str, tuple[str, float], int, float]
 
 GAPS = (0, 1, 29, 30, 31, 3_600, 86_399, 86_400, 5 * 86_400, 15 * 86_400, 27 * 86_400)
 TURNS = (-86_400, -1, -0.000001, 0, 0.000001, 1, 29, 29.999999, 30, 30.000001, 31, 86_400)
+AFTER_THE_30TH = (-86_401, 0, 86_399, 86_400, 2 * 86_400 - 1, 3 * 86_400, 10 * 86_400)
+FEBRUARY = 2
 DELAYS = (0, 0, 0, 0, 0, 1, 31, 86_400, 20 * 86_400, 40 * 86_400)
 OFTEN = ("plus", "plus", "plus", *("paid",) * 6, "failed", "failed", "suspend", "basic")
 CODES = ("WELCOME", "FIVEOFF", "FREE", "ENDED")
@@ -34,9 +36,7 @@ class Lives:
     def lived(self, drawn: list[Step], *, in_order: bool) -> list[Record]:
         arriving = []
         for number, (who, what, (kind, seconds), which, delay) in enumerate(drawn):
-            member = self.billing.members.get(who)
-            after = midnight(member.next_renewal) if kind == "turn" and member else self.at
-            self.at = max(self.at, after + timedelta(seconds=seconds))
+            self.at = max(self.at, self._from(who, kind) + timedelta(seconds=seconds))
             self.event_id = f"e-{number}"
             self.agenda.until(self.at)
             topic, fields = STEPS[what](self, who, which)
@@ -44,6 +44,15 @@ class Lives:
             arrival = self.at if in_order else self.at + timedelta(seconds=delay)
             arriving.append((arrival, number, record_of(topic, told, self.at)))
         return [record for _, _, record in sorted(arriving, key=lambda one: one[:2])]
+
+    def _from(self, who: str, kind: str) -> datetime:
+        """What time is counted from: now, a cycle start, or the 30th of a month, after which nobody is billed."""
+        member = self.billing.members.get(who)
+        if kind == "turn" and member:
+            return midnight(member.next_renewal)
+        if kind == "the 30th":
+            return self.at.replace(day=30, hour=0, minute=0) if self.at.month != FEBRUARY else self.at
+        return self.at
 
     def plus(self, who: str, which: int) -> tuple[str, dict[str, Any]]:
         del which
@@ -111,7 +120,11 @@ STEPS: dict[str, Callable[[Lives, str, int], tuple[str, dict[str, Any]]]] = {
 _steps = st.tuples(
     st.sampled_from(("f-1", "f-1", "f-1", "f-2")),
     st.sampled_from((*STEPS, *OFTEN)),
-    st.one_of(st.tuples(st.just("gap"), st.sampled_from(GAPS)), st.tuples(st.just("turn"), st.sampled_from(TURNS))),
+    st.one_of(
+        st.tuples(st.just("gap"), st.sampled_from(GAPS)),
+        st.tuples(st.just("turn"), st.sampled_from(TURNS)),
+        st.tuples(st.just("the 30th"), st.sampled_from(AFTER_THE_30TH)),
+    ),
     st.integers(0, 3),
     st.sampled_from(DELAYS),
 )

@@ -13,6 +13,7 @@ from worker.domain.decisions import Facts, Subject
 from worker.domain.membership_words import MEMBERSHIP_WORDS
 from worker.domain.operator_words import OPERATOR_WORDS, Words
 from worker.domain.phrases import (
+    agreeing,
     connects,
     counted,
     day,
@@ -92,9 +93,9 @@ def _lot_expired(_outcome: str, _subject: Subject, facts: Facts) -> str:
     words = f"{connects(count)} expired on {expired_on}" if expired_on else f"{connects(count)} expired"
     if not issued_on:
         return f"{words}: their time was over."
-    return (
-        f"{words}: they came in on {issued_on} ({facts.get('source', 'source not noted')}) and were not used in time."
-    )
+    they, were = agreeing(count, "it", "they"), agreeing(count, "was", "were")
+    source = facts.get("source", "source not noted")
+    return f"{words}: {they} came in on {issued_on} ({source}) and {were} not used in time."
 
 
 def _somebody_was_hired(_outcome: str, subject: Subject, facts: Facts) -> str:

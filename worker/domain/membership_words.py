@@ -1,17 +1,25 @@
 """Words for memberships: why 73 and not 80, why 10, when the next ones come, and what became of a charge."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
 from worker.domain.decisions import Fact, Facts, Subject
 from worker.domain.operator_words import Words
-from worker.domain.phrases import connects, day, money, named, on_day
+from worker.domain.phrases import at_time, connects, day, money, named, on_day
 
-_AGAIN: Final = "Plus may be chosen again at any time."
 _SOURCES: Final[Mapping[Fact, str]] = {
     "earnings-balance": "the earnings balance",
     "payment-method": "the payment method",
+}
+_WAITING: Final[Mapping[Fact, str]] = {
+    "membership-plan-chosen": "the choice of the plan",
+    "promo-code-entered": "the promotion code",
+    "membership-charge-settled": "the answer to the charge",
+    "earnings-balance-updated": "the earnings balance",
+    "account-suspended": "the suspension",
+    "account-reinstated": "the end of the suspension",
 }
 
 
@@ -22,7 +30,7 @@ def _cycle_started(_outcome: str, _subject: Subject, facts: Facts) -> str:
     plan = facts.get("plan")
     if plan == "plus":
         words = _granted_for_cycle(facts.get("connects"), "Plus", facts.get("cycle_start"))
-        return f"{words}{_parts(facts)}: its charge was paid{on_day(facts, 'paid_at')}.{_next_renewal(facts)}"
+        return f"{words}{_parts(facts)}: its charge was paid{on_day(facts, 'paid_at')}.{_what_follows(facts)}"
     if plan == "basic" and "why" not in facts:
         return _basic_cycle(facts.get("connects"), facts.get("cycle_start"), facts.get("next_renewal"))
     words = _granted_for_cycle(facts.get("connects"), "Basic" if plan else "membership", facts.get("cycle_start"))
@@ -72,9 +80,18 @@ def _days_passed(facts: Facts) -> str:
 
 def _whole_next_time(facts: Facts) -> str:
     paid, whole, on = facts.get("paid"), facts.get("free_whole"), day(facts.get("next_renewal"))
-    if not on or not isinstance(paid, int) or not isinstance(whole, int):
-        return _next_renewal(facts)
+    if not on or not isinstance(paid, int) or not isinstance(whole, int) or _ends(facts):
+        return _what_follows(facts)
+    if _is_over(facts):
+        return f" That cycle ended on {on}: it is renewed right away, which brings {paid + whole} when it is paid."
     return f" The next renewal is on {on}; it brings {paid + whole}."
+
+
+def _is_over(facts: Facts) -> bool:
+    """Whether a cycle had ended by the day on which it was paid: it begins on the day of the choice."""
+    paid, until = facts.get("paid_at"), facts.get("next_renewal")
+    paid_on = paid.date().isoformat() if isinstance(paid, datetime) else str(paid or "")[:10]
+    return isinstance(until, str) and paid_on >= until
 
 
 def _overtaken(facts: Facts) -> str:
@@ -91,14 +108,14 @@ def _overtaken(facts: Facts) -> str:
 def _renewed(_outcome: str, _subject: Subject, facts: Facts) -> str:
     return (
         f"{_The_charge(facts)} was paid{on_day(facts, 'paid_at')}: {connects(facts.get('connects'))} granted"
-        f"{_parts(facts)}.{_next_renewal(facts)}"
+        f"{_parts(facts)}.{_what_follows(facts)}"
     )
 
 
 def _paid_after_lapse(_outcome: str, _subject: Subject, facts: Facts) -> str:
     return (
         f"{connects(facts.get('connects'))} granted{_parts(facts)}: {_the_charge(facts)} was paid"
-        f"{on_day(facts, 'paid_at')}, after Plus had ended because it had not been. The plan stays as it is. {_AGAIN}"
+        f"{on_day(facts, 'paid_at')}, after Plus had ended because it had not been. The plan stays as it is."
     )
 
 
@@ -183,7 +200,7 @@ def _downgraded(_outcome: str, _subject: Subject, facts: Facts) -> str:
     }.get(str(facts.get("why")), "")
     return (
         f"Plus ended with its cycle{on_day(facts, 'cycle_start')}{why}. "
-        f"The plan is Basic from then on, and nothing is charged. {_AGAIN}"
+        f"The plan is Basic from then on, and nothing is charged. {_again(facts)}"
     )
 
 
@@ -193,11 +210,21 @@ def _suspended(outcome: str, _subject: Subject, facts: Facts) -> str:
         return f"Noted: {what}. It changes nothing: that was known already, or the suspension was lifted after it."
     words = f"{what[0].upper()}{what[1:]}."
     if facts.get("plan") == "plus":
-        ends = day(facts.get("next_renewal"))
-        words = f"{words} Plus ends with its cycle{f', on {ends}' if ends else ''}, unless that is lifted before."
+        words = f"{words}{_ends_by_suspension(facts)}"
     if facts.get("scope") == "account":
-        words = f"{words} Monthly Connects are withheld meanwhile; everything else goes on."
+        but = ", but for those of the charge that is not answered yet" if facts.get("renewal") is not None else ""
+        words = f"{words} Monthly Connects are withheld meanwhile{but}; everything else goes on."
     return words
+
+
+def _ends_by_suspension(facts: Facts) -> str:
+    ends = _plus_ends(facts).removesuffix(".")
+    if facts.get("downgrade_chosen_at") is not None:
+        return f"{ends}, lifted or not: Basic was chosen{on_day(facts, 'downgrade_chosen_at')}."
+    if facts.get("still_suspended") is None:
+        return f"{ends}, unless that is lifted before."
+    other = _suspended_what({"scope": facts["still_suspended"]})
+    return f"{ends}, unless that and the suspension of {other} are lifted before."
 
 
 def _reinstated(outcome: str, _subject: Subject, facts: Facts) -> str:
@@ -223,6 +250,26 @@ def _plus_ends(facts: Facts) -> str:
     return f" Plus ends with its cycle, on {ends}." if ends else " Plus ends with its cycle."
 
 
+def _ends(facts: Facts) -> bool:
+    return facts.get("downgrade_chosen_at") is not None or facts.get("suspended") is not None
+
+
+def _what_follows(facts: Facts) -> str:
+    """The next renewal, or why there is none; `cycles.what_ends_plus` tells."""
+    if not _ends(facts):
+        return _next_renewal(facts)
+    if facts.get("downgrade_chosen_at") is not None:
+        return f" Basic was chosen{on_day(facts, 'downgrade_chosen_at')}:{_plus_ends(facts)}"
+    what = _suspended_what({"scope": facts["suspended"]}).capitalize()
+    return f" {what} is suspended:{_plus_ends(facts).removesuffix('.')}, unless no suspension is in force then."
+
+
+def _again(facts: Facts) -> str:
+    if facts.get("suspended") is None:
+        return "Plus may be chosen again at any time."
+    return "Plus may be chosen again when no suspension is in force any more."
+
+
 def _next_renewal(facts: Facts) -> str:
     on = day(facts.get("next_renewal"))
     return f" The next renewal is on {on}." if on else ""
@@ -241,7 +288,7 @@ def _charge_requested(_outcome: str, _subject: Subject, facts: Facts) -> str:
     if facts.get("charge") == "renewal":
         return (
             f"Plus is renewed{on_day(facts, 'cycle_start')}: {asked}. The {connects(facts.get('connects'))} of this "
-            f"cycle come in when that is paid.{_next_renewal(facts)}"
+            f"cycle come in when that is paid.{_what_follows(facts)}"
         )
     if facts.get("charge") == "upgrade":
         return (
@@ -270,13 +317,13 @@ def _charge_failed(_outcome: str, _subject: Subject, facts: Facts) -> str:
         )
     failed = f"{_The_charge(facts)} failed{on_day(facts, 'failed_at')}"
     if facts.get("charge") != "renewal":
-        return f"{failed}. Nothing changed. {_AGAIN}"
+        return f"{failed}. Nothing changed. {_again(facts)}"
     granted = f"{connects(facts['connects'])} granted for this cycle" if facts.get("connects") else ""
     if facts.get("withheld"):
         granted = (
             f"Basic's Connects for this cycle withheld, for the account was suspended{on_day(facts, 'suspended_at')}"
         )
-    return f"{failed}: the plan is Basic now{f', {granted}' if granted else ''}.{_next_cycle(facts)} {_AGAIN}"
+    return f"{failed}: the plan is Basic now{f', {granted}' if granted else ''}.{_next_cycle(facts)} {_again(facts)}"
 
 
 def _charge_already_settled(_outcome: str, _subject: Subject, facts: Facts) -> str:
@@ -295,17 +342,18 @@ def _unknown_charge(_outcome: str, _subject: Subject, facts: Facts) -> str:
 
 def _earnings_noted(_outcome: str, _subject: Subject, facts: Facts) -> str:
     available = money(facts.get("available_cents"), "USD")
-    return (
-        f"Noted: the earnings balance{f' was {available}' if available else ' changed'}{on_day(facts, 'at')}. "
-        "If it is enough, the next charge of a membership is taken from it."
-    )
+    words = f"Noted: the earnings balance{f' was {available}' if available else ' changed'}{on_day(facts, 'at')}."
+    if facts.get("later_at") is not None:
+        return f"{words} It changes nothing: a later one, of{at_time(facts, 'later_at')}, was told before."
+    return f"{words} If it is enough, the next charge of a membership is taken from it."
 
 
 def _awaits_cycle_start(_outcome: str, _subject: Subject, facts: Facts) -> str:
-    return (
-        f"Noted: this is dated{on_day(facts, 'at') or ' later'}, not before the cycle start"
-        f"{on_day(facts, 'next_renewal')}. That is decided first, this right after."
-    )
+    what = _WAITING.get(facts.get("waits"), "this")
+    words = f"Noted: {what} is dated{on_day(facts, 'at') or ' later'}, not before the cycle start"
+    if facts.get("upgrade") is not None:
+        return f"{words} that Plus has{on_day(facts, 'next_renewal')}, if it is paid. It counts when that is known."
+    return f"{words}{on_day(facts, 'next_renewal')}. That is decided first, this right after."
 
 
 def _the_charge(facts: Facts) -> str:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeVar
 
+from schemas.fields import MOST_IN_SHORT_TEXT
+
 OverdraftPolicy = Literal["allow", "decline"]
 EndingLotPolicy = Literal["grace", "expire"]
 LateHirePolicy = Literal["keep", "claw-back"]
@@ -175,7 +177,7 @@ def _read_version(top: "_Section") -> Policy:
         plus_price_cents=memberships.whole("plus_price_cents", 0, 10**9),
         currency=memberships.text("currency"),
         late_cycle_start=memberships.choice("late_cycle_start", _late_cycle_start),
-        promo_codes={code: _promo_code(promo_codes.section(code)) for code in promo_codes.keys_left()},
+        promo_codes={code: _promo_code(code, promo_codes) for code in promo_codes.keys_left()},
         document=top.values,
     )
     for section in (top, grants, spends, refunds, expiry, memberships, monthly, badges, promo_codes):
@@ -197,9 +199,13 @@ def _tiers(grants: "_Section") -> tuple[InterviewTier, ...]:
     return tuple(tiers)
 
 
-def _promo_code(section: "_Section") -> PromoCode:
+def _promo_code(code: str, promo_codes: "_Section") -> PromoCode:
+    if not code.strip() or len(code) > MOST_IN_SHORT_TEXT or "\0" in code:
+        what = f"a promotion code has 1 to {MOST_IN_SHORT_TEXT} characters, not all of them spaces"
+        promo_codes.refuse(code, f"{what}: nobody could enter this one")
+    section = promo_codes.section(code)
     by_percentage = "percent_off" in section.values
-    code = PromoCode(
+    terms = PromoCode(
         percent_off=section.whole("percent_off", 1, 100) if by_percentage else 0,
         cents_off=0 if by_percentage else section.whole("cents_off", 1, 10**9),
         charges=section.whole("charges", 1, 1000),
@@ -207,7 +213,7 @@ def _promo_code(section: "_Section") -> PromoCode:
         valid_until=section.instant("valid_until"),
     )
     section.refuse_unknown()
-    return code
+    return terms
 
 
 def _overdraft(value: object) -> OverdraftPolicy | None:

@@ -184,9 +184,15 @@ def test_a_suspended_account_has_a_downgrade_and_nothing_else_ahead() -> None:
             date(2026, 5, 10),
             "grant",
             0,
-            "No Connects for the Basic cycle that begins on 10 May 2026, unless the suspension is lifted before.",
+            "No Connects for the Basic cycle that begins on 10 May 2026, "
+            "unless the suspension of the account is lifted before.",
         ),
     ]
+    story.suspended("f-1", "billing-method", at=on(4, 21))
+    assert ahead(story)[0].explanation == (
+        "Plus ends with its cycle on 10 May 2026: the account and the billing method are suspended. "
+        "Both lifted before, Plus goes on."
+    )
 
 
 def test_a_suspended_billing_method_is_named() -> None:
@@ -206,20 +212,70 @@ def test_an_upgrade_that_is_not_paid_yet_is_ahead() -> None:
         73,
         "73 Connects come in when the charge of $20.00 for the upgrade to Plus is paid.",
     )
+    assert ahead(story)[1].explanation == (
+        "If the upgrade is not paid before: 10 Connects for the Basic cycle that begins on 1 May 2026."
+    )
     cycle_starts(story, 5, 1)
-    assert ahead(story)[0].explanation.startswith("At least 70 Connects come in when the charge")
+    assert ahead(story)[0].explanation == (
+        "At least 70 Connects come in when the charge of $20.00 for the upgrade to Plus is paid. "
+        "How many of the 10 free ones come in depends on its day."
+    )
 
 
-def test_a_renewal_that_is_not_paid_yet_is_ahead_and_so_is_the_next() -> None:
+def test_a_renewal_that_is_not_paid_yet_has_two_ways_ahead() -> None:
     story = plus_member()
     cycle_starts(story, 5, 10)
-    unpaid, renewal = ahead(story)
+    unpaid, renewal, missed, grant = ahead(story)
     assert (unpaid.on, unpaid.kind, unpaid.connects) == (date(2026, 5, 10), "grant", 80)
     assert unpaid.explanation == (
         "80 Connects for the Plus cycle that began on 10 May 2026 come in when its charge of $20.00 is paid; "
         "from 10 June 2026 on it counts as failed."
     )
-    assert (renewal.on, renewal.kind) == (date(2026, 6, 10), "renewal")
+    assert (renewal.on, renewal.kind, renewal.connects) == (date(2026, 6, 10), "renewal", 80)
+    assert renewal.explanation.startswith("If that is paid before: Plus is renewed on 10 June 2026: $20.00 is asked")
+    assert missed == Upcoming(
+        date(2026, 6, 10),
+        "grant",
+        10,
+        "If that is not paid before: 10 Connects for the Basic cycle that began on 10 May 2026, "
+        "for Plus has ended with the cycle before.",
+    )
+    assert grant == Upcoming(
+        date(2026, 6, 10),
+        "grant",
+        10,
+        "If that is not paid before: 10 Connects for the Basic cycle that begins on 10 June 2026.",
+    )
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_both_ways_come_as_they_were_told(pays: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    story = plus_member()
+    cycle_starts(story, 5, 10)
+    unpaid, renewal, missed, grant = ahead(story)
+    before = story.balance("f-1")
+    if pays:
+        story.paid(story.charge("f-1").charge_id, "f-1", at=on(5, 11))
+        assert story.balance("f-1") == before + unpaid.connects
+        cycle_starts(story, 6, 10)
+        story.paid(story.charge("f-1").charge_id, "f-1", at=on(6, 11))
+        assert story.balance("f-1") == before + unpaid.connects + renewal.connects
+    else:
+        cycle_starts(story, 6, 10)
+        assert story.balance("f-1") == before + missed.connects + grant.connects
+
+
+def test_a_renewal_that_is_not_paid_yet_of_a_plus_that_ends_has_two_ways_ahead() -> None:
+    story = plus_member()
+    cycle_starts(story, 5, 10)
+    story.chose("basic", "f-1", at=on(5, 20))
+    assert [(one.kind, one.connects, one.explanation[:29]) for one in ahead(story)] == [
+        ("grant", 80, "80 Connects for the Plus cycl"),
+        ("downgrade", 0, "If that is paid before: Plus "),
+        ("grant", 10, "If that is paid before: 10 Co"),
+        ("grant", 10, "If that is not paid before: 1"),
+        ("grant", 10, "If that is not paid before: 1"),
+    ]
 
 
 def test_who_is_no_member_has_nothing_ahead() -> None:

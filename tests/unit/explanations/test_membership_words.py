@@ -156,7 +156,7 @@ WORDED: list[Case] = [
         (
             "80 Connects granted (70 that are paid for and 10 free): the charge of $20.00 for the Plus cycle that "
             "began on 10 May 2026 was paid on 12 May 2026, after Plus had ended because it had not been. "
-            "The plan stays as it is. Plus may be chosen again at any time."
+            "The plan stays as it is."
         ),
     ),
     (
@@ -274,10 +274,16 @@ WORDED: list[Case] = [
     (
         "downgraded",
         "applied",
-        {"why": "suspended", "scope": "account", "suspended_at": SINCE, "cycle_start": "2026-05-10"},
+        {
+            "why": "suspended",
+            "scope": "account",
+            "suspended_at": SINCE,
+            "cycle_start": "2026-05-10",
+            "suspended": "account",
+        },
         (
             "Plus ended with its cycle on 10 May 2026: the account was suspended on 20 April 2026. The plan is Basic "
-            "from then on, and nothing is charged. Plus may be chosen again at any time."
+            "from then on, and nothing is charged. Plus may be chosen again when no suspension is in force any more."
         ),
     ),
     (
@@ -287,6 +293,25 @@ WORDED: list[Case] = [
         (
             "The account was suspended on 20 April 2026. Plus ends with its cycle, on 10 May 2026, unless that is "
             "lifted before. Monthly Connects are withheld meanwhile; everything else goes on."
+        ),
+    ),
+    (
+        "suspended",
+        "applied",
+        PLUS | {"scope": "billing-method", "at": SINCE, "downgrade_chosen_at": CHOSEN},
+        (
+            "The billing method was suspended on 20 April 2026. Plus ends with its cycle, on 10 May 2026, lifted or "
+            "not: Basic was chosen on 10 April 2026."
+        ),
+    ),
+    (
+        "suspended",
+        "applied",
+        PLUS | {"scope": "account", "at": SINCE, "still_suspended": "billing-method", "renewal": "f-1:2026-04-10:1"},
+        (
+            "The account was suspended on 20 April 2026. Plus ends with its cycle, on 10 May 2026, unless that and "
+            "the suspension of the billing method are lifted before. Monthly Connects are withheld meanwhile, but for "
+            "those of the charge that is not answered yet; everything else goes on."
         ),
     ),
     (
@@ -664,3 +689,45 @@ def test_a_day_is_the_same_day_wherever_the_worker_runs(zone: str, monkeypatch: 
         monkeypatch.undo()
         time.tzset()
     assert "on 9 May 2026" in words
+
+
+def test_an_upgrade_paid_after_its_first_cycle_promises_no_renewal_in_the_past() -> None:
+    story = Story(start=on(1, 1))
+    story.registered("f-1", at=on(1, 15, 9))
+    story.chose("plus", "f-1", at=on(1, 30), event_id="up")
+    paid = story.paid("f-1:up:1", "f-1", at=on(2, 10))
+    assert explained(paid).endswith(
+        "That cycle ended on 1 February 2026: it is renewed right away, which brings 80 when it is paid."
+    )
+
+
+def test_what_is_paid_promises_no_renewal_if_plus_is_to_end() -> None:
+    story = basic_member()
+    story.chose("plus", "f-1", at=on(4, 10), event_id="up")
+    story.chose("basic", "f-1", at=on(4, 11))
+    paid = story.paid("f-1:up:1", "f-1", at=on(4, 12))
+    assert explained(paid).endswith("Basic was chosen on 11 April 2026: Plus ends with its cycle, on 10 May 2026.")
+    story = plus_member()
+    cycle_starts(story, 5, 10)
+    story.suspended("f-1", at=on(5, 11))
+    paid = story.paid("f-1:2026-05-10:1", "f-1", at=on(5, 12))
+    ends = "The account is suspended: Plus ends with its cycle, on 10 June 2026, unless no suspension is in force then."
+    assert explained(paid).endswith(ends)
+    assert only_change(paid).explanation.endswith(ends)
+
+
+def test_a_suspended_account_is_not_told_that_plus_may_be_chosen() -> None:
+    story = basic_member()
+    story.chose("plus", "f-1", at=on(4, 10), event_id="up")
+    story.suspended("f-1", at=on(4, 11))
+    failed = story.unpaid("f-1:up:1", "f-1", at=on(4, 12))
+    assert explained(failed).endswith("Plus may be chosen again when no suspension is in force any more.")
+
+
+def test_a_balance_older_than_the_last_told_is_told_to_change_nothing() -> None:
+    story = basic_member()
+    story.has_earned("f-1", 500, at=on(4, 10))
+    assert explained(story.has_earned("f-1", 900, at=on(4, 9))) == (
+        "Noted: the earnings balance was $9.00 on 9 April 2026. "
+        "It changes nothing: a later one, of 12:00:00 UTC on 10 April 2026, was told before."
+    )

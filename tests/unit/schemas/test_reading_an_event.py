@@ -159,7 +159,7 @@ def test_the_last_of_a_repeated_key_counts() -> None:
 ID_FIELDS = [
     (topic, field)
     for topic, field in EVERY_FIELD
-    if (field.endswith("_id") and field != "charge_id") or field in {"badge", "promo_code"}
+    if (field.endswith("_id") and field != "charge_id") or field == "badge"
 ]
 
 
@@ -192,6 +192,18 @@ def test_a_charge_id_has_no_more_and_no_others(charge_id: str) -> None:
     error = refusal("membership-charge-settled", message("membership-charge-settled", charge_id=charge_id))
     assert error.field == "charge_id"
     assert "1 to 160 characters" in error.detail
+
+
+@pytest.mark.parametrize("topic", ["membership-plan-chosen", "promo-code-entered"])
+@pytest.mark.parametrize("code", ["SAVE 50%", "été", "x" * 200, "🎁"])
+def test_a_promotion_code_is_what_a_freelancer_typed(topic: str, code: str) -> None:
+    assert getattr(read_event(topic, message(topic, promo_code=code)), "promo_code") == code  # noqa: B009 - of either topic
+
+
+@pytest.mark.parametrize("topic", ["membership-plan-chosen", "promo-code-entered"])
+@pytest.mark.parametrize("code", ["", "  ", "x" * 201, "a\x00"])
+def test_a_promotion_code_has_1_to_200_characters(topic: str, code: str) -> None:
+    assert refusal(topic, message(topic, promo_code=code)).field == "promo_code"
 
 
 BIGGEST = 2**63 - 1

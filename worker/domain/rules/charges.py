@@ -23,11 +23,14 @@ from worker.domain.model import (
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.rules import monthly, promos
 from worker.domain.rules.cycles import (
+    LAST_MONTHLY_DAY,
     enter_cycle,
     next_cycle_start,
     running_cycle,
     suspended_before,
     suspended_since,
+    what_ends_plus,
+    what_is_suspended,
 )
 from worker.domain.triggers import Received
 
@@ -216,6 +219,7 @@ def _upgraded(
         facts["overtaken"] = True
     membership.plan, membership.upgrade = "plus", None
     enter_cycle(books, membership, day, until)
+    facts |= what_ends_plus(membership)
     changes = monthly.grant(
         books,
         membership.freelancer_id,
@@ -231,6 +235,19 @@ def _upgraded(
     return Verdict("applied", "upgraded", UPGRADE, facts, changes)
 
 
+def earliest_end(membership: Membership, upgrade: Charge) -> date:
+    """Where the first Plus cycle ends at the earliest, if an unanswered upgrade is paid (S0).
+
+    Before the end of the Basic cycle only if Plus was chosen in it, and after the 28th: on the 1st of the next month.
+    """
+    start, end = running_cycle(membership)
+    day = upgrade.cycle_start
+    if day < start or day.day <= LAST_MONTHLY_DAY:
+        return end
+    years, month = divmod(day.month, 12)
+    return min(end, date(day.year + years, month + 1, 1))
+
+
 def prorated(connects: int, days: int, length: int) -> int:
     """The share of so many days in a cycle of that length, rounded down (HP)."""
     return connects * days // length
@@ -243,7 +260,8 @@ def _renewed(
     membership.renewal = None
     _, until = running_cycle(membership)
     at = midnight(charge.cycle_start)
-    facts = {**_whole(charge, policies.in_force(at), paid_at), "next_renewal": until.isoformat()}
+    whole = _whole(charge, policies.in_force(at), paid_at)
+    facts = {**whole, "next_renewal": until.isoformat(), **what_ends_plus(membership)}
     changes = _grant_whole(books, charge, "cycle-started", at, policies.in_force(at), seq, facts)
     return Verdict("applied", "renewed", RENEWAL, facts, changes)
 
@@ -287,7 +305,8 @@ def _grant_whole(
 def _upgrade_failed(membership: Membership, charge: Charge, failed_at: datetime) -> Verdict:
     """An upgrade that fails changes nothing; a downgrade chosen meanwhile has nothing to end."""
     membership.upgrade = membership.downgrade_chosen_at = None
-    return Verdict("applied", "charge-failed", UPGRADE, {**told_of(charge), "failed_at": failed_at})
+    facts = {**told_of(charge), "failed_at": failed_at, **what_is_suspended(membership)}
+    return Verdict("applied", "charge-failed", UPGRADE, facts)
 
 
 def _renewal_failed(
@@ -299,7 +318,12 @@ def _renewal_failed(
     start, until = running_cycle(membership)
     at = midnight(start)
     policy = policies.in_force(at)
-    facts: dict[str, Fact] = {**told_of(charge), "failed_at": failed_at, "next_renewal": until.isoformat()}
+    facts: dict[str, Fact] = {
+        **told_of(charge),
+        "failed_at": failed_at,
+        "next_renewal": until.isoformat(),
+        **what_is_suspended(membership),
+    }
     if "account" in suspended_before(membership, at):
         facts |= {"withheld": True, "suspended_at": suspended_since(membership, "account", at)}
         return Verdict("applied", "charge-failed", RENEWAL, facts)

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Final, NamedTuple
 
 from worker.domain.books import Books
-from worker.domain.decisions import MembershipTold
+from worker.domain.decisions import Fact, MembershipTold
 from worker.domain.model import Membership, Plan, Scope, Suspension, midnight
 from worker.domain.policy import Policy, PolicyBook
 
@@ -103,6 +103,21 @@ def suspended_since(membership: Membership, scope: Scope, at: datetime) -> datet
         if fact.scope == scope and fact.at <= at:
             since = (since or fact.at) if fact.suspended else None
     return since
+
+
+def what_is_suspended(membership: Membership) -> dict[str, Fact]:
+    """What is suspended by the latest facts, as a fact: the account goes before the billing method."""
+    suspended = suspended_by_latest(membership)
+    return {"suspended": min(suspended)} if suspended else {}
+
+
+def what_ends_plus(membership: Membership) -> dict[str, Fact]:
+    """What ends Plus at the next cycle start, as far as it is known by now, as facts; none, if it is to be renewed."""
+    _, until = running_cycle(membership)
+    facts = what_is_suspended(membership)
+    if basic_chosen_before(membership, midnight(until)):
+        facts["downgrade_chosen_at"] = membership.downgrade_chosen_at
+    return facts
 
 
 class Seen(NamedTuple):

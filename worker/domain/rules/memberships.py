@@ -35,6 +35,8 @@ from worker.domain.rules.cycles import (
     suspended_by_latest,
     suspended_since,
     told,
+    what_ends_plus,
+    what_is_suspended,
 )
 from worker.domain.triggers import CycleDue, Received
 
@@ -144,10 +146,12 @@ def _note_suspension(books: Books, event: AccountSuspended | AccountReinstated, 
     facts: dict[str, Fact] = {"scope": event.scope, "at": event.occurred_at, "plan": membership.plan}
     if membership.next_renewal is not None:
         facts["next_renewal"] = membership.next_renewal.isoformat()
-    if now and not suspended:
-        facts["still_suspended"] = min(now)
-    if not suspended and membership.downgrade_chosen_at is not None:
+    if besides := now - {event.scope}:
+        facts["still_suspended"] = min(besides)
+    if membership.downgrade_chosen_at is not None:
         facts["downgrade_chosen_at"] = membership.downgrade_chosen_at
+    if membership.renewal is not None:
+        facts["renewal"] = membership.renewal
     return Verdict(
         "recorded" if now == before else "applied", "suspended" if suspended else "reinstated", SUSPENSION, facts
     )
@@ -156,10 +160,12 @@ def _note_suspension(books: Books, event: AccountSuspended | AccountReinstated, 
 def note_earnings(books: Books, event: EarningsBalanceUpdated, _trigger: Received, _policies: PolicyBook) -> Verdict:
     """What could be charged: the latest told is the first source of the next charge (S0)."""
     membership = books.membership(FreelancerId(event.freelancer_id))
+    facts: dict[str, Fact] = {"available_cents": event.available_cents, "at": event.occurred_at}
     if membership.earnings is None or membership.earnings[0] <= event.occurred_at:
         membership.earnings = (event.occurred_at, event.available_cents)
         books.keep_membership(membership)
-    facts: dict[str, Fact] = {"available_cents": event.available_cents, "at": event.occurred_at}
+    else:
+        facts["later_at"] = membership.earnings[0]
     return Verdict("recorded", "earnings-noted", EARNINGS, facts)
 
 
@@ -211,6 +217,7 @@ def _renew(books: Books, membership: Membership, day: date, policy: Policy, seq:
         "price_cents": policy.plus_price_cents,
         "connects": policy.monthly_plus_paid + policy.monthly_plus_free,
         "next_renewal": until.isoformat(),
+        **what_ends_plus(membership),
     }
     verdict = Verdict("applied", "charge-requested", charges.RENEWAL, facts, charge=charge)
     verdict.membership = told(membership, before, verdict.reason)
@@ -225,7 +232,7 @@ def _end_plus(books: Books, membership: Membership, day: date, policy: Policy, s
         scope = min(suspended_before(membership, at))
         why = {"why": "suspended", "scope": scope, "suspended_at": suspended_since(membership, scope, at)}
     membership.plan, membership.downgrade_chosen_at = "basic", None
-    facts: dict[str, Fact] = {**why, "cycle_start": day.isoformat()}
+    facts: dict[str, Fact] = {**why, "cycle_start": day.isoformat(), **what_is_suspended(membership)}
     verdict = Verdict("applied", "downgraded", DOWNGRADE, facts)
     verdict.membership = told(membership, before, verdict.reason)
     return [Step("renewal", day, verdict, policy), _basic_cycle(books, membership, day, policy, seq + 1, why)]
@@ -260,12 +267,14 @@ def _lapse(books: Books, membership: Membership, day: date, policies: PolicyBook
 def await_cycle_start(books: Books, trigger: Received) -> Verdict | None:
     """Hold an event that is dated at or after a cycle start that is not booked yet; None if it counts now."""
     event = trigger.event
-    freelancer_id = freelancer_of(event)
-    day = books.membership(freelancer_id).next_renewal
-    if day is None or event.occurred_at < midnight(day):
+    membership = books.membership(freelancer_of(event))
+    day = _awaited(books, membership, event)
+    if day is None:
         return None
-    books.hold(Held(freelancer_id, trigger.seq, trigger.topic, event, trigger.cause))
-    facts: dict[str, Fact] = {"at": event.occurred_at, "next_renewal": day.isoformat()}
+    books.hold(Held(membership.freelancer_id, trigger.seq, trigger.topic, event, trigger.cause))
+    facts: dict[str, Fact] = {"waits": trigger.topic, "at": event.occurred_at, "next_renewal": day.isoformat()}
+    if day != membership.next_renewal:
+        facts["upgrade"] = membership.upgrade
     return Verdict("recorded", "awaits-cycle-start", _rule_of(event), facts)
 
 
@@ -281,10 +290,23 @@ def freelancer_of(event: InputEvent) -> FreelancerId:
 
 
 def _is_ready(books: Books, held: Held) -> bool:
-    day = books.membership(held.freelancer_id).next_renewal
-    if day is not None and held.event.occurred_at >= midnight(day):
+    if _awaited(books, books.membership(held.freelancer_id), held.event) is not None:
         return False
     return not isinstance(held.event, MembershipChargeSettled) or charges.known_charge(books, held.event) is not None
+
+
+def _awaited(books: Books, membership: Membership, event: InputEvent) -> date | None:
+    """The first day of the cycle start that is to be booked before an event counts, if there is one.
+
+    An earnings balance also waits for a cycle start that is there only if an unanswered upgrade is paid.
+    """
+    day = membership.next_renewal
+    if day is None:
+        return None
+    if isinstance(event, EarningsBalanceUpdated) and membership.upgrade is not None:
+        charge = books.charges[ChargeKey(membership.freelancer_id, membership.upgrade)]
+        day = min(day, charges.earliest_end(membership, charge))
+    return day if event.occurred_at >= midnight(day) else None
 
 
 def _rule_of(event: InputEvent) -> str:

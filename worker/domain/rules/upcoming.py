@@ -10,7 +10,7 @@ from worker.domain.model import Charge, Membership, midnight
 from worker.domain.phrases import connects, day, money
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.rules.charges import prorated, what_is_asked
-from worker.domain.rules.cycles import basic_chosen_before, running_cycle, suspended_by_latest
+from worker.domain.rules.cycles import basic_chosen_before, running_cycle, suspended_before, suspended_by_latest
 
 
 class Upcoming(NamedTuple):
@@ -31,12 +31,37 @@ def upcoming(membership: Membership, policies: PolicyBook, unanswered: Charge | 
         return []
     _, on = running_cycle(membership)
     policy = policies.in_force(midnight(on))
-    ahead = [] if unanswered is None else [_when_paid(membership, unanswered, policies)]
-    if membership.plan == "basic":
-        return [*ahead, _basic_grant(membership, on, policy)]
+    if membership.plan == "plus" and unanswered is not None:
+        return _renewal_unanswered(membership, unanswered, on, policies)
+    if membership.plan == "plus":
+        return _plus_goes_on_or_ends(membership, on, policy)
+    if unanswered is None:
+        return [_basic_grant(membership, on, policy)]
+    unless_upgraded = _basic_grant(membership, on, policy, "If the upgrade is not paid before: ")
+    return [_when_paid(membership, unanswered, policies), unless_upgraded]
+
+
+def _plus_goes_on_or_ends(membership: Membership, on: date, policy: Policy) -> list[Upcoming]:
     if basic_chosen_before(membership, midnight(on)) or suspended_by_latest(membership):
-        return [*ahead, _downgrade(membership, on), _basic_grant(membership, on, policy)]
-    return [*ahead, _renewal(membership, on, policy)]
+        return [_downgrade(membership, on), _basic_grant(membership, on, policy)]
+    return [_renewal(membership, on, policy)]
+
+
+def _renewal_unanswered(membership: Membership, charge: Charge, on: date, policies: PolicyBook) -> list[Upcoming]:
+    """Both ways: paid before the next cycle start, Plus goes on or ends there; else it has ended before (ours)."""
+    then, since = policies.in_force(midnight(on)), midnight(charge.cycle_start)
+    paid = [
+        expected._replace(explanation=f"If that is paid before: {expected.explanation}")
+        for expected in _plus_goes_on_or_ends(membership, on, then)
+    ]
+    missed = 0 if "account" in suspended_before(membership, since) else policies.in_force(since).monthly_basic
+    cycle = f"for the Basic cycle that began on {_day(charge.cycle_start)}"
+    words = f"If that is not paid before: {connects(missed)} {cycle}, for Plus has ended with the cycle before."
+    unpaid = [
+        Upcoming(on, "grant", missed, words),
+        _basic_grant(membership, on, then, "If that is not paid before: "),
+    ]
+    return [_when_paid(membership, charge, policies), *paid, *unpaid]
 
 
 def _when_paid(membership: Membership, charge: Charge, policies: PolicyBook) -> Upcoming:
@@ -55,25 +80,26 @@ def _when_paid(membership: Membership, charge: Charge, policies: PolicyBook) -> 
     count = policy.monthly_plus_paid + free
     words = f"{connects(count)} come in when the charge of {amount} for the upgrade to Plus is paid."
     if charge.cycle_start < start:
-        since = "The Basic cycle began only after the choice: the day of the payment counts, if it is later."
-        words = f"At least {words} {since}"
+        words = f"At least {words} How many of the {policy.monthly_plus_free} free ones come in depends on its day."
     return Upcoming(charge.cycle_start, "grant", count, words)
 
 
-def _basic_grant(membership: Membership, on: date, policy: Policy) -> Upcoming:
-    count = policy.monthly_basic
+def _basic_grant(membership: Membership, on: date, policy: Policy, condition: str = "") -> Upcoming:
+    count, cycle = policy.monthly_basic, f"for the Basic cycle that begins on {_day(on)}"
     if "account" in suspended_by_latest(membership):
-        words = f"No Connects for the Basic cycle that begins on {_day(on)}, unless the suspension is lifted before."
-        return Upcoming(on, "grant", 0, words)
-    return Upcoming(on, "grant", count, f"{connects(count)} for the Basic cycle that begins on {_day(on)}.")
+        unless = "unless the suspension of the account is lifted before"
+        return Upcoming(on, "grant", 0, f"{condition}No Connects {cycle}, {unless}.")
+    return Upcoming(on, "grant", count, f"{condition}{connects(count)} {cycle}.")
 
 
 def _downgrade(membership: Membership, on: date) -> Upcoming:
     if basic_chosen_before(membership, midnight(on)):
         why = f"Basic was chosen on {day(membership.downgrade_chosen_at)}"
     else:
-        what = "account" if "account" in suspended_by_latest(membership) else "billing method"
-        why = f"the {what} is suspended. Lifted before, Plus goes on"
+        suspended = [scope.replace("-", " ") for scope in sorted(suspended_by_latest(membership))]
+        both = len(suspended) > 1
+        what, lifted = " and the ".join(suspended), "Both lifted before" if both else "Lifted before"
+        why = f"the {what} {'are' if both else 'is'} suspended. {lifted}, Plus goes on"
     return Upcoming(on, "downgrade", 0, f"Plus ends with its cycle on {_day(on)}: {why}.")
 
 
