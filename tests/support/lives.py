@@ -130,10 +130,23 @@ _steps = st.tuples(
 )
 
 
+def _late_upgrades() -> st.SearchStrategy[list[Step]]:
+    """Plus is chosen after the 28th, amid a Basic cycle, and is perhaps paid after the 1st, when it is renewed."""
+    registers: Step = ("f-1", "register", ("gap", 9 * 86_400), 0, 0)
+    chooses: Step = ("f-1", "plus", ("the 30th", 3_600), 0, 0)
+    whats = st.sampled_from(("earn", "earn", "basic", "suspend", "code", "paid", "paid", "failed"))
+    gaps = st.tuples(st.just("gap"), st.sampled_from((1, 20, 86_400, 2 * 86_400, 5 * 86_400)))
+    follows = st.tuples(st.just("f-1"), whats, gaps, st.integers(0, 3), st.sampled_from(DELAYS))
+    return st.lists(follows, min_size=1, max_size=6).map(lambda steps: [registers, chooses, *steps])
+
+
 def small_lives(*, in_order: bool = False) -> st.SearchStrategy[list[Record]]:
     """What happens to two members in months, most of it sensible: the charges that are answered were mostly asked.
 
     `in_order`: all arrives in order of time, else some of it a second to weeks late.
     """
+    begin = st.one_of(st.just([]), _late_upgrades())
     parts = st.lists(st.lists(_steps, min_size=1, max_size=20), min_size=1, max_size=4)
-    return parts.map(lambda drawn: Lives().lived([step for part in drawn for step in part], in_order=in_order))
+    return st.tuples(begin, parts).map(
+        lambda drawn: Lives().lived([*drawn[0], *(step for part in drawn[1] for step in part)], in_order=in_order)
+    )
