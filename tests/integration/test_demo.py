@@ -26,6 +26,7 @@ from tests.support.waiting import until
 from tests.support.world import PARTITIONS, ROOT, copy_of
 from worker.domain.model import ChargeKey
 from worker.domain.policy import read_policy
+from worker.local import state as states
 from worker.local.cases import Case, CycleDay, asked_at
 from worker.local.demo_checks import Finding, Published, check
 from worker.local.demo_payments import PaymentService
@@ -284,11 +285,74 @@ async def test_it_fails_when_the_ledger_is_tampered_with(stack: LocalStack, fold
     assert LocalStack(folder).status().kafka == "stopped"
 
 
-def test_a_folder_with_another_stack_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "stack.json").write_text("{}")
-    with pytest.raises(LocalStackError, match="not the demo's"), Stage(tmp_path).taken():
-        pass
-    assert (tmp_path / "stack.json").read_text() == "{}"
+def claimed(folder: Path) -> Stage:
+    with Stage(folder).taken():
+        return Stage(folder)
+
+
+@pytest.mark.parametrize("left", [[], ["this-is-the-demo", "demo.lock", "demo-policy.toml"]])
+async def test_a_folder_with_another_stack_is_left_alone(left: list[str], tmp_path: Path) -> None:
+    """Also where a demo of an earlier version played once: its mark outlives its stack."""
+    state = states.save(tmp_path, states.new(tmp_path))
+    for name in left:
+        (tmp_path / name).touch()
+    with pytest.raises(LocalStackError, match="not the demo's"):
+        claimed(tmp_path)
+    with pytest.raises(LocalStackError, match="not the demo's"):
+        await Stage(tmp_path).clear()
+    assert states.load(tmp_path) == state
+
+
+async def test_a_stack_that_somebody_makes_where_the_demos_was_deleted_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    stage = claimed(folder)
+    states.save(folder, states.new(folder, for_demo=True))
+    write_policy(folder, NOW)
+    assert claimed(folder).folder == stage.folder, "the demo may take its own folder again"
+    stage.stack.down(delete=True)
+    assert not folder.exists(), "nothing of the demo outlives its stack"
+    folder.mkdir()
+    theirs = states.save(folder, states.new(folder))
+    with pytest.raises(LocalStackError, match="not the demo's"):
+        claimed(folder)
+    assert states.load(folder) == theirs
+
+
+async def test_a_stack_that_somebody_makes_while_the_demo_begins_is_not_emptied(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    with stage.taken():
+        states.save(tmp_path, states.new(tmp_path))
+        with pytest.raises(LocalStackError, match="not the demo's"):
+            await stage.clear()
+
+
+def test_a_folder_with_files_of_somebody_is_refused(tmp_path: Path) -> None:
+    for name in (".git", "Makefile", "README.md", "worker"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(LocalStackError, match=r"holds \.git, Makefile, README\.md, \.\.\., which no demo made.*--dir"):
+        claimed(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    "left", ["lock", "demo.lock", "demo-policy.toml", "demo-worker.pid", "stack.json.new", "this-is-the-demo", "logs/"]
+)
+def test_a_demo_that_was_killed_before_it_had_a_stack_locks_nobody_out(left: str, tmp_path: Path) -> None:
+    if left.endswith("/"):
+        (tmp_path / left).mkdir()
+    else:
+        (tmp_path / left).touch()
+    stage = claimed(tmp_path)
+    stage.stack._claim()  # noqa: SLF001 - what `up` does before it starts servers
+    assert stage.stack._state_for_up().for_demo  # noqa: SLF001
+    assert claimed(tmp_path).stack.is_for_demo
+
+
+def test_logs_of_somebody_are_not_the_demos(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "mine.log").touch()
+    with pytest.raises(LocalStackError, match="holds logs, which no demo made"):
+        claimed(tmp_path)
 
 
 def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:

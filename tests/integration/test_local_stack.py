@@ -168,6 +168,7 @@ def test_down_stops_both_and_leaves_the_data(stack: LocalStack) -> None:
 
 def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "theirs.log").touch()
     with pytest.raises(LocalStackError, match="which no embedded stack made"):
         LocalStack(tmp_path).up()
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]

@@ -6,6 +6,7 @@ from typing import Final
 
 from schemas.fields import rfc3339
 from worker.local.errors import LocalStackError
+from worker.local.state import DEMO_POLICY
 from worker.settings import packaged_policy
 
 VALID_CODES: Final = ("WELCOME", "FIVEOFF")
@@ -15,7 +16,6 @@ PAST_CODE: Final = "SPRING"
 _HEADER: Final = "[version.memberships.promo_codes]"
 _OVER_DAYS: Final = 60
 _YEARS_DAYS: Final = 20 * 366
-_FILE_NAME: Final = "demo-policy.toml"
 
 
 def write_policy(folder: Path, now: datetime) -> Path:
@@ -27,7 +27,7 @@ def write_policy(folder: Path, now: datetime) -> Path:
     above, header, below = packaged_policy().read_text(encoding="utf-8").partition(_HEADER)
     if not header:
         raise LocalStackError(f"{packaged_policy()} has no {_HEADER}: the demo's codes have no place")
-    path = folder / _FILE_NAME
+    path = folder / DEMO_POLICY
     path.write_text(f"{above}{header}  # of a demo\n{_codes(now)}#{below}", encoding="utf-8")
     return path
 

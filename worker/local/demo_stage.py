@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,17 +18,23 @@ from aiokafka.admin import AIOKafkaAdminClient
 from worker.errors import OperatorNeeded
 from worker.ledger.migrate import migrate
 from worker.local import processes
+from worker.local import state as states
 from worker.local.errors import LocalStackError
-from worker.local.files import exclusive_lock
+from worker.local.files import exclusive_lock, is_empty
 from worker.local.postgres import DATABASE
 from worker.local.stack import LocalStack, cache_folder
-from worker.local.state import FILE_NAME
 from worker.stream.topics import create_topics, input_topic_specs, output_topic_specs
 
 PARTITIONS: Final = 3
 
-_MARK: Final = "this-is-the-demo"
 _WORKER_PID: Final = "demo-worker.pid"
+_OLD_MARK: Final = "this-is-the-demo"
+"""By which earlier versions knew their folder. It outlived the stack, so it says nothing about the one there now."""
+_MAY_BE_LEFT: Final = frozenset(
+    {states.DEMO_LOCK, states.DEMO_POLICY, _WORKER_PID, _OLD_MARK, states.FILE_NAME + ".new", states.LOCK}
+)
+"""What a demo that was killed before it had a stack, or whose stack was deleted, may have left in its folder."""
+_NAMED: Final = 3
 _LEAD_SECONDS: Final = 30.0
 _DRAIN_SECONDS: Final = 20.0
 _LOOK_SECONDS: Final = 0.05
@@ -126,7 +133,7 @@ class Stage:
     """The stack, the ledger and the topics of one run."""
 
     def __init__(self, folder: Path) -> None:
-        self.stack = LocalStack(folder)
+        self.stack = LocalStack(folder, for_demo=True)
         self.folder = self.stack.folder
 
     @contextmanager
@@ -134,12 +141,12 @@ class Stage:
         """Keep the folder for this run.
 
         Raises:
-            LocalStackError: somebody else's stack lives there, or another demo is at work on it.
+            LocalStackError: somebody else's stack or files lie there, or another demo is at work on it.
         """
         with ExitStack() as held:
             try:
                 self._claim()
-                held.enter_context(exclusive_lock(self.folder / "demo.lock", waiting=self._refuse_to_wait))
+                held.enter_context(exclusive_lock(self.folder / states.DEMO_LOCK, waiting=self._refuse_to_wait))
             except OSError as error:
                 raise LocalStackError(
                     f"{error.filename or self.folder} cannot be written: {error.strerror}. Give the demo another --dir."
@@ -148,15 +155,30 @@ class Stage:
 
     def _claim(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        mark = self.folder / _MARK
-        if mark.exists():
+        if self.stack.is_for_demo is not None:
+            self._require_ours()
             return
-        if (self.folder / FILE_NAME).exists():
+        foreign = sorted(entry.name for entry in self.folder.iterdir() if not _may_be_left(entry))
+        if foreign:
+            some = ", ".join(foreign[:_NAMED]) + (", ..." if len(foreign) > _NAMED else "")
             raise LocalStackError(
-                f"{self.folder} holds a stack that is not the demo's, and the demo empties its own. "
-                "Give it another --dir."
+                f"{self.folder} holds {some}, which no demo made. Give the demo an empty folder, or one that is not "
+                "there yet, as its --dir."
             )
-        mark.write_text("`connects demo` empties this stack each time it begins.\n")
+
+    def _require_ours(self) -> None:
+        """Refuse a stack that no demo made: it is not the demo's to empty."""
+        if self.stack.is_for_demo:
+            return
+        words = f"{self.folder} holds a stack that is not the demo's, and the demo empties its own. "
+        if (self.folder / _OLD_MARK).exists():
+            remove = f"connects local down --delete --dir {shlex.quote(str(self.folder))}"
+            words += (
+                f"If only demos of an earlier version ever used it, `{remove}` removes it; else give it another --dir."
+            )
+        else:
+            words += "Give it another --dir."
+        raise LocalStackError(words)
 
     def up(self, progress: Callable[[str], None]) -> None:
         """Start the stack."""
@@ -167,7 +189,9 @@ class Stage:
 
         Raises:
             OperatorNeeded, OSError, KafkaError: the stack refuses.
+            LocalStackError: the stack is not the demo's.
         """
+        self._require_ours()
         await asyncio.to_thread(self.stack.drop_database, DATABASE)
         await asyncio.to_thread(self.stack.create_database, DATABASE)
         await asyncio.gather(migrate(self.database_url), self._fresh_topics())
@@ -209,6 +233,10 @@ class Stage:
 
     def _refuse_to_wait(self) -> None:
         raise LocalStackError(f"another demo is at work on {self.folder}. End it, or give this one another --dir.")
+
+
+def _may_be_left(entry: Path) -> bool:
+    return entry.name in _MAY_BE_LEFT or (entry.name == "logs" and is_empty(entry))
 
 
 async def leads(database_url: str, worker: DemoWorker) -> None:

@@ -1,4 +1,4 @@
-"""Small things on disk: a lock between processes, and a file that is either old or new, never half."""
+"""Small things on disk: a lock between processes, an empty folder, and a file that is either old or new, never half."""
 
 import fcntl
 import os
@@ -30,6 +30,11 @@ def write_whole(path: Path, text: str) -> None:
     beside = path.with_name(path.name + ".new")
     beside.write_text(text)
     beside.replace(path)
+
+
+def is_empty(path: Path) -> bool:
+    """Whether it is a folder with nothing in it."""
+    return path.is_dir() and not any(path.iterdir())
 
 
 def _is_still(path: Path, descriptor: int) -> bool:

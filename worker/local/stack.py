@@ -16,7 +16,7 @@ from typing import Literal, Self
 
 from worker.local import state as states
 from worker.local.errors import LocalStackError
-from worker.local.files import exclusive_lock
+from worker.local.files import exclusive_lock, is_empty
 from worker.local.kafka import Kafka
 from worker.local.postgres import Postgres
 from worker.local.state import StackState
@@ -74,8 +74,10 @@ class LocalStack:
     As a context manager it is up inside and down after. All methods raise LocalStackError when they cannot do as asked.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, for_demo: bool = False) -> None:
+        """Of that folder; `for_demo` counts when its first `up` makes it."""
         self.folder = Path(data_dir).resolve()
+        self._for_demo = for_demo
         self._kafka = Kafka(self.folder, cache_folder())
         self._postgres = Postgres(self.folder)
 
@@ -146,6 +148,12 @@ class LocalStack:
         """The addresses, which stay the same from the first `up` on."""
         return self._addresses(self._known())
 
+    @property
+    def is_for_demo(self) -> bool | None:
+        """Whether the demo made it, and so may empty it; None before the first `up`."""
+        state = states.load(self.folder)
+        return None if state is None else state.for_demo
+
     @_told_plainly()
     def create_database(self, name: str) -> str:
         """Make an empty database on the running server unless it is there; its URL."""
@@ -205,7 +213,7 @@ class LocalStack:
         """Make the folder ours; one that holds somebody else's things of the same names stays untouched."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / states.FILE_NAME).exists():
-            foreign = [part for part in _PARTS if (self.folder / part).exists()]
+            foreign = [part for part in _PARTS if (self.folder / part).exists() and not is_empty(self.folder / part)]
             if foreign:
                 raise LocalStackError(
                     f"{self.folder} already holds {', '.join(foreign)}, which no embedded stack made. "
@@ -213,7 +221,9 @@ class LocalStack:
                 )
 
     def _state_for_up(self) -> StackState:
-        state = states.load(self.folder) or states.save(self.folder, states.new(self.folder))
+        state = states.load(self.folder)
+        if state is None:
+            state = states.save(self.folder, states.new(self.folder, for_demo=self._for_demo))
         (self.folder / "logs").mkdir(exist_ok=True)
         return state
 
@@ -238,16 +248,19 @@ class LocalStack:
     def _delete(self, state: StackState) -> None:
         self._postgres.delete(state)
         self._kafka.delete()
-        for log in (self.folder / "logs").glob("*"):
-            log.unlink()
-        (self.folder / "logs").rmdir()
+        if (logs := self.folder / "logs").exists():  # neither before the first start nor after half a deletion
+            for log in logs.glob("*"):
+                log.unlink()
+            logs.rmdir()
+        for name in (states.DEMO_POLICY, states.DEMO_LOCK) if state.for_demo else ():
+            (self.folder / name).unlink(missing_ok=True)
         (self.folder / states.FILE_NAME).unlink()
-        (self.folder / "lock").unlink()
+        (self.folder / states.LOCK).unlink()
 
     @contextmanager
     def _locked(self, progress: Callable[[str], None] = lambda _: None) -> Iterator[None]:
         waiting = f"waiting for another command that is at work on {self.folder}"
-        with exclusive_lock(self.folder / "lock", waiting=lambda: progress(waiting)):
+        with exclusive_lock(self.folder / states.LOCK, waiting=lambda: progress(waiting)):
             yield
 
 

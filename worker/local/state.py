@@ -13,7 +13,10 @@ from worker.local.errors import LocalStackError
 from worker.local.files import write_whole
 from worker.local.processes import wait_until
 
-FILE_NAME = "stack.json"
+FILE_NAME, LOCK = "stack.json", "lock"
+
+DEMO_LOCK, DEMO_POLICY = "demo.lock", "demo-policy.toml"
+"""What the demo keeps beside its stack, and what goes with it."""
 
 # Below the range from which systems draw ports for outgoing connections: there, a client that retries while the broker
 # is down could be given the broker's own port, and a broker could not come back.
@@ -35,6 +38,9 @@ class StackState:
     """Set when PostgreSQL runs as another user who cannot reach `folder`."""
     postgres_user: str | None = None
     """Whom PostgreSQL runs as, when that is not the user of the stack."""
+    for_demo: bool = False
+    """Whether the demo made it, which empties it each time. It goes with the stack: whoever makes one anew in the
+    same folder has one of their own."""
 
 
 def load(folder: Path) -> StackState | None:
@@ -63,7 +69,7 @@ def save(folder: Path, state: StackState) -> StackState:
     return state
 
 
-def new(folder: Path) -> StackState:
+def new(folder: Path, *, for_demo: bool = False) -> StackState:
     """The state of a stack that has never run."""
     kafka, controller, postgres = free_ports(3)
     return StackState(
@@ -73,6 +79,7 @@ def new(folder: Path) -> StackState:
         kafka_port=kafka,
         controller_port=controller,
         postgres_port=postgres,
+        for_demo=for_demo,
     )
 
 
