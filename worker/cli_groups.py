@@ -1,5 +1,6 @@
 """The commands that come in groups: topics, parked, positions, relay, dead-letters, schemas, policy."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -165,23 +166,37 @@ def set_position(
     recreated: Annotated[
         bool, typer.Option("--recreated", help="The topic was made anew: read it from its beginning, as other records.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --recreated: also if nothing shows that the topic was made anew.")
+    ] = False,
     why: Why = "set by hand",
     actor: Actor = None,
     as_json: Json = False,
 ) -> None:
     """Set where reading of a partition goes on. What was decided stays decided.
 
+    --recreated is for a partition that `connects status` calls recreated or truncated; exit 1 for any other.
+
     Example: connects positions set --recreated --topic job-closed --partition 0 --why "restored the cluster"
     """
     from worker.domain.decide import RULES  # noqa: PLC0415
+    from worker.operations import positions as stored  # noqa: PLC0415
+    from worker.stream.records import TopicPartition  # noqa: PLC0415
 
     if topic not in RULES:
         raise typer.BadParameter(f"--topic is one of {', '.join(RULES)}, not {topic!r}")
     if (offset is None) != recreated:
         raise typer.BadParameter("give either --offset or --recreated")
+    if force and not recreated:
+        raise typer.BadParameter("--force goes with --recreated")
+
+    async def require(settings: "Settings") -> None:
+        if recreated and not force:
+            await stored.require_recreated(settings, TopicPartition(topic, partition))
+
     where: dict[str, object] = {"topic": topic, "partition": partition}
     arguments = where | ({"recreated": True} if recreated else {"offset": offset})
-    _command("positions-set", arguments, why, actor, as_json=as_json)
+    _command("positions-set", arguments, why, actor, as_json=as_json, require=require)
 
 
 @relay.callback()
@@ -359,11 +374,24 @@ def _read_policy(path: Path) -> "PolicyBook":
         raise OperatorNeeded(str(error)) from None
 
 
-def _command(name: str, arguments: dict[str, object], why: str, actor: str | None, *, as_json: bool) -> None:
-    """Ask the one writer, and tell what became of it. Exit 1 if it was not done."""
+async def _nothing(_settings: "Settings") -> None:
+    """Require nothing before a command."""
+
+
+def _command(
+    name: str,
+    arguments: dict[str, object],
+    why: str,
+    actor: str | None,
+    *,
+    as_json: bool,
+    require: "Callable[[Settings], Awaitable[None]]" = _nothing,
+) -> None:
+    """Ask the one writer, unless what it `require`s refuses, and tell what became of it. Exit 1 if it was not done."""
     from worker.operations import commands, pages  # noqa: PLC0415
 
     async def ask(settings: "Settings") -> "Answered":
+        await require(settings)
         return await commands.ask(settings, name, arguments, actor=who(actor), why=why, execute=_execute)
 
     answered = answer(ask)

@@ -440,6 +440,34 @@ async def test_with_no_worker_a_command_carries_itself_out(world: World, connect
     assert "connects positions set" in stopped[0]["reason"]
 
 
+async def test_only_a_stopped_partition_begins_anew_unless_it_is_forced(
+    world: World, connects: Asking, tell: Told
+) -> None:
+    again = "positions set --recreated --topic connects-purchased --partition 0"
+    bought = [tell("connects-purchased", freelancer_id="f-1", purchase_id=f"b-{n}", connects=1) for n in range(3)]
+    await world.produce([Sent(message.topic, message.value, message.key, (), 0) for message in bought])
+    first = await world.worker()
+    await world.settled()
+    refused = await connects(again)
+    assert (refused.code, refused.out) == (1, "")
+    assert "connects-purchased, partition 0 was not recreated" in refused.err
+    assert "--force" in refused.err
+    assert refused.err.count("\n") == 1
+    assert not await world.decisions("kind = 'command'"), "nothing was asked of the worker"
+    first.terminate()
+    assert await first.ended() == 0
+
+    await world.execute("UPDATE positions SET last_hash = 'another' WHERE topic = 'connects-purchased'")
+    stopped = await connects(f"{again} --json")
+    assert (stopped.code, stopped.json["told"]["incarnation"]) == (0, 1), stopped.err
+    twice = await connects(again)
+    assert twice.code == 1, "typed twice by mistake"
+    forced = await connects(f"{again} --force --json")
+    assert (forced.code, forced.json["told"]["incarnation"]) == (0, 2), forced.err
+    gone = await connects("positions set --recreated --topic connects-purchased --partition 99")
+    assert gone.code == 0, "a partition that Kafka has no more"
+
+
 async def test_the_relays_two_sides_are_shown(world: World, connects: Asking, tell: Told) -> None:
     a_refund(tell)
     await played(world, tell, 4)

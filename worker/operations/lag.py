@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -57,11 +58,31 @@ async def measure_lag(settings: Settings, positions: Mapping[TopicPartition, Pos
     Raises:
         KafkaError, OSError, TimeoutError: the broker is away, or too slow.
     """
+    async with _probing(settings) as probe:
+        return await _measure(settings, probe, positions)
+
+
+async def is_as_read(settings: Settings, source: TopicPartition, positions: Mapping[TopicPartition, Position]) -> bool:
+    """Whether Kafka has that partition, and its log is the one that the ledger knows, as far as its records tell.
+
+    Raises:
+        KafkaError, OSError, TimeoutError: the broker is away, or too slow.
+    """
+    tp = KafkaPartition(settings.topic_prefix + source.topic, source.partition)
+    async with _probing(settings) as probe:
+        looks = await probe.topics({tp.topic})
+        if tp.topic not in looks or tp.partition not in looks[tp.topic].leaders:
+            return False
+        return (await verify(probe, looks, {tp: source}, positions))[source].wrong is None
+
+
+@asynccontextmanager
+async def _probing(settings: Settings) -> AsyncIterator[Probe]:
     probe = Probe(settings.kafka_kwargs())
     async with asyncio.timeout(_SECONDS):
         await probe.start()
         try:
-            return await _measure(settings, probe, positions)
+            yield probe
         finally:
             await probe.stop()
 

@@ -1,12 +1,15 @@
-"""`connects positions list`: where reading goes on, for each input partition."""
+"""`connects positions`: where reading goes on, for each input partition, and whether one may begin anew."""
 
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
+from worker.errors import OperatorNeeded
 from worker.ledger.sql import load
-from worker.operations.asking import Connection
+from worker.operations.asking import Connection, kafka_told, snapshot
+from worker.operations.lag import is_as_read
+from worker.settings import Settings
 from worker.stream.records import Position, TopicPartition
 
 _SQL: Final = load("asking.sql")
@@ -44,6 +47,25 @@ async def list_positions(connection: Connection) -> Positions:
             )
             for source, position in found.items()
         ]
+    )
+
+
+async def require_recreated(settings: Settings, source: TopicPartition) -> None:
+    """Refuse to begin a partition anew whose log still is the one that was read: all of it would be read again.
+
+    Raises:
+        OperatorNeeded: it is the one that was read; the text says how to begin it anew all the same.
+        Transient: Kafka or the database is away.
+    """
+    async with snapshot(settings.database_url) as connection:
+        positions = await stored_positions(connection)
+    with kafka_told(settings):
+        if not await is_as_read(settings, source, positions):
+            return
+    raise OperatorNeeded(
+        f"{source.topic}, partition {source.partition} was not recreated, as far as its records tell: all of it would "
+        "be read again, and what was decided be taken for duplicates. `connects status` names the partitions that are "
+        "stopped. If a worker's log says that this one was recreated, or you know it, repeat the command with --force."
     )
 
 

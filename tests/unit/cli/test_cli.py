@@ -80,6 +80,7 @@ def test_help_is_fast_because_it_loads_nothing_that_it_does_not_need() -> None:
         "parked release planet f-1",
         "positions set --topic job-closed --partition 0",
         "positions set --topic job-closed --partition 0 --offset 4 --recreated",
+        "positions set --topic job-closed --partition 0 --offset 4 --force",
         "positions set --topic job-closed --partition -1 --offset 4",
         "positions set --topic jobs-closed --partition 0 --offset 4",
         "dead-letters show one",
