@@ -405,7 +405,7 @@ def test_on_any_day_of_the_year_yesterdays_cycle_began_yesterday() -> None:
         assert CycleDay(0).start(asked) == asked.date() - timedelta(days=1)
 
 
-@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30), (140, 45)])
+@pytest.mark.parametrize(("width", "height"), [(70, 20), (80, 24), (100, 30), (140, 45)])
 @pytest.mark.parametrize("speed", [1.0, 86_400.0])
 def test_the_board_fits_the_terminal(width: int, height: int, speed: float) -> None:
     outcomes = ("applied", "declined", "recorded", "withheld", "duplicate", "rejected", "parked")
@@ -418,21 +418,37 @@ def test_the_board_fits_the_terminal(width: int, height: int, speed: float) -> N
     lines = console.export_text().rstrip("\n").split("\n")
     assert len(lines) <= height - 2, "two lines are above it"
     assert max(map(len, lines)) < width - 2
+    assert lines[0].startswith("01 June 2026   " if speed > 1 else "open for 66:40   "), lines[0]
+    assert lines[0].rstrip().endswith("  Ctrl-C ends it"), lines[0]
+    assert lines[1].startswith("events 9,999,999"), "the title was wrapped"
     assert lines[4].count("on Plus") + lines[5].count("on Plus") == 1, "a row of figures was wrapped"
 
 
 def test_the_end_of_a_very_small_marketplace_is_told_in_the_singular() -> None:
     moved = ("upgraded", "renewed", "downgraded", "charge-failed")
-    figures = Figures(Counter({("applied", reason): 1 for reason in moved}), wallets=1, dead_letters=1)
+    figures = Figures(Counter({("applied", reason): 1 for reason in moved}), wallets=1, dead_letters=1, failed=1)
     moment = Moment(figures, 1, 1, 1, None, NOW, 1.0, 1, {"grant.monthly": 1}, 1, None)
     console = Console(width=120, file=io.StringIO(), record=True)
     console.print(closing(moment, []))
     told = console.export_text()
     assert "1 upgrade, 1 renewal, 1 downgrade; 1 monthly grant" in told
-    assert "1 charge failed" in told
+    assert "$0.01 taken since it opened; 1 charge failed, 0 lapsed, 0 not answered yet" in told
     assert "1 change published" in told
     assert "1, it was spoiled on purpose" in told
     assert "1 event, 0 decided, 1 wallet change (1 monthly)" in plain_line(moment)
+
+
+def test_a_charge_that_lapsed_and_was_paid_later_is_not_told_as_failed() -> None:
+    decisions = Counter({("applied", "charge-failed"): 5, ("applied", "paid-after-lapse"): 2})
+    figures = Figures(decisions, paid=9, failed=2, lapsed=1)
+    moment = Moment(figures, 1, 1, 1, None, NOW, 1.0, 1, {}, 0, None)
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(closing(moment, []))
+    console.print(board(moment, [], width=120, height=40))
+    told = console.export_text()
+    assert "2 charges failed, 3 lapsed (2 paid later), 0 not answered yet" in told
+    assert re.search(r"charges paid 9 +failed 2 +lapsed 3 ", told), told
+    assert re.search(r"unanswered 0 +paid late 2 ", told), told
 
 
 def messages(seed: int, careless: Carelessness | None = None) -> list[Message]:

@@ -24,8 +24,9 @@ _WIDEST: Final = 140
 _ROOM_FOR_CTRL_C: Final = 3
 """A terminal shows `^C` where the cursor is; if that took a new line, a line of the board would stay behind."""
 _FEWEST_CHANGES: Final = 3
-_OTHER_ROWS: Final = 12
+_OTHER_ROWS: Final = 14
 """Rows of a board besides outcomes and changes, and the two or three above and below it."""
+_TITLE_GAP: Final = 3
 _MONTHLY: Final = "grant.monthly"
 _STYLES: Final = {"applied": "green", "declined": "yellow", "withheld": "yellow", "rejected": "red", "parked": "red"}
 _ORDER: Final = ("applied", "declined", "recorded", "withheld", "duplicate", "rejected", "parked")
@@ -61,7 +62,7 @@ class Moment:
     rules: Mapping[str, int]
     """Changes of wallets by the rule that made them."""
     taken_cents: int
-    """What the payment service took."""
+    """What the payment service took since the marketplace opened."""
     delays: tuple[float, float] | None
     """Median and 99th percentile, in seconds, from an event's sending to its wallet-updated."""
 
@@ -99,18 +100,14 @@ def answered(number: int, answer: Answer, asked: datetime) -> RenderableType:
 
 def board(moment: Moment, latest: Sequence[Update], *, width: int, height: int) -> RenderableType:
     """The marketplace now, for a terminal of that size."""
-    end = "Ctrl-C ends it" if moment.left_seconds is None else f"{moment.left_seconds:.0f} s left"
-    title = Table.grid(expand=True)
-    title.add_column()
-    title.add_column(justify="right")
-    title.add_row(_time_now(moment), Text(end, style="dim"))
+    width = min(width, _WIDEST) - _ROOM_FOR_CTRL_C
     outcomes = _outcomes(moment.figures.decisions)
     room = height - outcomes.row_count - _OTHER_ROWS
-    parts: list[RenderableType] = [title, _key_figures(moment), "", outcomes]
+    parts: list[RenderableType] = [_title(moment, width), _key_figures(moment), "", outcomes]
     if room >= _FEWEST_CHANGES:
         parts += ["", Text("Wallets, as wallet-updated tells them", style="bold"), _latest(latest, room)]
     frame = Table.grid()
-    frame.add_column(width=min(width, _WIDEST) - _ROOM_FOR_CTRL_C)
+    frame.add_column(width=width)
     frame.add_row(Group(*parts))
     return frame
 
@@ -184,7 +181,7 @@ def _key_figures(moment: Moment) -> Table:
     if figures.business_time is not None:
         clock = f"{figures.business_time:%d %b %H h}" if moment.speed > 1 else f"{figures.business_time:%H:%M:%S} UTC"
     cycles = "-" if figures.next_cycle is None else f"{figures.next_cycles} on {figures.next_cycle:%d %b}"
-    grid = Table.grid(padding=(0, 3), pad_edge=False)
+    grid = Table.grid(padding=(0, 2), pad_edge=False)
     for cells in (
         (("events", f"{moment.produced:,}"), ("a second", f"{moment.rate:,.0f}"), ("to decide", f"{behind:,}")),
         (
@@ -199,7 +196,21 @@ def _key_figures(moment: Moment) -> Table:
             ("renewed", f"{figures.of_reason('renewed'):,}"),
             ("monthly grants", f"{moment.rules.get(_MONTHLY, 0):,}"),
         ),
-        (("unanswered", str(figures.unanswered)), ("lapsed", str(figures.lapsed)), ("next cycles", cycles)),
+        (
+            ("upgraded", f"{figures.of_reason('upgraded'):,}"),
+            ("downgraded", f"{figures.of_reason('downgraded'):,}"),
+            ("suspended", f"{figures.of_reason('suspended'):,}"),
+        ),
+        (
+            ("charges paid", f"{figures.paid:,}"),
+            ("failed", f"{figures.failed:,}"),
+            ("lapsed", f"{figures.ever_lapsed:,}"),
+        ),
+        (
+            ("unanswered", f"{figures.unanswered:,}"),
+            ("paid late", f"{figures.of_reason('paid-after-lapse'):,}"),
+            ("next cycles", cycles),
+        ),
     ):
         grid.add_row(*(Text.assemble((f"{name} ", "dim"), value) for name, value in cells))
     return grid
@@ -234,11 +245,24 @@ def _latest(latest: Sequence[Update], rows: int) -> Table:
     return table
 
 
-def _time_now(moment: Moment) -> Text:
+def _title(moment: Moment, width: int) -> Table:
+    """The demo's time and when it ends, in one line; how fast time passes only where there is room for it."""
+    end = "Ctrl-C ends it" if moment.left_seconds is None else f"{moment.left_seconds:.0f} s left"
+    times = [_time_now(moment, with_pace=with_pace) for with_pace in (True, False)]
+    fitting = (time for time in times if len(time) + _TITLE_GAP + len(end) <= width)
+    title = Table.grid(expand=True, padding=(0, 1))
+    title.add_column(no_wrap=True, overflow="ellipsis")
+    title.add_column(justify="right", no_wrap=True)
+    title.add_row(next(fitting, times[-1]), Text(end, style="dim"))
+    return title
+
+
+def _time_now(moment: Moment, *, with_pace: bool) -> Text:
     passed = f"open for {_clock(moment.elapsed_seconds)}"
     if moment.speed <= 1:
         return Text(passed, style="bold")
-    return Text.assemble((f"{moment.now:%d %B %Y}", "bold"), (f"   {pace(moment.speed)}; {passed}", "dim"))
+    told = f"{pace(moment.speed)}; {passed}" if with_pace else passed
+    return Text.assemble((f"{moment.now:%d %B %Y}", "bold"), (f"   {told}", "dim"))
 
 
 def _memberships(moment: Moment) -> str:
@@ -254,10 +278,11 @@ def _dead_letters(count: int) -> str:
 
 def _charges(moment: Moment) -> str:
     figures = moment.figures
-    failed = figures.of_reason("charge-failed") - figures.lapsed
+    paid_late = figures.of_reason("paid-after-lapse")
+    of_them = f" ({paid_late:,} paid later)" if paid_late else ""
     return (
-        f"${moment.taken_cents / 100:,.2f} taken; {_count(failed, 'charge')} failed, {figures.lapsed:,} lapsed, "
-        f"{figures.unanswered:,} not answered yet"
+        f"${moment.taken_cents / 100:,.2f} taken since it opened; {_count(figures.failed, 'charge')} failed, "
+        f"{figures.ever_lapsed:,} lapsed{of_them}, {figures.unanswered:,} not answered yet"
     )
 
 

@@ -193,7 +193,10 @@ class Figures:
     pending: int = 0
     on_plus: int = 0
     unanswered: int = 0
+    paid: int = 0
+    failed: int = 0
     lapsed: int = 0
+    """Charges that lapsed and were not paid since."""
     next_cycle: date | None = None
     next_cycles: int = 0
     business_time: datetime | None = None
@@ -201,6 +204,11 @@ class Figures:
     def of_reason(self, reason: str) -> int:
         """Decisions with that reason that did something."""
         return self.decisions["applied", reason]
+
+    @property
+    def ever_lapsed(self) -> int:
+        """Charges that lapsed, whether or not they were paid since."""
+        return self.lapsed + self.of_reason("paid-after-lapse")
 
     def outcomes(self) -> Counter[str]:
         """Decisions by outcome."""

@@ -137,17 +137,19 @@ SELECT kind, outcome, reason, count(*) AS decisions, count(late_by_seconds) AS l
 FROM decisions WHERE seq > $1 AND seq <= $2 GROUP BY 1, 2, 3
 
 -- name: figures
--- How the ledger stands.
+-- How the ledger stands. `lapsed` are charges that were not paid after it either: those count as paid.
 SELECT (SELECT count(*) FROM wallets) AS wallets,
        (SELECT count(*) FROM wallets WHERE balance < 0) AS overdrawn,
        (SELECT count(*) FROM parked) AS parked,
        (SELECT count(*) FROM dead_letters) AS dead_letters,
        (SELECT count(*) FROM due WHERE kind LIKE '%settlement') AS pending,
-       m.on_plus, m.next_cycle, c.unanswered, c.lapsed,
+       m.on_plus, m.next_cycle, c.unanswered, c.paid, c.failed, c.lapsed,
        (SELECT count(*) FROM memberships WHERE next_renewal = m.next_cycle) AS next_cycles
 FROM (SELECT count(*) FILTER (WHERE plan = 'plus') AS on_plus, min(next_renewal) AS next_cycle
       FROM memberships) AS m,
      (SELECT count(*) FILTER (WHERE status = 'asked') AS unanswered,
+             count(*) FILTER (WHERE status = 'paid') AS paid,
+             count(*) FILTER (WHERE status = 'failed') AS failed,
              count(*) FILTER (WHERE status = 'lapsed') AS lapsed FROM charges) AS c
 
 -- name: cycles_waiting
