@@ -245,7 +245,7 @@ def explain(
 
 @app.command()
 def status(*, as_json: Json = False) -> None:
-    """Tell how the ledger and its workers are. Exit 1 if something needs a person.
+    """Tell how the ledger and its workers are. Exit 1 if something needs a person: the lines that begin with `!`.
 
     Example: connects status --json
     """

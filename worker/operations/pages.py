@@ -96,7 +96,7 @@ def explanation_page(explanation: Explanation, *, last: int) -> RenderableType:
 
 
 def status_page(status: Status) -> RenderableType:
-    """Figures, then problems."""
+    """Figures, then problems, then what is worth knowing and needs nobody."""
     table = _table("", "", header=False)
     unknown = "unknown: Kafka cannot be asked"
     holder = f"{status.holder}, epoch {status.epoch}" if status.role == "active" else "no worker runs"
@@ -130,7 +130,7 @@ def status_page(status: Status) -> RenderableType:
         *([""] if problems else []),
         *problems,
         *(["", *charges] if charges else []),
-        *(["", "For you to look at:"] if listed else []),
+        *(["", "Worth knowing (decided; nothing waits for it):"] if listed else []),
         *listed,
     )
 

@@ -30,7 +30,7 @@ _UNSENT_ALARM_SECONDS: Final = 60
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A decision that operators should look at themselves."""
+    """A decision that is worth an operator's knowing; no problem of the ledger's."""
 
     seq: int
     recorded_at: datetime
@@ -40,7 +40,7 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """Figures for operators; `problems` are in words. What only Kafka knows is None while Kafka is away.
+    """Figures for operators; `problems`, in words, need a person. What only Kafka knows is None while Kafka is away.
 
     `role` is `active` while a worker holds the ledger, else `none`. `outbox_pending` counts batches committed and not
     published, `dead_letters` all there ever were, `parked` wallets and jobs, `parked_waiting` what waits behind them.
@@ -71,7 +71,7 @@ class Status(msgspec.Struct, frozen=True):
     stopped_partitions: list[StoppedPartition] | None
     problems: list[str]
     for_operators: list[Listed]
-    """The last of them, newest first; nothing that stops anybody."""
+    """The last that are worth knowing, newest first. They stay for good, so none of them is a problem."""
     charges_waiting: list[UnansweredCharge]
     """Those of the unanswered charges that have waited longest, oldest first."""
 

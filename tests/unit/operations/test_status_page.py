@@ -1,16 +1,20 @@
 """`connects status` as people read it."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 import pytest
 from rich.console import Console, RenderableType
+from typer.testing import CliRunner
 
+from worker.cli import app
 from worker.operations.lag import Lag
 from worker.operations.pages import status_page
-from worker.operations.status import Status
+from worker.operations.status import Listed, Status
 from worker.operations.status import _Ledger as LedgerFigures
 from worker.operations.status import _problems as problems
+from worker.settings import Settings
 
 ALL_WELL = Status(
     role="active",
@@ -62,6 +66,39 @@ def test_missing_topics_are_named_inputs_and_outputs() -> None:
     )
     assert missing["missing topics"] == "badge-earned, hire-made"
     assert missing["missing output topics"] == "eu-wallet-updated"
+
+
+LAPSED = Listed(7, datetime(2026, 6, 1, tzinfo=UTC), "paid-after-lapse", {"freelancer_id": "f-1"}, "Paid late.")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (msgspec.structs.replace(ALL_WELL, for_operators=[LAPSED]), 0),
+        (msgspec.structs.replace(ALL_WELL, problems=["no worker runs"]), 1),
+    ],
+)
+def test_only_what_is_marked_needs_a_person(status: Status, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def found(_settings: Settings) -> Status:
+        return status
+
+    monkeypatch.setattr("worker.operations.status.status", found)
+    for name, value in {
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "DATABASE_URL": "postgresql://u@127.0.0.1:1/x",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("worker.cli_support._say_nothing_besides", lambda: None)  # it would silence other tests' logs
+    answer = CliRunner().invoke(app, ["status"])
+    assert answer.exit_code == code
+    assert ("! " in answer.stdout) == (code == 1)
+
+
+def test_what_is_worth_knowing_is_not_told_as_a_call_to_act() -> None:
+    page = printed(status_page(msgspec.structs.replace(ALL_WELL, for_operators=[LAPSED])))
+    assert "Worth knowing (decided; nothing waits for it):\n2026-06-01 00:00:00  decision 7: Paid late.\n" in page
+    assert "!" not in page
+    assert "Worth knowing" not in printed(status_page(ALL_WELL))
 
 
 def test_nothing_is_said_of_topics_when_none_is_missing() -> None:
