@@ -53,10 +53,13 @@ def run() -> None:
     with refusals():
         from worker import running  # noqa: PLC0415 - `--help` needs none of it
         from worker.observability import configure_logging  # noqa: PLC0415
+        from worker.operations.policies import policies  # noqa: PLC0415
         from worker.operations.schema import migrate_schema, require_schema  # noqa: PLC0415
         from worker.settings import Settings  # noqa: PLC0415
 
-        embedded = Settings.read().embedded
+        told = Settings.read()
+        embedded = told.embedded
+        policies(told)  # one that cannot be used is refused before anything is started or made
         settings = ready_settings()
         configure_logging(settings)
         (migrate_schema if embedded else require_schema)(settings)

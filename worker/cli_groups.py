@@ -365,12 +365,13 @@ def check_policy(
 
 
 def _read_policy(path: Path) -> "PolicyBook":
-    from worker.domain.policy import PolicyError, read_policy  # noqa: PLC0415
+    from worker.domain.policy import PolicyError  # noqa: PLC0415
     from worker.errors import OperatorNeeded  # noqa: PLC0415
+    from worker.operations.policies import policy_file  # noqa: PLC0415
 
     try:
-        return read_policy(path.read_text(encoding="utf-8"), str(path))
-    except (PolicyError, OSError, UnicodeDecodeError) as error:
+        return policy_file(path)
+    except PolicyError as error:
         raise OperatorNeeded(str(error)) from None
 
 

@@ -1,6 +1,7 @@
 """The worker put together: settings in, a service with its HTTP page out; or one command carried out without one."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -28,6 +29,7 @@ from worker.settings import Settings, SettingsError
 _SQL: Final = load("asking.sql")
 _SAMPLE_SECONDS: Final = 30.0
 _LEASE_SECONDS: Final = 15.0
+_LAST_PORT: Final = 65_535
 
 _log = structlog.get_logger(__name__)
 
@@ -36,7 +38,7 @@ def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then finish what was begun and hand the lease over.
 
     Raises:
-        SettingsError: the policy cannot be used, or the port of CONNECTS_HTTP_PORT is taken.
+        SettingsError: the policy, or the address of CONNECTS_HTTP_HOST and CONNECTS_HTTP_PORT, cannot be used.
         OperatorNeeded: going on would risk the ledger; the text says what to do.
     """
     config = worker_config(settings)
@@ -103,8 +105,7 @@ async def _run(settings: Settings, config: WorkerConfig) -> None:
     try:
         await server.start(settings.http_host, settings.http_port)
     except OSError as error:
-        where = f"{settings.http_host}:{settings.http_port}"
-        raise SettingsError(f"CONNECTS_HTTP_PORT: {where} cannot be used ({error.strerror or error})") from None
+        raise SettingsError(_no_page(settings, error)) from None
     sampling = asyncio.create_task(metrics.sample_for_good(settings.database_url), name="sampling")
     _stop_on_signals(service)
     try:
@@ -113,6 +114,20 @@ async def _run(settings: Settings, config: WorkerConfig) -> None:
         sampling.cancel()
         await asyncio.gather(sampling, return_exceptions=True)
         await server.stop()
+
+
+def _no_page(settings: Settings, error: OSError) -> str:
+    """Why there can be no HTTP page, and which setting mends it."""
+    why = f"{settings.http_host}:{settings.http_port} cannot be used ({error.strerror or error})"
+    if error.errno == errno.EADDRINUSE:
+        another = settings.http_port + 1 if settings.http_port < _LAST_PORT else settings.http_port - 1
+        return (
+            f"CONNECTS_HTTP_PORT: {why}. If another worker on this host has it, give this one another: "
+            f"CONNECTS_HTTP_PORT={another}"
+        )
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return f"CONNECTS_HTTP_PORT: {why}. Give one above 1023"
+    return f"CONNECTS_HTTP_HOST: {why}. Give an address of this host: 127.0.0.1, or 0.0.0.0 for all of them"
 
 
 def asyncapi(settings: Settings) -> JsonObject:

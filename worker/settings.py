@@ -234,6 +234,8 @@ def _security(settings: Settings) -> str | None:
 
 def _files(settings: Settings) -> str | None:
     for name, path in (("KAFKA_SSL_CAFILE", settings.kafka_ssl_cafile), ("CONNECTS_POLICY", settings.policy)):
+        if path is not None and path.is_dir():
+            return f"{name}: {path} is a folder. Name the file in it"
         if path is not None and not path.is_file():
             return f"{name}: there is no file {path}"
     return None

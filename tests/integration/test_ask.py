@@ -496,7 +496,9 @@ async def test_run_works_until_it_is_told_to_stop(world: World, connects: Asking
         assert document["channels"]["job-closed"]["address"] == f"{world.prefix}job-closed"
         taken = await connects("run", CONNECTS_HTTP_PORT=str(port))
         assert taken.code == 2
-        assert "CONNECTS_HTTP_PORT" in taken.err
+        assert f"CONNECTS_HTTP_PORT={port + 1}\n" in taken.err
+        nowhere = await connects("run", CONNECTS_HTTP_PORT=str(port), CONNECTS_HTTP_HOST="192.0.2.1")
+        assert (nowhere.code, "connects: CONNECTS_HTTP_HOST: 192.0.2.1:" in nowhere.err) == (2, True), nowhere.err
     finally:
         worker.terminate()
     out, err = await asyncio.wait_for(worker.communicate(), 20)

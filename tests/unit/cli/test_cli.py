@@ -174,6 +174,32 @@ def test_a_policy_that_cannot_be_used_is_one_line_with_the_place(tmp_path: Path)
     assert connects("policy check")[0] == 0
 
 
+@pytest.mark.parametrize("command", ["run", "policy show", "policy check"])
+def test_a_policy_that_is_not_utf_8_is_named_with_the_line(command: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b"# a policy\n# gr\xfc\xdfe\n")
+    code, out, err = connects(command, CONNECTS_POLICY="mine.toml")
+    assert (code, out) == (2 if command == "run" else 1, "")
+    assert err.endswith("mine.toml, line 2: not UTF-8 text. Save the file as UTF-8.\n")
+
+
+def test_a_folder_is_no_policy(tmp_path: Path) -> None:
+    code, _, err = connects("run", CONNECTS_POLICY=str(tmp_path))
+    assert (code, err) == (2, f"connects: CONNECTS_POLICY: {tmp_path} is a folder. Name the file in it\n")
+    code, _, err = connects(f"policy check {tmp_path}")
+    assert (code, err) == (1, f"connects: {tmp_path} is a folder. Name the policy file in it.\n")
+    assert "no-such.toml cannot be read (No such file" in connects("policy check no-such.toml")[2]
+
+
+def test_run_starts_no_embedded_stack_for_a_policy_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("[version]\n")
+    cache = tmp_path / "cache"
+    code, _, err = connects("run", CONNECTS_POLICY="mine.toml", CONNECTS_CACHE_DIR=str(cache))
+    assert code == 2
+    assert err.startswith("connects: CONNECTS_POLICY: mine.toml: no [[version]] in it")
+    assert err.count("\n") == 1
+    assert not cache.exists()
+
+
 def test_schemas_are_written_and_checked(tmp_path: Path) -> None:
     folder = tmp_path / "contract"
     code, out, _ = connects(f"schemas export {folder}")
