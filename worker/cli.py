@@ -1,6 +1,7 @@
 """`connects`: the one command. What a command does lives in worker/operations; here is how it is called."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -265,8 +266,21 @@ def status(*, as_json: Json = False) -> None:
 
 
 def main() -> None:
-    """Run the command that was typed."""
+    """Run the command that was typed; what is not text is wrong use of any command, for no id or option holds it."""
+    for argument in sys.argv[1:]:
+        if not _is_text(argument):
+            shown = repr(os.fsencode(argument))[1:]
+            typer.echo(f"connects: the argument {shown} is not UTF-8 text. Ids, options and folders are.", err=True)
+            sys.exit(WRONG_USE)
     app()
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:  # bytes that the system could not decode
+        return False
+    return True
 
 
 def _standing_answer(about: str, *, as_json: bool) -> None:

@@ -95,6 +95,26 @@ def test_wrong_use_is_exit_2(command: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        [b"history", b"\xff"],
+        [b"explain", b"\xff"],
+        [b"explain", b"--proposal", b"p-\xff"],
+        [b"explain", b"--proposal=p-\xff"],
+        [b"parked", b"release", b"wallet", b"\xff"],
+        [b"--debug", b"history", b"\xff"],
+    ],
+)
+def test_an_argument_that_is_no_text_is_wrong_use(command: list[bytes]) -> None:
+    program = [sys.executable.encode(), b"-X", b"utf8", b"-m", b"worker", *command]
+    environment = {**os.environ, **NOBODY_LISTENS, "PYTHONPATH": str(REPOSITORY)}
+    found = subprocess.run(program, env=environment, check=False, capture_output=True, text=True)  # noqa: S603
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "\\xff' is not UTF-8 text." in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     "environment",
     [
         {"DATABASE_URL": NOBODY_LISTENS["DATABASE_URL"]},
