@@ -7,8 +7,8 @@ from typing import Final
 import asyncpg
 import msgspec
 
+from worker.domain.phrases import agreeing, day
 from worker.domain.phrases import connects as in_words
-from worker.domain.phrases import day
 from worker.domain.policy import PolicyBook
 from worker.ledger.sql import load
 from worker.operations.asking import Connection
@@ -131,8 +131,9 @@ def expiries(lots: Sequence[LotHeld]) -> list[Expected]:
             lot.expires_at.date(),
             "expiry",
             lot.remaining,
-            f"{in_words(lot.remaining)} of {day(lot.issued_at)} ({lot.source}) expire on {day(lot.expires_at)}, "
-            "unless they are spent before.",
+            f"{in_words(lot.remaining)} of {day(lot.issued_at)} ({lot.source}) "
+            f"{agreeing(lot.remaining, 'expires', 'expire')} on {day(lot.expires_at)}, "
+            f"unless {agreeing(lot.remaining, 'it is', 'they are')} spent before.",
         )
         for lot in lots
     ]
