@@ -82,7 +82,12 @@ def demo(
     seed: Annotated[int, typer.Option(help="Another seed, another marketplace.")] = 7,
     folder: Annotated[
         Path | None,
-        typer.Option("--dir", metavar="DIR", file_okay=False, help="Its stack's folder. Default: in the user's cache."),
+        typer.Option(
+            "--dir",
+            metavar="DIR",
+            file_okay=False,
+            help="A new or empty folder, or its own. Default: in the user's cache.",
+        ),
     ] = None,
     stay: Annotated[
         bool | None,
