@@ -1,13 +1,14 @@
 """A large backlog, worked off by workers that keep dying, then delivered all over again: the big promise, whole.
 
-Sizes: TEST_BACKLOG_EVENTS (100000), TEST_BACKLOG_LATE_EVENTS (10000), TEST_BACKLOG_KILLS (20), TEST_BACKLOG_SEED.
+Sizes: TEST_BACKLOG_EVENTS (100000), TEST_BACKLOG_LATE_EVENTS (10000), TEST_BACKLOG_KILLS (20), TEST_BACKLOG_SEED,
+TEST_BACKLOG_START (2026-01-20). It is a week after its month for the workers, so that every run sees the same.
 """
 
 import json
 import os
 import random
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.reference.event_time import Result, fold
@@ -22,18 +23,20 @@ EVENTS = int(os.environ.get("TEST_BACKLOG_EVENTS", "100000"))
 LATE_EVENTS = int(os.environ.get("TEST_BACKLOG_LATE_EVENTS", "10000"))
 KILLS = int(os.environ.get("TEST_BACKLOG_KILLS", "20"))
 SEED = int(os.environ.get("TEST_BACKLOG_SEED", "20"))
+START = datetime.fromisoformat(f"{os.environ.get('TEST_BACKLOG_START', '2026-01-20')}T00:00:00Z")
 SPAN = timedelta(days=30)
+REPLAY = f"replay with TEST_BACKLOG_SEED={SEED} TEST_BACKLOG_START={START:%Y-%m-%d}"
 
 
 def a_backlog(events: int, **more: Any) -> History:  # noqa: ANN401
-    """A month that ended lately: nothing of it expires, whenever the test runs."""
-    start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - SPAN - timedelta(days=7)
-    return History(SEED, freelancers=max(events // 50, 20), jobs=events // 10, events=events, start=start, **more)
+    """A month with an end of month in it."""
+    return History(SEED, freelancers=max(events // 50, 20), jobs=events // 10, events=events, start=START, **more)
 
 
 async def test_a_backlog_worked_off_through_twenty_kills_and_produced_twice_comes_out_as_told(world: World) -> None:
     history = a_backlog(EVENTS)
-    print(f"replay with TEST_BACKLOG_SEED={SEED}: {history!r}")  # noqa: T201 - shown when the test fails
+    print(f"{REPLAY}: {history!r}")  # noqa: T201 - shown when the test fails
+    world.it_is(START + SPAN + timedelta(days=7))
     await world.produce(history, anywhere(PARTITIONS, SEED))
     await work_off_while_dying(world, EVENTS, KILLS, SEED)
     await world.settled(limit_seconds=180)
@@ -61,7 +64,8 @@ async def test_a_backlog_worked_off_through_twenty_kills_and_produced_twice_come
 async def test_late_events_are_decided_by_the_rules_for_late_events(world: World) -> None:
     """The model follows the recorded order; what comes late is told in no other way."""
     history = a_backlog(LATE_EVENTS, late=0.02, poison=0.01)
-    print(f"replay with TEST_BACKLOG_SEED={SEED}: {history!r}")  # noqa: T201 - shown when the test fails
+    print(f"{REPLAY}: {history!r}")  # noqa: T201 - shown when the test fails
+    world.it_is(START + SPAN + timedelta(days=7))
     await world.produce(history, anywhere(PARTITIONS, SEED))
     await work_off_while_dying(world, LATE_EVENTS, 2, SEED)
     await world.settled(limit_seconds=120)

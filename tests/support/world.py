@@ -36,6 +36,7 @@ class World:
         self.grace_seconds = 30.0
         self.produced: Counter[tuple[str, int]] = Counter()
         self.workers: list[WorkerProcess] = []
+        self._ahead = timedelta(0)
         self._connection: asyncpg.Connection | None = None
 
     # Producing
@@ -44,6 +45,16 @@ class World:
         messages = [record if isinstance(record, Sent) else messages_of([record])[0] for record in records]
         partitioner = partitioner or anywhere(PARTITIONS, seed=7)
         self.produced += await produce(self.kafka, self.prefix, messages, partitioner)
+
+    # Time
+
+    def it_is(self, now: datetime) -> None:
+        """Let workers that start from here on live in another time than we do, which passes as ours."""
+        self._ahead = now - datetime.now(UTC)
+
+    def now(self) -> datetime:
+        """What time it is for the workers."""
+        return datetime.now(UTC) + self._ahead
 
     # Workers
 
@@ -59,6 +70,7 @@ class World:
 
         `faults` are settings of tests/support/killable.py without TEST_, in lower case.
         """
+        at = at or (self.now() if self._ahead else None)
         clock = {"CONNECTS_CLOCK": f"{at.isoformat()}@1"} if at else {}
         environment = {
             "DATABASE_URL": database_url or self.database_url,
@@ -153,7 +165,7 @@ class World:
 
     async def _clock_owes(self) -> int:
         """Expiries and cycle starts that are due by the wall clock, but for those that wait for a parked wallet."""
-        now = datetime.now(UTC) - timedelta(seconds=self.grace_seconds)
+        now = self.now() - timedelta(seconds=self.grace_seconds)
         return await self.value(
             "WITH stopped AS (SELECT key FROM parked WHERE scope = 'wallet')"
             " SELECT (SELECT count(*) FROM lots WHERE open AND expires_at <= $1"
