@@ -11,8 +11,8 @@ with a ledger that read the topics in another order (one fed in order of event t
 - one event id with two payloads: the first wins;
 - a debit, or with overdraft declined a proposal, that was refused: it depends on what was credited before it;
 - interviews that met the weekly cap;
-- memberships of which two events share an instant, those within the grace of a cycle start, and balances of earnings:
-  their answers, not what comes of them, depend on when they are read (and are left out of `answers`);
+- memberships of which two events share an instant, and those within the grace of a cycle start: their answers, not
+  what comes of them, depend on when they are read (and are left out of `answers`);
 - facts less than a grace from a settlement's due instant are in time or late depending on the reading (here: exactly
   at the due instant the settlement comes first).
 

@@ -51,7 +51,7 @@ class Life:
             self._begins(at)
             return None
         answer: Outcome = getattr(self, f"_{topic.replace('-', '_')}")(payload, at)
-        return None if waits or topic == "earnings-balance-updated" else answer
+        return None if waits else answer
 
     def ends(self) -> None:
         self._catch_up(self.until)
@@ -68,11 +68,13 @@ class Life:
                 self._turns(self.next_day)
 
     def _enter(self, day: date, policy_of: datetime) -> None:
-        self.first_day = day
+        self.first_day, self.next_day = day, self._next(day, policy_of)
+
+    def _next(self, day: date, policy_of: datetime) -> date:
         late_days = day.day > 28
         after = late_days and self.policy(policy_of)["memberships"]["late_cycle_start"] == "after-anniversary"
         month = day.year * 12 + day.month - 1 + (2 if after else 1)
-        self.next_day = date(month // 12, month % 12 + 1, 1 if late_days else day.day)
+        return date(month // 12, month % 12 + 1, 1 if late_days else day.day)
 
     def _begins(self, at: datetime) -> bool:
         if self.plan:
@@ -185,7 +187,8 @@ class Life:
             self._basic_grant(day)
 
     def _upgraded(self, charge_id: str, chosen: date, at: datetime) -> None:
-        day = chosen if chosen >= self.first_day else max(self.first_day, at.date())
+        is_over = chosen < self.first_day or self._next(chosen, at) <= at.date()
+        day = max(self.first_day, at.date()) if is_over else chosen
         monthly = self.policy(at)["grants"]["monthly"]
         share = monthly["plus_free"] * (day - self.first_day).days // (self.next_day - self.first_day).days
         self.plan = "plus"

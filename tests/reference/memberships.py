@@ -110,7 +110,7 @@ class Memberships:
 
         def rule(event: Event, row: Row) -> Answer:
             membership = self.membership_of(event["freelancer_id"])
-            if self._waits(topic, membership, event["at"]):
+            if membership.next_renewal and event["at"] >= midnight(membership.next_renewal):
                 membership.held.append((event["at"], row["seq"]))
                 return Answer("recorded", "awaits-cycle-start", rule_of_waiting(topic, event))
             before = membership.seen_by_others()
@@ -132,20 +132,10 @@ class Memberships:
         ready = []
         for at, seq in sorted(membership.held):
             topic, event = topic_and_event(seq)
-            waits = self._waits(topic, membership, at)
-            if not waits and (topic != "membership-charge-settled" or self._charge(membership, event)):
+            in_time = membership.next_renewal is None or at < midnight(membership.next_renewal)
+            if in_time and (topic != "membership-charge-settled" or self._charge(membership, event)):
                 ready.append(seq)
         return ready
-
-    def _waits(self, topic: str, membership: Membership, at: datetime) -> bool:
-        """Whether a cycle start comes first; for a balance also one that is there only if an upgrade is paid."""
-        if membership.next_renewal is None:
-            return False
-        starts = [membership.next_renewal]
-        upgrade = membership.upgrade
-        if topic == "earnings-balance-updated" and upgrade and upgrade.cycle_start >= membership.cycle_start:
-            starts.append(next_cycle_start(upgrade.cycle_start, "following-month"))
-        return at >= midnight(min(starts))
 
     def let_go(self, freelancer_id: str, seq: int) -> None:
         membership = self.membership_of(freelancer_id)
@@ -335,7 +325,8 @@ class Memberships:
         policy = self.policy_at(event["at"])
         monthly = policy["grants"]["monthly"]
         starts = charge.cycle_start
-        if starts < membership.cycle_start:
+        over = next_cycle_start(starts, policy["memberships"]["late_cycle_start"]) <= event["at"].date()
+        if starts < membership.cycle_start or over:
             starts = max(event["at"].date(), membership.cycle_start)
         days, length = starts - membership.cycle_start, membership.next_renewal - membership.cycle_start
         assert timedelta(0) <= days < length, f"{starts} is not in the cycle of {membership}"

@@ -6,7 +6,6 @@ from worker.domain.books import Books
 from worker.domain.decisions import Decision, MembershipTold
 from worker.domain.model import ChargeKey, Membership, midnight
 from worker.domain.policy import PolicyBook
-from worker.domain.rules.cycles import LAST_MONTHLY_DAY
 from worker.domain.rules.memberships import ready
 
 
@@ -71,17 +70,9 @@ class MembershipChecks:
         assert not ready(self._books, who), f"{who}: something waits that counts by now"
         for held in self._books.held.get(who, ()):
             waits_for_cycle = membership.next_renewal and held.event.occurred_at >= midnight(membership.next_renewal)
-            answers = held.topic == "membership-charge-settled"
-            earned = held.topic == "earnings-balance-updated" and self._is_upgraded_after_the_28th(membership)
-            assert waits_for_cycle or answers or earned, f"{who}: waits for nothing: {held}"
+            assert waits_for_cycle or held.topic == "membership-charge-settled", f"{who}: waits for nothing: {held}"
         suspensions = membership.suspensions
         assert suspensions == sorted(suspensions, key=lambda fact: fact.at), f"{who}: suspensions out of order"
         assert all(promo.charges_left >= 0 for promo in membership.promos), f"{who}: a promotion used too often"
         codes = [promo.code for promo in membership.promos]
         assert len(codes) == len(set(codes)), f"{who}: a promotion accepted twice"
-
-    def _is_upgraded_after_the_28th(self, membership: Membership) -> bool:
-        if membership.upgrade is None:
-            return False
-        charge = self._books.charges[ChargeKey(membership.freelancer_id, membership.upgrade)]
-        return charge.cycle_start.day > LAST_MONTHLY_DAY

@@ -179,18 +179,17 @@ def _membership_verdict(
 ) -> tuple[Verdict, bool]:
     """Apply the rule of a membership event, and tell what it changed.
 
-    Also gives whether it moved the next cycle start, settled an upgrade or requested a charge: what is held may count
-    then.
+    Also gives whether it moved the next cycle start or requested a charge: what is held may count then.
     """
     if may_wait:
         waits = memberships.await_cycle_start(books, trigger)
         if waits is not None:
             return waits, False
     membership = books.membership(memberships.freelancer_of(trigger.event))
-    before, awaited = cycles.seen(membership), (membership.next_renewal, membership.upgrade)
+    before, next_renewal = cycles.seen(membership), membership.next_renewal
     verdict = MEMBERSHIP_RULES[trigger.topic](books, trigger.event, trigger, policies)
     verdict.membership = cycles.told(membership, before, verdict.reason)
-    return verdict, verdict.charge is not None or (membership.next_renewal, membership.upgrade) != awaited
+    return verdict, verdict.charge is not None or membership.next_renewal != next_renewal
 
 
 def _decide_held(

@@ -1,7 +1,6 @@
 """Words for memberships: why 73 and not 80, why 10, when the next ones come, and what became of a charge."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
@@ -82,20 +81,13 @@ def _whole_next_time(facts: Facts) -> str:
     paid, whole, on = facts.get("paid"), facts.get("free_whole"), day(facts.get("next_renewal"))
     if not on or not isinstance(paid, int) or not isinstance(whole, int) or _ends(facts):
         return _what_follows(facts)
-    if _is_over(facts):
-        return f" That cycle ended on {on}: it is renewed right away, which brings {paid + whole} when it is paid."
     return f" The next renewal is on {on}; it brings {paid + whole}."
 
 
-def _is_over(facts: Facts) -> bool:
-    """Whether a cycle had ended by the day on which it was paid: it begins on the day of the choice."""
-    paid, until = facts.get("paid_at"), facts.get("next_renewal")
-    paid_on = paid.date().isoformat() if isinstance(paid, datetime) else str(paid or "")[:10]
-    return isinstance(until, str) and paid_on >= until
-
-
 def _overtaken(facts: Facts) -> str:
-    """Why the day of the choice does not count: the cycle, be it the first, began later; perhaps after the payment."""
+    """Why the day of the choice does not count: a cycle began after it, perhaps even after the payment; or was to."""
+    if over_on := day(facts.get("over_on")):
+        return f" The Plus cycle of the choice would have ended on {over_on}, so the day of the payment counts."
     if not facts.get("overtaken"):
         return ""
     began = f" The Basic cycle began only after the choice{on_day(facts, 'chosen_at')}"
@@ -212,8 +204,7 @@ def _suspended(outcome: str, _subject: Subject, facts: Facts) -> str:
     if facts.get("plan") == "plus":
         words = f"{words}{_ends_by_suspension(facts)}"
     if facts.get("scope") == "account":
-        but = ", but for those of the charge that is not answered yet" if facts.get("renewal") is not None else ""
-        words = f"{words} Monthly Connects are withheld meanwhile{but}; everything else goes on."
+        words = f"{words} A cycle that starts meanwhile brings no monthly Connects; everything else goes on."
     return words
 
 
@@ -351,9 +342,11 @@ def _earnings_noted(_outcome: str, _subject: Subject, facts: Facts) -> str:
 def _awaits_cycle_start(_outcome: str, _subject: Subject, facts: Facts) -> str:
     what = _WAITING.get(facts.get("waits"), "this")
     words = f"Noted: {what} is dated{on_day(facts, 'at') or ' later'}, not before the cycle start"
-    if facts.get("upgrade") is not None:
-        return f"{words} that Plus has{on_day(facts, 'next_renewal')}, if it is paid. It counts when that is known."
-    return f"{words}{on_day(facts, 'next_renewal')}. That is decided first, this right after."
+    if facts.get("waits") == "membership-charge-settled":
+        after = "this after it, when the charge has been requested"
+    else:
+        after = "this right after"
+    return f"{words}{on_day(facts, 'next_renewal')}. That is decided first, {after}."
 
 
 def _the_charge(facts: Facts) -> str:

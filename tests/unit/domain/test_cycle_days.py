@@ -222,6 +222,16 @@ def test_an_upgrade_that_is_not_paid_yet_is_ahead() -> None:
     )
 
 
+def test_an_upgrade_chosen_after_the_28th_and_not_paid_yet_is_told_until_when_its_choice_counts() -> None:
+    story = Story(start=on(1, 1))
+    story.registered("f-1", at=on(1, 15, 9))
+    story.chose("plus", "f-1", at=on(1, 30))
+    assert ahead(story)[0].explanation == (
+        "74 Connects come in when the charge of $20.00 for the upgrade to Plus is paid before 1 February 2026. "
+        "Later, the day of the payment counts: there may be more."
+    )
+
+
 def test_a_renewal_that_is_not_paid_yet_has_two_ways_ahead() -> None:
     story = plus_member()
     cycle_starts(story, 5, 10)
@@ -238,7 +248,7 @@ def test_a_renewal_that_is_not_paid_yet_has_two_ways_ahead() -> None:
         "grant",
         10,
         "If that is not paid before: 10 Connects for the Basic cycle that began on 10 May 2026, "
-        "for Plus has ended with the cycle before.",
+        "then or as soon as the charge fails.",
     )
     assert grant == Upcoming(
         date(2026, 6, 10),

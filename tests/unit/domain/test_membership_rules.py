@@ -1,10 +1,11 @@
 """Memberships, sentence by sentence (domain.md, Memberships): plans, upgrades, renewals, downgrades."""
 
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 
 import pytest
 
-from tests.support.members import basic_member, caused, cycle_starts, granted, on, plan, plus_member
+from tests.support.members import basic_member, caused, cycle_starts, granted, on, plan, plus_member, with_promo_codes
 from tests.support.policies import policies
 from tests.support.story import GRACE, Story, answer, answers, explained, only_change
 from worker.domain.decide import RULES
@@ -473,3 +474,52 @@ def test_a_monthly_grant_pays_debts_like_any_credit() -> None:
     change = only_change(decision)
     assert (change.delta, change.debt_delta, story.remaining("f-1")) == (10, -6, [4])
     assert explained(decision) == change.explanation
+
+
+@pytest.mark.parametrize(
+    ("chosen", "paid", "cycle", "connects"),
+    [
+        (on(1, 30), on(1, 31, 23, 59), (date(2026, 1, 30), date(2026, 2, 1)), 70 + 10 * 15 // 31),
+        (on(1, 30), on(2, 1, 0), (date(2026, 2, 1), date(2026, 3, 1)), 70 + 10 * 17 // 31),
+        (on(1, 30), on(2, 10), (date(2026, 2, 10), date(2026, 3, 10)), 70 + 10 * 26 // 31),
+        (on(1, 28), on(2, 10), (date(2026, 1, 28), date(2026, 2, 28)), 70 + 10 * 13 // 31),
+    ],
+)
+def test_nobody_pays_for_a_plus_cycle_that_was_over_before_the_payment(
+    chosen: datetime, paid: datetime, cycle: tuple[date, date], connects: int
+) -> None:
+    story = Story(start=on(1, 1))
+    story.registered("f-1", at=on(1, 15, 9))
+    before = story.balance("f-1")
+    story.chose("plus", "f-1", at=chosen, event_id="up")
+    story.paid("f-1:up:1", "f-1", at=paid)
+    assert plan(story) == ("plus", *cycle)
+    assert story.balance("f-1") == before + connects
+
+
+@pytest.mark.parametrize("paid_first", [True, False])
+@pytest.mark.parametrize(
+    "happens",
+    [
+        lambda story: story.has_earned("f-1", 5000, at=on(2, 9)),
+        lambda story: story.entered("HALF", "f-1", at=on(2, 9)),
+        lambda story: story.suspended("f-1", at=on(2, 9)),
+        lambda story: story.chose("basic", "f-1", at=on(2, 9)),
+    ],
+)
+def test_what_comes_before_a_late_payment_or_after_it_ends_alike(
+    happens: Callable[[Story], object],
+    paid_first: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    story = Story(with_promo_codes(), start=on(1, 1))
+    story.registered("f-1", at=on(1, 15, 9))
+    story.chose("plus", "f-1", at=on(1, 30), event_id="up")
+    story.until(on(2, 10))
+    if not paid_first:
+        happens(story)
+    story.paid("f-1:up:1", "f-1", at=on(2, 10))
+    if paid_first:
+        happens(story)
+    assert plan(story) == ("plus", date(2026, 2, 10), date(2026, 3, 10))
+    assert story.charge("f-1").charge_id == "f-1:up:1"
+    assert story.balance("f-1") == 40 + 78

@@ -292,7 +292,7 @@ WORDED: list[Case] = [
         {"scope": "account", "at": SINCE, "plan": "plus", "next_renewal": "2026-05-10"},
         (
             "The account was suspended on 20 April 2026. Plus ends with its cycle, on 10 May 2026, unless that is "
-            "lifted before. Monthly Connects are withheld meanwhile; everything else goes on."
+            "lifted before. A cycle that starts meanwhile brings no monthly Connects; everything else goes on."
         ),
     ),
     (
@@ -307,11 +307,11 @@ WORDED: list[Case] = [
     (
         "suspended",
         "applied",
-        PLUS | {"scope": "account", "at": SINCE, "still_suspended": "billing-method", "renewal": "f-1:2026-04-10:1"},
+        PLUS | {"scope": "account", "at": SINCE, "still_suspended": "billing-method"},
         (
             "The account was suspended on 20 April 2026. Plus ends with its cycle, on 10 May 2026, unless that and "
-            "the suspension of the billing method are lifted before. Monthly Connects are withheld meanwhile, but for "
-            "those of the charge that is not answered yet; everything else goes on."
+            "the suspension of the billing method are lifted before. A cycle that starts meanwhile brings no monthly "
+            "Connects; everything else goes on."
         ),
     ),
     (
@@ -691,13 +691,16 @@ def test_a_day_is_the_same_day_wherever_the_worker_runs(zone: str, monkeypatch: 
     assert "on 9 May 2026" in words
 
 
-def test_an_upgrade_paid_after_its_first_cycle_promises_no_renewal_in_the_past() -> None:
+def test_an_upgrade_paid_after_its_first_cycle_says_why_the_day_of_the_payment_counts() -> None:
     story = Story(start=on(1, 1))
     story.registered("f-1", at=on(1, 15, 9))
     story.chose("plus", "f-1", at=on(1, 30), event_id="up")
     paid = story.paid("f-1:up:1", "f-1", at=on(2, 10))
-    assert explained(paid).endswith(
-        "That cycle ended on 1 February 2026: it is renewed right away, which brings 80 when it is paid."
+    assert explained(paid) == (
+        "78 Connects granted for the upgrade to Plus, paid on 10 February 2026: 70 that are paid for + 8 of the 10 "
+        "free ones. The free ones are prorated, 10 x 26 / 31 rounded down: 26 of the 31 days of the Basic cycle had "
+        "passed, from 15 January 2026 to 10 February 2026. The Plus cycle of the choice would have ended on "
+        "1 February 2026, so the day of the payment counts. The next renewal is on 10 March 2026; it brings 80."
     )
 
 

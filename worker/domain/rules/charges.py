@@ -23,7 +23,6 @@ from worker.domain.model import (
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.rules import monthly, promos
 from worker.domain.rules.cycles import (
-    LAST_MONTHLY_DAY,
     enter_cycle,
     next_cycle_start,
     running_cycle,
@@ -191,11 +190,13 @@ def _upgraded(
 ) -> Verdict:
     """Plus begins: the paid part whole, the free part prorated by the days that Basic's cycle had run (HP).
 
-    The cycle restarts on the day of the choice. If a Basic cycle has started since, both go by the day of the payment.
+    The cycle restarts on the day of the choice. If a cycle has started since, Basic's or the one that Plus would have
+    had, both go by the day of the payment: nobody pays for a cycle that is over (ours).
     """
     basic_start, basic_end = running_cycle(membership)
     day = charge.cycle_start
-    if day < basic_start:
+    over_on = next_cycle_start(day, policy)
+    if day < basic_start or over_on <= paid_at.date():
         day = max(paid_at.date(), basic_start)
     days, length = (day - basic_start).days, (basic_end - basic_start).days
     free = prorated(policy.monthly_plus_free, days, length)
@@ -215,8 +216,10 @@ def _upgraded(
         "paid_at": paid_at,
         "next_renewal": until.isoformat(),
     }
-    if day != charge.cycle_start:
+    if charge.cycle_start < basic_start:
         facts["overtaken"] = True
+    elif day != charge.cycle_start:
+        facts["over_on"] = over_on.isoformat()
     membership.plan, membership.upgrade = "plus", None
     enter_cycle(books, membership, day, until)
     facts |= what_ends_plus(membership)
@@ -233,19 +236,6 @@ def _upgraded(
         facts,
     )
     return Verdict("applied", "upgraded", UPGRADE, facts, changes)
-
-
-def earliest_end(membership: Membership, upgrade: Charge) -> date:
-    """Where the first Plus cycle ends at the earliest, if an unanswered upgrade is paid (S0).
-
-    Before the end of the Basic cycle only if Plus was chosen in it, and after the 28th: on the 1st of the next month.
-    """
-    start, end = running_cycle(membership)
-    day = upgrade.cycle_start
-    if day < start or day.day <= LAST_MONTHLY_DAY:
-        return end
-    years, month = divmod(day.month, 12)
-    return min(end, date(day.year + years, month + 1, 1))
 
 
 def prorated(connects: int, days: int, length: int) -> int:

@@ -72,7 +72,8 @@ def note_suspension(membership: Membership, fact: Suspension) -> None:
 def basic_chosen_before(membership: Membership, at: datetime) -> bool:
     """Whether Basic was chosen before a cycle start: on the renewal day or later is too late, the renewal stands (S0).
 
-    A choice may be known that is dated later: paid late, an upgrade chosen after the 28th moves the cycle start ahead.
+    A choice may be known that is dated later: an upgrade chosen after the 28th, paid before the 1st and read after it,
+    moves the cycle start ahead.
     """
     return membership.downgrade_chosen_at is not None and membership.downgrade_chosen_at < at
 

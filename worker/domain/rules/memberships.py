@@ -150,8 +150,6 @@ def _note_suspension(books: Books, event: AccountSuspended | AccountReinstated, 
         facts["still_suspended"] = min(besides)
     if membership.downgrade_chosen_at is not None:
         facts["downgrade_chosen_at"] = membership.downgrade_chosen_at
-    if membership.renewal is not None:
-        facts["renewal"] = membership.renewal
     return Verdict(
         "recorded" if now == before else "applied", "suspended" if suspended else "reinstated", SUSPENSION, facts
     )
@@ -267,14 +265,12 @@ def _lapse(books: Books, membership: Membership, day: date, policies: PolicyBook
 def await_cycle_start(books: Books, trigger: Received) -> Verdict | None:
     """Hold an event that is dated at or after a cycle start that is not booked yet; None if it counts now."""
     event = trigger.event
-    membership = books.membership(freelancer_of(event))
-    day = _awaited(books, membership, event)
-    if day is None:
+    freelancer_id = freelancer_of(event)
+    day = books.membership(freelancer_id).next_renewal
+    if day is None or event.occurred_at < midnight(day):
         return None
-    books.hold(Held(membership.freelancer_id, trigger.seq, trigger.topic, event, trigger.cause))
+    books.hold(Held(freelancer_id, trigger.seq, trigger.topic, event, trigger.cause))
     facts: dict[str, Fact] = {"waits": trigger.topic, "at": event.occurred_at, "next_renewal": day.isoformat()}
-    if day != membership.next_renewal:
-        facts["upgrade"] = membership.upgrade
     return Verdict("recorded", "awaits-cycle-start", _rule_of(event), facts)
 
 
@@ -290,23 +286,10 @@ def freelancer_of(event: InputEvent) -> FreelancerId:
 
 
 def _is_ready(books: Books, held: Held) -> bool:
-    if _awaited(books, books.membership(held.freelancer_id), held.event) is not None:
+    day = books.membership(held.freelancer_id).next_renewal
+    if day is not None and held.event.occurred_at >= midnight(day):
         return False
     return not isinstance(held.event, MembershipChargeSettled) or charges.known_charge(books, held.event) is not None
-
-
-def _awaited(books: Books, membership: Membership, event: InputEvent) -> date | None:
-    """The first day of the cycle start that is to be booked before an event counts, if there is one.
-
-    An earnings balance also waits for a cycle start that is there only if an unanswered upgrade is paid.
-    """
-    day = membership.next_renewal
-    if day is None:
-        return None
-    if isinstance(event, EarningsBalanceUpdated) and membership.upgrade is not None:
-        charge = books.charges[ChargeKey(membership.freelancer_id, membership.upgrade)]
-        day = min(day, charges.earliest_end(membership, charge))
-    return day if event.occurred_at >= midnight(day) else None
 
 
 def _rule_of(event: InputEvent) -> str:

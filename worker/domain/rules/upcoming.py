@@ -10,7 +10,13 @@ from worker.domain.model import Charge, Membership, midnight
 from worker.domain.phrases import connects, day, money
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.rules.charges import prorated, what_is_asked
-from worker.domain.rules.cycles import basic_chosen_before, running_cycle, suspended_before, suspended_by_latest
+from worker.domain.rules.cycles import (
+    basic_chosen_before,
+    next_cycle_start,
+    running_cycle,
+    suspended_before,
+    suspended_by_latest,
+)
 
 
 class Upcoming(NamedTuple):
@@ -56,7 +62,7 @@ def _renewal_unanswered(membership: Membership, charge: Charge, on: date, polici
     ]
     missed = 0 if "account" in suspended_before(membership, since) else policies.in_force(since).monthly_basic
     cycle = f"for the Basic cycle that began on {_day(charge.cycle_start)}"
-    words = f"If that is not paid before: {connects(missed)} {cycle}, for Plus has ended with the cycle before."
+    words = f"If that is not paid before: {connects(missed)} {cycle}, then or as soon as the charge fails."
     unpaid = [
         Upcoming(on, "grant", missed, words),
         _basic_grant(membership, on, then, "If that is not paid before: "),
@@ -79,6 +85,10 @@ def _when_paid(membership: Membership, charge: Charge, policies: PolicyBook) -> 
     free = prorated(policy.monthly_plus_free, (restart - start).days, (end - start).days)
     count = policy.monthly_plus_paid + free
     words = f"{connects(count)} come in when the charge of {amount} for the upgrade to Plus is paid."
+    over_on = next_cycle_start(charge.cycle_start, policy)
+    if charge.cycle_start >= start and over_on < end:
+        later = "Later, the day of the payment counts: there may be more."
+        words = f"{words.removesuffix('.')} before {_day(over_on)}. {later}"
     if charge.cycle_start < start:
         words = f"At least {words} How many of the {policy.monthly_plus_free} free ones come in depends on its day."
     return Upcoming(charge.cycle_start, "grant", count, words)
