@@ -19,6 +19,9 @@ LONG_ID_PATTERN: Final = "^[A-Za-z0-9._:-]{1,160}$"
 # At least one character that is not white space, and no NUL, which PostgreSQL's text cannot hold. Lone surrogates
 # never get this far: the JSON parser refuses them.
 TEXT_PATTERN: Final = r"^[^\x00]*[^\x00\s][^\x00]*$"
+# One line: neither control characters nor what separates lines, and not white space alone.
+_IN_A_LINE: Final = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"
+PROMO_CODE_PATTERN: Final = rf"^{_IN_A_LINE}[^\x00-\x1f\x7f-\x9f\u2028\u2029\s]{_IN_A_LINE}$"
 INSTANT_PATTERN: Final = (
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
     "[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-9]{2}([.][0-9]+)?"
@@ -38,7 +41,7 @@ ChargeId = Annotated[
 ]
 PromoCode = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=MOST_IN_SHORT_TEXT, pattern=TEXT_PATTERN),
+    StringConstraints(min_length=1, max_length=MOST_IN_SHORT_TEXT, pattern=PROMO_CODE_PATTERN),
     Field(description="A promotion code, as the freelancer typed it."),
 ]
 

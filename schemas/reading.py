@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from schemas.base import InputEvent
 from schemas.catalogue import INPUT_TOPICS
-from schemas.fields import ID_PATTERN, INSTANT_PATTERN, LONG_ID_PATTERN, TEXT_PATTERN
+from schemas.fields import ID_PATTERN, INSTANT_PATTERN, LONG_ID_PATTERN, PROMO_CODE_PATTERN, TEXT_PATTERN
 
 LARGEST_VALUE_BYTES: Final = 256 * 1024
 
@@ -75,6 +75,7 @@ _ECHOED_CHARACTERS: Final = 60
 _PATTERNS_IN_WORDS: Final[Mapping[str, str]] = {
     ID_PATTERN: "must be 1 to 64 characters of A-Z a-z 0-9 . _ : -",
     LONG_ID_PATTERN: "must be 1 to 160 characters of A-Z a-z 0-9 . _ : -",
+    PROMO_CODE_PATTERN: "must be one line with something to read in it",
     TEXT_PATTERN: "must have something to read in it and no NUL character",
     INSTANT_PATTERN: "must be a date and time with seconds and an offset (RFC 3339), like 2026-01-31T09:30:00Z",
 }

@@ -175,7 +175,7 @@ def set_position(
 ) -> None:
     """Set where reading of a partition goes on. What was decided stays decided.
 
-    --recreated is for a partition that `connects status` calls recreated or truncated; exit 1 for any other.
+    --recreated is for a partition that `connects status` calls recreated, truncated or gone; exit 1 for any other.
 
     Example: connects positions set --recreated --topic job-closed --partition 0 --why "restored the cluster"
     """
@@ -191,8 +191,7 @@ def set_position(
         raise typer.BadParameter("--force goes with --recreated")
 
     async def require(settings: "Settings") -> None:
-        if recreated and not force:
-            await stored.require_recreated(settings, TopicPartition(topic, partition))
+        await stored.require_settable(settings, TopicPartition(topic, partition), recreated=recreated and not force)
 
     where: dict[str, object] = {"topic": topic, "partition": partition}
     arguments = where | ({"recreated": True} if recreated else {"offset": offset})

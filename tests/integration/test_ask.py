@@ -464,6 +464,27 @@ async def test_only_a_stopped_partition_begins_anew_unless_it_is_forced(
     assert twice.code == 1, "typed twice by mistake"
     forced = await connects(f"{again} --force --json")
     assert (forced.code, forced.json["told"]["incarnation"]) == (0, 2), forced.err
+
+
+async def test_a_position_is_set_only_where_there_is_a_partition(world: World, connects: Asking, tell: Told) -> None:
+    bought = tell("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=1)
+    await world.produce([Sent(bought.topic, bought.value, bought.key, (), 0)])
+    first = await world.worker()
+    await world.settled()
+    first.terminate()
+    assert await first.ended() == 0
+
+    for how in ("--recreated", "--recreated --force", "--offset 0"):
+        nowhere = await connects(f"positions set {how} --topic connects-purchased --partition 99")
+        assert nowhere.code == 1
+        assert "there is no connects-purchased, partition 99" in nowhere.err
+    await world.execute("DELETE FROM positions WHERE topic = 'connects-purchased' AND partition = 1")
+    unread = await connects("positions set --recreated --topic connects-purchased --partition 1")
+    assert unread.code == 1
+    assert "nothing of connects-purchased, partition 1 was read yet" in unread.err
+    await world.execute(
+        "INSERT INTO positions (topic, partition, incarnation, next_offset) VALUES ('connects-purchased', 99, 0, 7)"
+    )
     gone = await connects("positions set --recreated --topic connects-purchased --partition 99")
     assert gone.code == 0, "a partition that Kafka has no more"
 

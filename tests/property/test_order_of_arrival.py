@@ -1,5 +1,7 @@
 """Topics bring what happened around a cycle start in any order between them: the same is granted and charged."""
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,24 +43,35 @@ def agree(records: list[Record], seconds: Sequence[float], policy: str, replay: 
     rows = [row for row in in_order(records, text) if row["outcome"] not in {"duplicate", "rejected"}]
     told = f"{replay}\npolicy {policy!r}, late by {seconds} s:\n{listed(records)}"
     end = max((row["occurred_at"] for row in rows), default=START) + MORE
-    expected = outcome(played(rows, text, until=end))
-    same(outcome(played(delivered(rows, seconds), text, until=end)), expected, told)
+    in_time = played(rows, text, until=end)
+    as_it_comes = delivered(rows, seconds, cycle_starts(in_time))
+    same(outcome(played(as_it_comes, text, until=end)), outcome(in_time), told)
 
 
-def delivered(rows: list[Row], seconds: Sequence[float]) -> list[Row]:
-    """The rows as they come when each is late by less than a grace, each topic in its order, and each day in its.
+def cycle_starts(ledger: Ledger) -> dict[str, list[datetime]]:
+    """When cycles started, by freelancer."""
+    starts: dict[str, set[datetime]] = defaultdict(set)
+    for row in ledger.decisions:
+        if row["kind"] == "clock" and row["event_id"].startswith(("cycle:", "renewal:")):
+            starts[row["freelancer_id"]].add(row["occurred_at"])
+    return {who: sorted(days) for who, days in starts.items()}
 
-    So what is dated before a midnight may come after what is dated after it. What is dated on one day comes in order of
-    time, for there it does matter by rule what was known when: a choice is answered at once.
+
+def delivered(rows: list[Row], seconds: Sequence[float], starts: dict[str, list[datetime]]) -> list[Row]:
+    """The rows as they come when each is late by less than a grace, each topic in its order, and each cycle in its.
+
+    So what is dated before a cycle start may come after what is dated after it. What is dated in one cycle comes in
+    order of time, for there it does matter by rule what was known when: a choice is answered at once.
     """
     arrivals: list[tuple[datetime, int, Row]] = []
     latest: dict[Any, datetime] = {}
     for place, row in enumerate(rows):
-        at, topic = row["occurred_at"], row["topic"]
+        at, topic, who = row["occurred_at"], row["topic"], row["freelancer_id"]
+        cycle = (who, bisect_right(starts.get(who, []), at))
         arrival = at + timedelta(seconds=seconds[place % len(seconds)])
-        arrival = max(arrival, latest.get(topic, arrival), latest.get(at.date(), arrival))
+        arrival = max(arrival, latest.get(topic, arrival), latest.get(cycle, arrival))
         assert arrival - at < GRACE
-        latest[topic] = latest[at.date()] = arrival
+        latest[topic] = latest[cycle] = arrival
         arrivals.append((arrival, place, row))
     return [{**row, "business_time": arrival} for arrival, _, row in sorted(arrivals, key=lambda one: one[:2])]
 

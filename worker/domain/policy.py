@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeVar
 
-from schemas.fields import MOST_IN_SHORT_TEXT
+from schemas.fields import MOST_IN_SHORT_TEXT, PROMO_CODE_PATTERN
 
 OverdraftPolicy = Literal["allow", "decline"]
 EndingLotPolicy = Literal["grace", "expire"]
@@ -200,9 +200,9 @@ def _tiers(grants: "_Section") -> tuple[InterviewTier, ...]:
 
 
 def _promo_code(code: str, promo_codes: "_Section") -> PromoCode:
-    if not code.strip() or len(code) > MOST_IN_SHORT_TEXT or "\0" in code:
-        what = f"a promotion code has 1 to {MOST_IN_SHORT_TEXT} characters, not all of them spaces"
-        promo_codes.refuse(code, f"{what}: nobody could enter this one")
+    if not re.fullmatch(PROMO_CODE_PATTERN, code) or len(code) > MOST_IN_SHORT_TEXT:
+        most = MOST_IN_SHORT_TEXT
+        promo_codes.refuse(code, f"a promotion code is a line of 1 to {most} characters: nobody could enter this one")
     section = promo_codes.section(code)
     by_percentage = "percent_off" in section.values
     terms = PromoCode(
@@ -277,6 +277,10 @@ class _Lines:
         return best
 
 
+def _shown(key: str) -> str:
+    return key if key.isprintable() else ascii(key)
+
+
 class _Section:
     """One table of the file, read key by key; what nobody asked for is an error."""
 
@@ -288,7 +292,7 @@ class _Section:
         self._read: set[str] = set()
 
     def refuse(self, key: str, expected: str) -> None:
-        raise PolicyError(f"{self._lines.place((*self._path, key), self._number)}: {key}: {expected}")
+        raise PolicyError(f"{self._lines.place((*self._path, key), self._number)}: {_shown(key)}: {expected}")
 
     def refuse_unknown(self) -> None:
         for key in self.keys_left():

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from aiokafka import TopicPartition as KafkaPartition
@@ -62,7 +62,9 @@ async def measure_lag(settings: Settings, positions: Mapping[TopicPartition, Pos
         return await _measure(settings, probe, positions)
 
 
-async def is_as_read(settings: Settings, source: TopicPartition, positions: Mapping[TopicPartition, Position]) -> bool:
+async def log_of(
+    settings: Settings, source: TopicPartition, positions: Mapping[TopicPartition, Position]
+) -> Literal["missing", "as read", "another"]:
     """Whether Kafka has that partition, and its log is the one that the ledger knows, as far as its records tell.
 
     Raises:
@@ -72,8 +74,9 @@ async def is_as_read(settings: Settings, source: TopicPartition, positions: Mapp
     async with _probing(settings) as probe:
         looks = await probe.topics({tp.topic})
         if tp.topic not in looks or tp.partition not in looks[tp.topic].leaders:
-            return False
-        return (await verify(probe, looks, {tp: source}, positions))[source].wrong is None
+            return "missing"
+        found = (await verify(probe, looks, {tp: source}, positions))[source]
+        return "as read" if found.wrong is None else "another"
 
 
 @asynccontextmanager

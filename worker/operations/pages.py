@@ -17,6 +17,8 @@ from worker.operations.parked import Parked
 from worker.operations.positions import Positions
 from worker.operations.status import Status
 
+_STEERING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Categories of characters that are not shown as they are."""
 _PIPED_WIDTH = 120
 _OUTCOME_STYLES = {"applied": "green", "declined": "yellow", "withheld": "yellow", "rejected": "red", "parked": "red"}
 
@@ -30,10 +32,9 @@ def show(page: RenderableType) -> None:
 
 
 def plain(text: object) -> str:
-    """Text of others as it may be shown: what would steer a terminal is spelled out."""
+    """Text of others as it may be shown: what would steer a terminal, or begin a line of its own, is spelled out."""
     return "".join(
-        character if character == "\n" or unicodedata.category(character)[0] != "C" else repr(character)[1:-1]
-        for character in str(text)
+        repr(character)[1:-1] if unicodedata.category(character) in _STEERING else character for character in str(text)
     )
 
 
@@ -179,7 +180,7 @@ def letter_page(whole: WholeLetter) -> RenderableType:
         f"key: {'none' if whole.key is None else plain(whole.key)}",
         *(f"header {plain(name)}: {'null' if value is None else plain(value)}" for name, value in whole.headers),
         "",
-        "no value" if whole.value is None else plain(whole.value),
+        *(["no value"] if whole.value is None else map(plain, str(whole.value).split("\n"))),
     ]
     return "\n".join(lines)
 
@@ -193,7 +194,7 @@ def mapping_page(rows: Mapping[str, object]) -> RenderableType:
     """Names and values."""
     table = _table("", "", header=False)
     for name, value in rows.items():
-        table.add_row(name, plain(value))
+        table.add_row(plain(name), plain(value))
     return table
 
 

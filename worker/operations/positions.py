@@ -8,7 +8,7 @@ import msgspec
 from worker.errors import OperatorNeeded
 from worker.ledger.sql import load
 from worker.operations.asking import Connection, kafka_told, snapshot
-from worker.operations.lag import is_as_read
+from worker.operations.lag import log_of
 from worker.settings import Settings
 from worker.stream.records import Position, TopicPartition
 
@@ -50,23 +50,36 @@ async def list_positions(connection: Connection) -> Positions:
     )
 
 
-async def require_recreated(settings: Settings, source: TopicPartition) -> None:
-    """Refuse to begin a partition anew whose log still is the one that was read: all of it would be read again.
+async def require_settable(settings: Settings, source: TopicPartition, *, recreated: bool) -> None:
+    """Refuse to set the position of a partition that nobody knows: the worker would wait for it for good.
+
+    With `recreated` also of one whose log still is the one that was read: all of it would be read again.
 
     Raises:
-        OperatorNeeded: it is the one that was read; the text says how to begin it anew all the same.
+        OperatorNeeded: it is refused; the text says why, and what can be done.
         Transient: Kafka or the database is away.
     """
     async with snapshot(settings.database_url) as connection:
         positions = await stored_positions(connection)
+    if source in positions and not recreated:
+        return
     with kafka_told(settings):
-        if not await is_as_read(settings, source, positions):
-            return
-    raise OperatorNeeded(
-        f"{source.topic}, partition {source.partition} was not recreated, as far as its records tell: all of it would "
-        "be read again, and what was decided be taken for duplicates. `connects status` names the partitions that are "
-        "stopped. If a worker's log says that this one was recreated, or you know it, repeat the command with --force."
-    )
+        log = await log_of(settings, source, positions)
+    where = f"{source.topic}, partition {source.partition}"
+    if source not in positions and log == "missing":
+        raise OperatorNeeded(
+            f"there is no {where}: Kafka has no such partition, and none was ever read. Nothing is set."
+        )
+    if not recreated:
+        return
+    if source not in positions:
+        raise OperatorNeeded(f"nothing of {where} was read yet: it is read from its beginning anyway. Nothing is set.")
+    if log == "as read":
+        raise OperatorNeeded(
+            f"{where} was not recreated, as far as its records tell: all of it would be read again, and what was "
+            "decided be taken for duplicates. `connects status` names the partitions that are stopped. "
+            "If a worker's log says that this one was recreated, or you know it, repeat the command with --force."
+        )
 
 
 async def stored_positions(connection: Connection) -> dict[TopicPartition, Position]:

@@ -146,3 +146,24 @@ def test_the_hash_changes_with_what_a_version_says_and_not_with_how_it_is_writte
     (commented,) = policies("# a comment\n" + policy_text()).versions
     (changed,) = policies(certification=21).versions
     assert version.hash == commented.hash != changed.hash
+
+
+@pytest.mark.parametrize("code", ["SAVE 50%", "été", "x" * 200])
+def test_a_promotion_code_is_any_line_of_text(code: str) -> None:
+    assert code in read_policy(with_code(code), "connects.toml").versions[0].promo_codes
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [("", ""), ("  ", "  "), ("x" * 201, "x" * 201), ("\\u001b[2J", "'\\x1b[2J'"), ("a\\nb", "'a\\nb'")],
+)
+def test_a_promotion_code_that_nobody_could_enter_is_refused(code: str, shown: str) -> None:
+    assert refusal(with_code(code)).endswith(
+        f": {shown}: a promotion code is a line of 1 to 200 characters: nobody could enter this one"
+    )
+
+
+def with_code(code: str) -> str:
+    terms = "{ percent_off = 5, charges = 1, valid_from = 2026-01-01T00:00:00Z, valid_until = 2027-01-01T00:00:00Z }"
+    header = "[version.memberships.promo_codes]"
+    return FILE.read_text().replace(header, f'{header}\n"{code}" = {terms}')

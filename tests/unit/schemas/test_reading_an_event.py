@@ -201,8 +201,8 @@ def test_a_promotion_code_is_what_a_freelancer_typed(topic: str, code: str) -> N
 
 
 @pytest.mark.parametrize("topic", ["membership-plan-chosen", "promo-code-entered"])
-@pytest.mark.parametrize("code", ["", "  ", "x" * 201, "a\x00"])
-def test_a_promotion_code_has_1_to_200_characters(topic: str, code: str) -> None:
+@pytest.mark.parametrize("code", ["", "  ", "x" * 201, "a\x00", "a\nb", "\x1b[2J", "a\u2028b", "a\x85"])
+def test_a_promotion_code_is_a_line_of_1_to_200_characters(topic: str, code: str) -> None:
     assert refusal(topic, message(topic, promo_code=code)).field == "promo_code"
 
 
