@@ -38,6 +38,18 @@ def plain(text: object) -> str:
     )
 
 
+def lasting(seconds: float) -> str:
+    """A time span in its two largest units: 45 s, 3 min 20 s, 2 h 5 min, 12 d 4 h."""
+    units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+    left = round(seconds)
+    parts: list[str] = []
+    for size, name in units:
+        count, left = divmod(left, size)
+        if count or (name == "s" and not parts):
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2])
+
+
 def when(instant: datetime | None) -> str:
     """An instant in UTC, to the second."""
     return "" if instant is None else f"{instant:%Y-%m-%d %H:%M:%S}"
@@ -268,7 +280,7 @@ def _decision(decision: DecisionTold) -> Iterable[RenderableType]:
     if decision.policy_version is not None:
         grounds.append(f"policy {decision.policy_version}")
     if decision.late_by_seconds is not None:
-        grounds.append(f"late by {decision.late_by_seconds:.0f} s")
+        grounds.append(f"late by {lasting(decision.late_by_seconds)}")
     if decision.follows is not None:
         grounds.append(f"follows decision {decision.follows}")
     yield Text(f"  decision {decision.seq}: " + "; ".join(part for part in grounds if part), style="dim")
