@@ -99,7 +99,7 @@ class OneMembership(RuleBasedStateMachine):
 
     @rule(days=st.integers(0, 2))
     def the_month_ends(self, days: int) -> None:
-        """To the 29th, 30th or 31st (or the 1st after): Plus chosen then is renewed on the 1st, were it paid later."""
+        """To the 1st of the next month, or just before: Plus, chosen after the 28th and paid in time, renews there."""
         now = self.story.now
         first = (now.replace(day=1, hour=12) + timedelta(days=32)).replace(day=1)
         self.story.until(max(now, first - timedelta(days=days)))

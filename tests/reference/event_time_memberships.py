@@ -28,13 +28,13 @@ class Life:
     plan: str | None = None
     first_day: date = date.min
     next_day: date = date.max
-    leaving: datetime | None = None
+    leaving: bool = False
     open_charge: str | None = None
     charges: dict[str, list[Any]] = field(default_factory=dict)
     effects: list[tuple[Place, tuple[str, ...], int]] = field(default_factory=list)
     codes: dict[str, dict[str, Any]] = field(default_factory=dict)
     facts: list[tuple[datetime, str, bool]] = field(default_factory=list)
-    earned: list[tuple[datetime, int]] = field(default_factory=list)
+    earned: int | None = None
     early: list[Payload] = field(default_factory=list)
     place: Place = (datetime.min.replace(tzinfo=UTC), 0, "", 0)
     stopped: bool = False
@@ -85,19 +85,18 @@ class Life:
 
     def _turns(self, day: date) -> None:
         start = _start(day)
-        leaves = (self.leaving is not None and self.leaving < start) or self._suspended(start)
-        renews = self.plan == "plus" and not self.open_charge and not leaves
+        renews = self.plan == "plus" and not self.open_charge and not self.leaving and not self._suspended(start)
         if self.plan == "plus" and self.open_charge:
             unanswered, self.open_charge = self.charges[self.open_charge], None
             unanswered[2] = "lapsed"
             self._basic_grant(unanswered[3])
         if self.plan == "plus" and not renews:
-            self.plan, self.leaving = "basic", None
+            self.plan, self.leaving = "basic", False
         if self.plan == "basic":
             self._basic_grant(day)
         self._enter(day, start)
         if renews:
-            self._charge(day.isoformat(), day, start, [cents for told, cents in self.earned if told < start])
+            self._charge(day.isoformat(), day, start)
 
     def _suspended(self, by: datetime) -> set[str]:
         told = [fact for fact in sorted(self.facts, key=lambda fact: fact[0]) if fact[0] < by]
@@ -123,14 +122,14 @@ class Life:
 
     # What is asked for, and what becomes of it.
 
-    def _charge(self, name: str, day: date, at: datetime, earned: list[int], *, with_code: bool = False) -> None:
+    def _charge(self, name: str, day: date, at: datetime, *, with_code: bool = False) -> None:
         memberships = self.policy(at)["memberships"]
         price, code = memberships["plus_price_cents"], next(self._usable(), None)
         if code:
             terms = self.codes[code]
             terms["left"] -= 1
             price = max(0, price - price * terms.get("percent_off", 0) // 100 - terms.get("cents_off", 0))
-        source = "earnings-balance" if earned and earned[-1] >= price else "payment-method"
+        source = "payment-method" if self.earned is None or self.earned < price else "earnings-balance"
         self._ask(f"{self.who}:{name}:1", [price, source, "asked", day, code, with_code])
 
     def _usable(self) -> Iterator[str]:
@@ -181,7 +180,7 @@ class Life:
             del self.codes[code]
         elif code:
             self.codes[code]["left"] += 1
-        self.leaving = None
+        self.leaving = False
         if self.plan == "plus":
             self.plan = "basic"
             self._basic_grant(day)
@@ -203,7 +202,7 @@ class Life:
         if payload["plan"] == "plus":
             return self._plus_chosen(payload, at, plus_ahead)
         if plus_ahead and not self.leaving:
-            self.leaving = at
+            self.leaving = True
             return ("applied", "downgrade-scheduled")
         return ("applied", "membership-began") if began else ("declined", "already-on-plan")
 
@@ -217,10 +216,9 @@ class Life:
         if refused:
             return ("declined", refused)
         if plus_ahead:
-            self.leaving = None
+            self.leaving = False
             return ("applied", "downgrade-cancelled")
-        earned = [cents for _, cents in self.earned]
-        self._charge(payload["event_id"], at.date(), at, earned, with_code=code is not None)
+        self._charge(payload["event_id"], at.date(), at, with_code=code is not None)
         return ("applied", "charge-requested")
 
     def _promo_code_entered(self, payload: Payload, at: datetime) -> Outcome:
@@ -239,7 +237,8 @@ class Life:
         return None
 
     def _earnings_balance_updated(self, payload: Payload, at: datetime) -> Outcome:
-        self.earned.append((at, payload["available_cents"]))
+        del at
+        self.earned = payload["available_cents"]
         return ("recorded", "earnings-noted")
 
     def _account_suspended(self, payload: Payload, at: datetime) -> Outcome:

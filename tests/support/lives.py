@@ -131,7 +131,7 @@ _steps = st.tuples(
 
 
 def _late_upgrades() -> st.SearchStrategy[list[Step]]:
-    """Plus is chosen after the 28th, amid a Basic cycle, and is perhaps paid after the 1st, when it is renewed."""
+    """Plus is chosen after the 28th, amid a Basic cycle, and perhaps paid after the 1st, where its cycle ends."""
     registers: Step = ("f-1", "register", ("gap", 9 * 86_400), 0, 0)
     chooses: Step = ("f-1", "plus", ("the 30th", 3_600), 0, 0)
     whats = st.sampled_from(("earn", "earn", "basic", "suspend", "code", "paid", "paid", "failed"))
