@@ -20,8 +20,8 @@ LONG_ID_PATTERN: Final = "^[A-Za-z0-9._:-]{1,160}$"
 # never get this far: the JSON parser refuses them.
 TEXT_PATTERN: Final = r"^[^\x00]*[^\x00\s][^\x00]*$"
 # One line: neither control characters nor what separates lines, and not white space alone.
-_IN_A_LINE: Final = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"
-PROMO_CODE_PATTERN: Final = rf"^{_IN_A_LINE}[^\x00-\x1f\x7f-\x9f\u2028\u2029\s]{_IN_A_LINE}$"
+_NOT_IN_A_LINE: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+PROMO_CODE_PATTERN: Final = rf"^[^{_NOT_IN_A_LINE}]*[^{_NOT_IN_A_LINE}\s][^{_NOT_IN_A_LINE}]*$"
 INSTANT_PATTERN: Final = (
     "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
     "[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-9]{2}([.][0-9]+)?"

@@ -209,13 +209,12 @@ def _suspended(outcome: str, _subject: Subject, facts: Facts) -> str:
 
 
 def _ends_by_suspension(facts: Facts) -> str:
-    ends = _plus_ends(facts).removesuffix(".")
     if facts.get("downgrade_chosen_at") is not None:
-        return f"{ends}, lifted or not: Basic was chosen{on_day(facts, 'downgrade_chosen_at')}."
+        return _plus_ends(facts, f", lifted or not: Basic was chosen{on_day(facts, 'downgrade_chosen_at')}")
     if facts.get("still_suspended") is None:
-        return f"{ends}, unless that is lifted before."
+        return _plus_ends(facts, ", unless that is lifted before")
     other = _suspended_what({"scope": facts["still_suspended"]})
-    return f"{ends}, unless that and the suspension of {other} are lifted before."
+    return _plus_ends(facts, f", unless that and the suspension of {other} are lifted before")
 
 
 def _reinstated(outcome: str, _subject: Subject, facts: Facts) -> str:
@@ -236,9 +235,9 @@ def _suspended_what(facts: Facts) -> str:
     return "the billing method" if facts.get("scope") == "billing-method" else "the account"
 
 
-def _plus_ends(facts: Facts) -> str:
+def _plus_ends(facts: Facts, unless: str = "") -> str:
     ends = day(facts.get("next_renewal"))
-    return f" Plus ends with its cycle, on {ends}." if ends else " Plus ends with its cycle."
+    return f" Plus ends with its cycle{f', on {ends}' if ends else ''}{unless}."
 
 
 def _ends(facts: Facts) -> bool:
@@ -252,7 +251,7 @@ def _what_follows(facts: Facts) -> str:
     if facts.get("downgrade_chosen_at") is not None:
         return f" Basic was chosen{on_day(facts, 'downgrade_chosen_at')}:{_plus_ends(facts)}"
     what = _suspended_what({"scope": facts["suspended"]}).capitalize()
-    return f" {what} is suspended:{_plus_ends(facts).removesuffix('.')}, unless no suspension is in force then."
+    return f" {what} is suspended:{_plus_ends(facts, ', unless no suspension is in force then')}"
 
 
 def _again(facts: Facts) -> str:

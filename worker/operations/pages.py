@@ -45,9 +45,9 @@ def lasting(seconds: float) -> str:
     parts: list[str] = []
     for size, name in units:
         count, left = divmod(left, size)
-        if count or (name == "s" and not parts):
+        if count:
             parts.append(f"{count} {name}")
-    return " ".join(parts[:2])
+    return " ".join(parts[:2]) or "0 s"
 
 
 def when(instant: datetime | None) -> str:

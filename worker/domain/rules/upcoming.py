@@ -11,11 +11,11 @@ from worker.domain.phrases import connects, day, money
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.rules.charges import prorated, what_is_asked
 from worker.domain.rules.cycles import (
-    basic_chosen_before,
     next_cycle_start,
     running_cycle,
     suspended_before,
     suspended_by_latest,
+    what_ends_plus,
 )
 
 
@@ -48,7 +48,7 @@ def upcoming(membership: Membership, policies: PolicyBook, unanswered: Charge | 
 
 
 def _plus_goes_on_or_ends(membership: Membership, on: date, policy: Policy) -> list[Upcoming]:
-    if basic_chosen_before(membership, midnight(on)) or suspended_by_latest(membership):
+    if what_ends_plus(membership):
         return [_downgrade(membership, on), _basic_grant(membership, on, policy)]
     return [_renewal(membership, on, policy)]
 
@@ -84,13 +84,14 @@ def _when_paid(membership: Membership, charge: Charge, policies: PolicyBook) -> 
     restart = max(charge.cycle_start, start)
     free = prorated(policy.monthly_plus_free, (restart - start).days, (end - start).days)
     count = policy.monthly_plus_paid + free
-    words = f"{connects(count)} come in when the charge of {amount} for the upgrade to Plus is paid."
     over_on = next_cycle_start(charge.cycle_start, policy)
-    if charge.cycle_start >= start and over_on < end:
-        later = "Later, the day of the payment counts: there may be more."
-        words = f"{words.removesuffix('.')} before {_day(over_on)}. {later}"
+    words = f"{connects(count)} come in when the charge of {amount} for the upgrade to Plus is paid"
     if charge.cycle_start < start:
-        words = f"At least {words} How many of the {policy.monthly_plus_free} free ones come in depends on its day."
+        words = f"At least {words}. How many of the {policy.monthly_plus_free} free ones come in depends on its day."
+    elif over_on < end:
+        words = f"{words} before {_day(over_on)}. Later, the day of the payment counts: there may be more."
+    else:
+        words = f"{words}."
     return Upcoming(charge.cycle_start, "grant", count, words)
 
 
@@ -103,8 +104,9 @@ def _basic_grant(membership: Membership, on: date, policy: Policy, condition: st
 
 
 def _downgrade(membership: Membership, on: date) -> Upcoming:
-    if basic_chosen_before(membership, midnight(on)):
-        why = f"Basic was chosen on {day(membership.downgrade_chosen_at)}"
+    chosen_at = what_ends_plus(membership).get("downgrade_chosen_at")
+    if chosen_at is not None:
+        why = f"Basic was chosen on {day(chosen_at)}"
     else:
         suspended = [scope.replace("-", " ") for scope in sorted(suspended_by_latest(membership))]
         both = len(suspended) > 1
