@@ -1,5 +1,6 @@
 """Workers that die, are stopped, or come back to life: what is decided and published stays the same."""
 
+import re
 import time
 from collections.abc import AsyncIterator
 from itertools import zip_longest
@@ -58,6 +59,23 @@ async def test_a_worker_killed_at_any_point_leaves_nothing_half_done(
     first = await busy.worker(kill_at=f"{point}:2", batch_size=20)
     await first.died_at(point)
     await busy.worker()
+    await same_in_the_end(busy, undisturbed)
+
+
+@pytest.mark.parametrize("point", ["after-read", "before-commit"])
+async def test_a_worker_whose_event_loop_hangs_names_the_line_and_ends_and_its_standby_takes_over(
+    busy: World, undisturbed: list[tuple[object, ...]], point: str
+) -> None:
+    first = await busy.worker(hang_at=f"{point}:3", batch_size=20)
+    await busy.leads(first)
+    second = await busy.worker()
+    await until(lambda: first.said(f"at {point}: hanging"), limit_seconds=30)
+    hung = time.monotonic()
+    await busy.leads(second)
+    assert time.monotonic() - hung < 10
+    assert await first.ended() == 1, first.tail()
+    assert first.said("the event loop has not turned"), first.tail()
+    assert re.search(r"killable\.py\W+ line \d+, in hang\b", first.log.read_text(encoding="utf-8")), first.tail()
     await same_in_the_end(busy, undisturbed)
 
 

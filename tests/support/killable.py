@@ -6,6 +6,7 @@ CONNECTS_SETTLEMENT_GRACE, CONNECTS_BATCH_SIZE and CONNECTS_CLOCK:
 TEST_HOLDER             its name in the table leader
 TEST_KILL_AT            <point>:<n>            end by SIGKILL when the point is passed for the n-th time
 TEST_STOP_AT            <point>:<n>            stop by SIGSTOP there, once
+TEST_HANG_AT            <point>:<n>            block the event loop there, for good
 TEST_KILL_AFTER         <decisions>:<point>    end by SIGKILL at that point once it has committed so many decisions
 TEST_BUG_WHILE          a file: while it exists every rule fails for freelancers `f-bug...` and jobs `j-bug...`
 """
@@ -63,6 +64,7 @@ class Faults:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.kill_at = Place.read(environment.get("TEST_KILL_AT"))
         self.stop_at = Place.read(environment.get("TEST_STOP_AT"))
+        self.hang_at = Place.read(environment.get("TEST_HANG_AT"))
         decisions, _, self.kill_point = environment.get("TEST_KILL_AFTER", "-1:").partition(":")
         self.kill_after = int(decisions)
         self.decisions = 0
@@ -75,6 +77,8 @@ class Faults:
             strike(point, signal.SIGKILL)
         if here == self.stop_at:
             strike(point, signal.SIGSTOP)
+        if here == self.hang_at:
+            hang(point)
 
     def may_strike(self, point: str) -> bool:
         """Whether this point is one that it was told."""
@@ -88,6 +92,13 @@ def strike(point: str, what: signal.Signals) -> None:
     sys.stdout.write(f"\nat {point}: {what.name}\n")
     sys.stdout.flush()
     os.kill(os.getpid(), what)
+
+
+def hang(point: str) -> None:
+    sys.stdout.write(f"\nat {point}: hanging\n")
+    sys.stdout.flush()
+    while True:
+        pass
 
 
 def pass_a_point_inside_copy(faults: Faults) -> None:

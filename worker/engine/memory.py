@@ -55,7 +55,7 @@ class Memory:
         self._seen_bytes = 0
         self.seen_long_ago: dict[str, FirstDecision] = {}
         """First decisions, found in the ledger, on event ids of the records prepared last."""
-        self._begun: set[asyncio.Task[None]] = set()
+        self._begun: list[asyncio.Task[None]] = []
         """The loads that go on beside the deciding of what was loaded before."""
         self._under_way: dict[asyncio.Task[None], Wanted] = {}
         """What the ledger is being asked about."""
@@ -69,8 +69,8 @@ class Memory:
         nothing is forgotten before `loaded`.
         """
         task = asyncio.create_task(load)
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
+        self._begun = [earlier for earlier in self._begun if not earlier.done()]
+        self._begun.append(task)
         hear_out(task)
         return task
 
@@ -85,8 +85,9 @@ class Memory:
         Raises:
             Transient: the database is away.
         """
-        while self._begun:
-            await asyncio.gather(*self._begun)
+        # Only tasks that are not done: since Python 3.12 `gather` over done ones does not give the event loop a turn.
+        while pending := [task for task in self._begun if not task.done()]:
+            await asyncio.gather(*pending)
 
     async def make_room(self) -> None:
         """Forget what there is no room for any more. Not for loads themselves.
@@ -150,13 +151,26 @@ class Memory:
         lacking = self._lacking(wanted)
         loads = [task for task, coming in self._under_way.items() if lacking.leave_out(coming)]
         if lacking:
-            task = asyncio.create_task(self._ask_for(lacking, business_time))
-            self._under_way[task] = lacking
-            task.add_done_callback(self._under_way.pop)
-            hear_out(task)
-            loads.append(task)
+            loads.append(self._begin_to_ask_for(lacking, business_time))
         if loads:
             await asyncio.gather(*loads)
+
+    def _begin_to_ask_for(self, lacking: Wanted, business_time: datetime | None) -> asyncio.Task[None]:
+        """Query the ledger in the background; the query leaves `_under_way` as its own last step.
+
+        A callback would come a turn of the event loop later: until then what is done would still count as on its way.
+        """
+
+        async def ask() -> None:
+            try:
+                await self._ask_for(lacking, business_time)
+            finally:
+                self._under_way.pop(task, None)
+
+        task = asyncio.create_task(ask())
+        self._under_way[task] = lacking
+        hear_out(task)
+        return task
 
     async def _ask_for(self, lacking: Wanted, business_time: datetime | None) -> None:
         loads: list[Awaitable[None]] = []

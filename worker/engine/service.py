@@ -23,7 +23,7 @@ from worker.domain.policy import PolicyBook
 from worker.engine.commands import Command, CommandRunner
 from worker.engine.writer import Committed, Writer
 from worker.errors import LeadershipLost, OperatorNeeded, Transient
-from worker.ledger.leadership import Leadership
+from worker.ledger.leadership import LEASE_SECONDS, Leadership
 from worker.ledger.postgres import PostgresStore
 from worker.probes import Probe, no_probe
 from worker.stream.backoff import Backoff
@@ -33,6 +33,7 @@ from worker.stream.outbox import OutboxRow
 from worker.stream.records import InputRecord
 from worker.stream.relay import Relay
 from worker.stream.wall_clock import WallClock
+from worker.watchdog import Watchdog
 
 _IDLE_SECONDS: Final = 0.2
 _CHORES_SECONDS: Final = 0.5
@@ -363,6 +364,8 @@ class Service:
             OperatorNeeded: going on would risk the ledger; the text says what to do.
         """
         gc.set_threshold(500_000, 20, 50)
+        watchdog = Watchdog(LEASE_SECONDS)
+        watchdog.start()
         try:
             while not self._stopping.is_set():
                 epoch = await self._unless_stopped(self.leadership.acquire())
@@ -375,6 +378,7 @@ class Service:
                     _log.warning("standing by", why=str(lost))
         finally:
             await self.leadership.release()
+            watchdog.stop()
 
     async def _lead(self, epoch: int) -> None:
         """Lead term after term, each under a new epoch, until stopped or until somebody else leads."""

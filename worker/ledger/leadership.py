@@ -15,6 +15,8 @@ from worker.ledger.sql import load
 
 _SQL: Final = load("leadership.sql")
 
+LEASE_SECONDS: Final = 3.0
+"""How long a lease lasts without being renewed."""
 _POLL_SECONDS: Final = 0.3
 _RENEWAL_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 0.2
@@ -92,7 +94,7 @@ class Leadership:
     then ends. It says "stop early"; what makes a late write impossible is `guard`.
     """
 
-    def __init__(self, database_url: str, holder: str, lease_seconds: float = 3.0) -> None:
+    def __init__(self, database_url: str, holder: str, lease_seconds: float = LEASE_SECONDS) -> None:
         self.lost = asyncio.Event()
         self.trouble: str | None = None
         """Why the lease can neither be watched nor taken now; None when it can."""
