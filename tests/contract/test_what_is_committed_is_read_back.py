@@ -20,7 +20,6 @@ from worker.ledger.store import (
     FirstDecision,
     ParkedKey,
     Tail,
-    end_of,
 )
 from worker.stream.records import Position, TopicPartition
 
@@ -311,13 +310,13 @@ async def test_an_outbid_that_waits_names_its_record(kept: Kept, story: Story) -
 def closed_jobs(story: Story, *seconds: int) -> list[Appointment]:
     """Jobs that close so many seconds into day 1, less than a grace apart, and their settlements."""
     return [
-        Appointment(day(1, second) + GRACE, SETTLEMENT, (), story.closed(job, at=day(1, second)).seq, "", job)
+        Appointment(day(1, second) + GRACE, SETTLEMENT, "", (), story.closed(job, at=day(1, second)).seq, job)
         for second, job in ((second, f"j-{second}-{number}") for number, second in enumerate(seconds))
     ]
 
 
 def an_expiry(number: int, lot_id: str) -> Appointment:
-    return Appointment(day(number) + GRACE, EXPIRY, (), 0, lot_id, "f-1")
+    return Appointment(day(number) + GRACE, EXPIRY, lot_id, (), 0, "f-1")
 
 
 async def test_all_the_clocks_work_is_told_when_there_is_little(kept: Kept, story: Story) -> None:
@@ -327,7 +326,7 @@ async def test_all_the_clocks_work_is_told_when_there_is_little(kept: Kept, stor
     await kept.keep(story)
     appointments, horizon = await kept.store.appointments(100, GRACE)
     assert sorted(appointments) == [
-        Appointment(day(2) + GRACE, SETTLEMENT, (), closed.seq, "", "j-1"),
+        Appointment(day(2) + GRACE, SETTLEMENT, "", (), closed.seq, "j-1"),
         an_expiry(366, "f-1:1"),
         an_expiry(367, "f-1:2"),
     ]
@@ -340,7 +339,7 @@ async def test_settlements_come_before_expiries_of_the_same_instant(kept: Kept, 
     await kept.keep(story)
     appointments, _ = await kept.store.appointments(100, GRACE)
     assert sorted(appointments) == [
-        Appointment(day(365) + GRACE, SETTLEMENT, (), closed.seq, "", "j-1"),
+        Appointment(day(365) + GRACE, SETTLEMENT, "", (), closed.seq, "j-1"),
         an_expiry(365, "f-1:1"),
     ]
 
@@ -367,32 +366,72 @@ async def test_a_late_settlement_is_told_for_its_proposal(kept: Kept, story: Sto
     await kept.keep(story)
     appointments, _ = await kept.store.appointments(100, GRACE)
     assert appointments == [
-        Appointment(day(5) + GRACE, LATE_SETTLEMENT, (day(2), "closed-by-client"), closed.seq, "p-1", "j-1")
+        Appointment(day(5) + GRACE, LATE_SETTLEMENT, "p-1", (day(2), "closed-by-client"), closed.seq, "j-1")
     ]
+
+
+async def part_by_part(kept: Kept, limit: int) -> list[Appointment]:
+    """All work, read `limit` pieces of each kind at a time."""
+    found: list[Appointment] = []
+    horizon: Appointment | None = None
+    while horizon != LATEST:
+        some, further = await kept.store.appointments(limit, GRACE, horizon)
+        assert horizon is None or further > horizon, "each reading sees further"
+        assert all((horizon is None or work > horizon) and work <= further for work in some)
+        found += sorted(some)
+        horizon = further
+    return found
 
 
 async def test_of_much_work_the_next_is_told_and_up_to_when_that_is_all(kept: Kept, story: Story) -> None:
     settlements = closed_jobs(story, 1, 2, 3, 4, 5)
     await kept.keep(story)
     appointments, horizon = await kept.store.appointments(2, GRACE)
-    assert (sorted(appointments), horizon) == (settlements[:2], end_of(day(1, 2) + GRACE))
+    assert (sorted(appointments), horizon) == (settlements[:2], settlements[1])
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 4])
-async def test_all_work_of_the_last_instant_told_is_told(kept: Kept, story: Story, limit: int) -> None:
-    settlements = closed_jobs(story, 1, 1, 1, 1, 2)
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 100])
+async def test_settlements_of_one_instant_are_read_part_by_part_in_ledger_order(
+    kept: Kept, story: Story, limit: int
+) -> None:
+    settlements = closed_jobs(story, *[1] * 12, 2)  # seq 10 comes after seq 9, though not as a text
     await kept.keep(story)
-    appointments, horizon = await kept.store.appointments(limit, GRACE)
-    assert (sorted(appointments), horizon) == (settlements[:4], end_of(day(1, 1) + GRACE))
+    appointments, _ = await kept.store.appointments(limit, GRACE)
+    assert sorted(appointments) == settlements[:limit]
+    assert await part_by_part(kept, limit) == settlements
 
 
-async def test_all_lots_that_expire_at_the_last_instant_told_are_told(kept: Kept, story: Story) -> None:
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+async def test_lots_that_expire_at_one_instant_are_read_part_by_part_in_the_order_of_their_ids(
+    kept: Kept, story: Story, limit: int
+) -> None:
     for number in (1, 1, 1, 2):
         story.bought("f-1", 10, at=day(number))
+    for freelancer in ("F-9", "a", "f_1"):  # the collation of a language would order these in another way
+        story.bought(freelancer, 10, at=day(1))
     await kept.keep(story)
-    appointments, horizon = await kept.store.appointments(2, GRACE)
-    assert sorted(appointments) == [an_expiry(366, f"f-1:{number}") for number in (1, 2, 3)]
-    assert horizon == end_of(day(366) + GRACE)
+    at_once = sorted(["f-1:1", "f-1:2", "f-1:3", "F-9:1", "a:1", "f_1:1"])
+    found = await part_by_part(kept, limit)
+    assert [(work.due_at, work.key) for work in found] == [
+        *((day(366) + GRACE, lot_id) for lot_id in at_once),
+        (day(367) + GRACE, "f-1:4"),
+    ]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+async def test_late_settlements_of_one_instant_are_read_proposal_by_proposal_in_closing_order(
+    kept: Kept, story: Story, limit: int
+) -> None:
+    for closed_at in (4, 3):
+        story.closed("j-1", at=day(closed_at))
+    story.settled()
+    story.until(day(5))
+    for proposal in ("p-2", "P-1", "p-10"):
+        story.proposed(proposal, by="f-1", on="j-1", connects=1, at=day(1))
+    await kept.keep(story)
+    assert [(work.key, work.closing) for work in await part_by_part(kept, limit) if work.rank == LATE_SETTLEMENT] == [
+        (proposal, (day(closed_at), "closed-by-client")) for proposal in ("P-1", "p-10", "p-2") for closed_at in (3, 4)
+    ]
 
 
 @pytest.mark.parametrize("expires_first", [True, False])
@@ -403,10 +442,8 @@ async def test_nothing_beyond_the_horizon_is_told(kept: Kept, story: Story, expi
     closed_jobs(story, *((2, 4) if expires_first else (1, 3)))
     await kept.keep(story)
     appointments, horizon = await kept.store.appointments(1, GRACE)
-    assert ([one.rank for one in appointments], horizon) == (
-        [EXPIRY if expires_first else SETTLEMENT],
-        end_of(day(1, 1) + GRACE),
-    )
+    assert [one.rank for one in appointments] == [EXPIRY if expires_first else SETTLEMENT]
+    assert ([horizon], horizon.due_at) == (appointments, day(1, 1) + GRACE)
 
 
 # Positions.

@@ -211,7 +211,7 @@ async def test_loads_overlap_and_none_comes_in_over_what_was_changed_since(
             return await of_store(ids)
 
         monkeypatch.setattr(decides.store, "memberships", memberships)
-        work = [Appointment(FEBRUARY + GRACE, CYCLE, (), 0, f"f-{number:04}", f"f-{number:04}") for number in range(3)]
+        work = [Appointment(FEBRUARY + GRACE, CYCLE, f"f-{number:04}", (), 0, f"f-{number:04}") for number in range(3)]
         first = loading.begin(loading.prepare_due(work[:2], FEBRUARY))
         second = loading.begin(loading.prepare_due(work[1:], FEBRUARY))
         await first
@@ -227,7 +227,7 @@ async def test_what_was_changed_while_it_was_asked_for_stays(database_url: str, 
         await with_a_backlog(decides, telling, 1)
         loading = decides.writer._memory  # noqa: SLF001
         name = FreelancerId("f-0000")
-        work = [Appointment(FEBRUARY + GRACE, CYCLE, (), 0, name, name)]
+        work = [Appointment(FEBRUARY + GRACE, CYCLE, name, (), 0, name)]
         asking = loading.begin(loading.prepare_due(work, FEBRUARY))
         await asyncio.sleep(0)
         changed = loading.books.memberships[name] = Membership(name, version=7)

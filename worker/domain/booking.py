@@ -1,8 +1,13 @@
-"""Moving Connects in one wallet: credits, draws, debts and returns, as the movements of one change."""
+"""Moving Connects in one wallet: credits, draws, debts and returns, as the movements of one change.
 
-from bisect import insort
-from collections.abc import Iterable, Mapping
+The work of a change grows with the lots and debts that it touches (n log n), not with those that the wallet has: they
+are found by bisection, and those that leave or enter a sorted list do so together.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Final, TypeVar
 
 from worker.domain.books import Books
 from worker.domain.decisions import Change, Fact, LineRef, Movement, Subject
@@ -21,10 +26,34 @@ def debt_order(spend: Spend) -> tuple[datetime, str]:
     return (spend.occurred_at, spend.proposal_id)
 
 
+def expiry_of(lot: Lot) -> datetime:
+    """The first part of the burn order: when the lot expires."""
+    return lot.order.expires_at
+
+
+def find_lot(lots: Sequence[Lot], order: BurnOrder) -> Lot | None:
+    """The lot at that place in the burn order, of lots that are sorted by it."""
+    place = bisect_left(lots, order, key=burn_order)
+    return lots[place] if place < len(lots) and lots[place].order == order else None
+
+
+def lot_that_expires(lots: Sequence[Lot], expires_at: datetime, lot_id: LotId) -> Lot | None:
+    """The lot of that id, of lots in burn order; only those that expire at that instant are looked at."""
+    for place in range(bisect_left(lots, expires_at, key=expiry_of), len(lots)):
+        lot = lots[place]
+        if lot.order.lot_id == lot_id or lot.order.expires_at > expires_at:
+            return lot if lot.order.lot_id == lot_id else None
+    return None
+
+
+_FEW: Final = 16
+"""Up to so many are moved in or out of a sorted list one by one; more of them together, in one pass."""
+
+
 class Booking:
     """One change of one wallet in the making. Nothing is booked until `close`, which checks that the sums agree."""
 
-    __slots__ = ("_books", "_credited", "_debt_delta", "_lots_opened", "_movements", "graced", "wallet")
+    __slots__ = ("_books", "_credited", "_debt_delta", "_ended", "_lots_opened", "_movements", "graced", "wallet")
 
     def __init__(self, books: Books, wallet: Wallet) -> None:
         self.wallet = wallet
@@ -32,13 +61,23 @@ class Booking:
         """Connects that came back into new lots, because the lots they came from were about to end."""
         self._books = books
         self._movements: list[Movement] = []
-        self._credited: list[Lot] = []
+        self._credited: dict[LotId, Lot] = {}
+        self._ended: dict[LotId, Lot] = {}
+        """Lots whose time is over and that Connects came back to all the same: they are not among the wallet's."""
         self._lots_opened = 0
         self._debt_delta = 0
 
     def drawable(self, at: datetime) -> int:
         """Connects that may be drawn by something that happened then: of lots that expire later."""
-        return sum(lot.remaining for lot in self.wallet.lots if lot.order.expires_at > at)
+        return sum(lot.remaining for lot in self._drawable_lots(at))
+
+    def covers(self, connects: int, at: datetime) -> bool:
+        """Whether at least that many Connects are drawable; looks at no more lots than it needs."""
+        for lot in self._drawable_lots(at):
+            connects -= lot.remaining
+            if connects <= 0:
+                return True
+        return connects <= 0
 
     def credit(
         self,
@@ -58,7 +97,7 @@ class Booking:
         )
         insort(self.wallet.lots, lot, key=burn_order)
         self._books.touched.new_lots[lot_id] = lot
-        self._credited.append(lot)
+        self._credited[lot_id] = lot
         self._movements.append(Movement(lot_id, expires_at, line, connects))
         return lot
 
@@ -84,26 +123,28 @@ class Booking:
         for line in lines:
             if line.debt:
                 self._forgive(spend, line, line.debt)
+                if not spend.owes:
+                    _leave(self.wallet.owing, [spend], debt_order)
             line.draws, line.returned = [], True
-        expired: dict[LotId, Lot] = {}
+        reopened: dict[LotId, Lot] = {}
         ending: dict[BurnOrder, list[tuple[Draw, LineRef]]] = {}
         for draw, ref in drawn:
             if policy.refund_to_ending_lot == "grace" and draw.lot.expires_at < instant + policy.ending_lot:
                 ending.setdefault(draw.lot, []).append((draw, ref))
             else:
-                self._put_back(draw, ref, instant, expired)
+                self._put_back(draw, ref, instant, reopened)
+        _enter(self.wallet.lots, list(reopened.values()), burn_order)
         for order in sorted(ending):
             connects = sum(draw.connects for draw, _ in ending[order])
             self.graced += connects
             self.credit(connects, "refund", instant, instant + policy.grace_lot, order.lot_id, ending[order][0][1])
-        return list(expired.values())
+        return list(self._ended.values())
 
     def expire(self, lot: Lot) -> None:
         """Take what remains out of a lot whose time is over."""
         self._movements.append(Movement(lot.lot_id, lot.expires_at, None, -lot.remaining))
         lot.remaining = 0
-        if lot in self.wallet.lots:
-            self.wallet.lots.remove(lot)
+        if _leave(self.wallet.lots, [lot], burn_order):
             self._books.touched.lots[lot.lot_id] = lot
 
     def close(
@@ -146,83 +187,121 @@ class Booking:
             natural_key,
         )
 
+    def _drawable_lots(self, at: datetime) -> Iterable[Lot]:
+        lots = self.wallet.lots
+        for place in range(bisect_right(lots, at, key=expiry_of), len(lots)):
+            yield lots[place]
+
     def _draw(self, connects: int, at: datetime, ref: LineRef | None, line: SpendLine | None) -> int:
+        """Draw in burn order from lots that expire after `at`; returns what they did not cover."""
         left = connects
         lots = self.wallet.lots
-        place = 0
+        first = place = bisect_right(lots, at, key=expiry_of)
         while left and place < len(lots):
             lot = lots[place]
-            if lot.order.expires_at <= at:
-                place += 1
-                continue
             taken = min(left, lot.remaining)
             left -= taken
-            if not self._take(lot, taken, ref, line):
-                place += 1
+            self._take(lot, taken, ref, line)
+            place += not lot.remaining
+        self._drain(lots[first:place])
+        del lots[first:place]
         return left
 
-    def _take(self, lot: Lot, taken: int, ref: LineRef | None, line: SpendLine | None) -> bool:
-        """Take from a lot; True if that drained it (it is no longer among the wallet's lots)."""
+    def _take(self, lot: Lot, taken: int, ref: LineRef | None, line: SpendLine | None) -> None:
+        """Take from a lot. The caller moves it out of the wallet's lots if nothing remains in it."""
         lot.remaining -= taken
         self._movements.append(Movement(lot.order.lot_id, lot.order.expires_at, ref, -taken))
-        self._books.touched.lots[lot.order.lot_id] = lot
         if line is not None:
             line.draws.append(Draw(lot.order, taken))
-        if lot.remaining:
-            return False
-        self.wallet.lots.remove(lot)
-        self.wallet.drained[lot.order.lot_id] = lot
-        return True
+        if lot.order.lot_id not in self._ended:
+            self._books.touched.lots[lot.order.lot_id] = lot
 
-    def _put_back(self, draw: Draw, ref: LineRef, instant: datetime, expired: dict[LotId, Lot]) -> None:
+    def _drain(self, lots: Iterable[Lot]) -> None:
+        """Keep lots with nothing remaining where a refund finds them."""
+        for lot in lots:
+            self.wallet.drained[lot.order.lot_id] = lot
+
+    def _put_back(self, draw: Draw, ref: LineRef, instant: datetime, reopened: dict[LotId, Lot]) -> None:
+        """Return Connects to the lot that they came from. `reopened` collects lots that were drained."""
         lot_id = draw.lot.lot_id
-        lot = expired.get(lot_id) or next((held for held in self.wallet.lots if held.order.lot_id == lot_id), None)
+        lot = self._ended.get(lot_id) or reopened.get(lot_id) or find_lot(self.wallet.lots, draw.lot)
         if lot is None and draw.lot.expires_at <= instant:
             # Its expiry is booked or was not worth booking: it holds these Connects only until they expire again.
-            lot = expired[lot_id] = Lot(draw.lot, self.wallet.freelancer_id, "", draw.connects, 0)
+            lot = self._ended[lot_id] = Lot(draw.lot, self.wallet.freelancer_id, "", draw.connects, 0)
         if lot is None:
-            lot = self.wallet.drained.pop(lot_id)
-            insort(self.wallet.lots, lot, key=burn_order)
+            lot = reopened[lot_id] = self.wallet.drained.pop(lot_id)
         lot.remaining += draw.connects
-        if lot_id in expired:
+        if lot_id in self._ended:
             lot.original = max(lot.original, lot.remaining)
         else:
             self._books.touched.lots[lot_id] = lot
         if lot.remaining > lot.original:
             raise AssertionError(f"lot {lot_id}: more came back than was ever in it")
-        if lot not in self._credited:
-            self._credited.append(lot)
+        self._credited[lot_id] = lot
         self._movements.append(Movement(lot_id, draw.lot.expires_at, ref, draw.connects))
 
     def _owe(self, spend: Spend, line: SpendLine, connects: int) -> None:
         self._movements.append(Movement(None, None, LineRef(spend.proposal_id, line.name), -connects))
         self._debt_delta += connects
-        if spend not in self.wallet.owing:
-            insort(self.wallet.owing, spend, key=debt_order)
+        owing = self.wallet.owing
+        place = bisect_left(owing, debt_order(spend), key=debt_order)
+        if place == len(owing) or owing[place] is not spend:
+            owing.insert(place, spend)
         self._books.touched.spends[spend.proposal_id] = spend
 
     def _forgive(self, spend: Spend, line: SpendLine, connects: int) -> None:
+        """Cancel debt of a line. The caller takes the spend out of those that owe if nothing is left of it."""
         line.debt -= connects
         self._debt_delta -= connects
         self._movements.append(Movement(None, None, LineRef(spend.proposal_id, line.name), connects))
         self._books.touched.spends[spend.proposal_id] = spend
-        if not spend.owes:
-            self.wallet.owing.remove(spend)
 
     def _pay_debts(self) -> None:
-        for lot in sorted(self._credited, key=burn_order):
-            for spend in list(self.wallet.owing):
-                for line in spend.lines:
-                    paid = min(line.debt, lot.remaining)
-                    if not paid:
-                        continue
-                    ref = LineRef(spend.proposal_id, line.name)
-                    if lot in self.wallet.lots:
-                        self._take(lot, paid, ref, line)
-                    else:
-                        lot.remaining -= paid
-                        line.draws.append(Draw(lot.order, paid))
-                        self._movements.append(Movement(lot.order.lot_id, lot.order.expires_at, ref, -paid))
-                    self._forgive(spend, line, paid)
-                if not lot.remaining:
-                    break
+        """Pay debts from the lots that were credited, in burn order; the oldest line first."""
+        owing, paid_off = self.wallet.owing, 0
+        drained: list[Lot] = []
+        for lot in sorted(self._credited.values(), key=burn_order):
+            while lot.remaining and paid_off < len(owing):
+                self._pay(owing[paid_off], lot)
+                paid_off += not owing[paid_off].owes
+            if not lot.remaining and lot.order.lot_id not in self._ended:
+                drained.append(lot)
+        del owing[:paid_off]
+        _leave(self.wallet.lots, drained, burn_order)
+        self._drain(drained)
+
+    def _pay(self, spend: Spend, lot: Lot) -> None:
+        """Pay what the lot can of one spend's debt, the base line before the boost line."""
+        for line in spend.lines:
+            paid = min(line.debt, lot.remaining)
+            if paid:
+                self._take(lot, paid, LineRef(spend.proposal_id, line.name), line)
+                self._forgive(spend, line, paid)
+
+
+Item = TypeVar("Item")
+Order = TypeVar("Order", BurnOrder, tuple[datetime, str])
+
+
+def _enter(items: list[Item], new: Sequence[Item], key: Callable[[Item], Order]) -> None:
+    """Put new items into a list that is sorted by `key`."""
+    if len(new) <= _FEW:
+        for item in new:
+            insort(items, item, key=key)
+    else:
+        items.extend(new)
+        items.sort(key=key)  # a sorted run and the new ones: the sort merges them
+
+
+def _leave(items: list[Item], gone: Sequence[Item], key: Callable[[Item], Order]) -> int:
+    """Take items out of a list that is sorted by `key`, those of them that are in it; returns how many."""
+    before = len(items)
+    if len(gone) > _FEW:
+        known = set(map(id, gone))
+        items[:] = [item for item in items if id(item) not in known]
+        return before - len(items)
+    for item in gone:
+        place = bisect_left(items, key(item), key=key)
+        if place < len(items) and items[place] is item:
+            del items[place]
+    return before - len(items)

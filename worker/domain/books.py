@@ -1,5 +1,6 @@
 """The working set: what the rules look at and change, and a note of everything they changed."""
 
+from bisect import insort
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Literal, NamedTuple
@@ -159,7 +160,7 @@ class Books:
         self.grants[grant.rule, grant.natural_key] = grant
         self.touched.grants.append(grant)
         if grant.rule == "grant.interview":
-            self.wallet(grant.freelancer_id).interviews.append(InterviewGrant(grant.occurred_at, grant.connects))
+            insort(self.wallet(grant.freelancer_id).interviews, InterviewGrant(grant.occurred_at, grant.connects))
 
     def keep_spend(self, spend: Spend) -> None:
         """Note a new spend, under its proposal and its job."""

@@ -122,7 +122,7 @@ class Wallet(msgspec.Struct, eq=False, gc=False):
     """One freelancer's Connects. balance = the sum of the lots' remaining - the sum of the owing spends' debts.
 
     `lots` holds, in burn order, the lots with something remaining; `drained` those with nothing that have not expired.
-    `owing` holds the spends with unpaid debt; `interviews` the interview grants.
+    `owing` holds the spends with unpaid debt, the oldest first; `interviews` the interview grants by date.
     """
 
     freelancer_id: FreelancerId

@@ -1,11 +1,12 @@
 """Doing what the clock has to do: settlements, expiries and cycle starts, one appointment at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from worker.domain.booking import lot_that_expires
 from worker.domain.decide import cycle_cause, decide_cycle, decide_expiry, decide_settlement, expiry_cause
 from worker.domain.decisions import Decision, Subject
-from worker.domain.model import Cause, Closure, FreelancerId, Job, JobId, Lot, ProposalId, Spend, midnight
+from worker.domain.model import Cause, Closure, FreelancerId, Job, JobId, LotId, ProposalId, Spend, midnight
 from worker.domain.triggers import CycleDue, ExpiryDue, SettlementDue
 from worker.engine import answers
 from worker.engine.desk import Desk, closure_of
@@ -98,7 +99,7 @@ class ClockWork:
 
     def _expire(self, appointment: Appointment) -> None:
         wallet = self._desk.books.wallets[FreelancerId(appointment.subject)]
-        lot = _lot(wallet.lots, appointment.key)
+        lot = lot_that_expires(wallet.lots, appointment.due_at - self._grace, LotId(appointment.key))
         if lot is None:
             return  # nothing remains in it
         if self._waits(appointment, lambda: expiry_cause(lot.lot_id), lot.expires_at):
@@ -152,7 +153,3 @@ class ClockWork:
             self._desk.park(decision, key, error)
             self._desk.parked[key].add(event_id)
         return True
-
-
-def _lot(lots: Sequence[Lot], lot_id: str) -> Lot | None:
-    return next((lot for lot in lots if lot.order.lot_id == lot_id), None)

@@ -56,21 +56,21 @@ class Desk:
                 for lot_id, expires_at, _, delta in change.movements:
                     if delta > 0 and lot_id is not None and expires_at is not None:
                         due_at = expires_at + self._grace
-                        self.agenda.add(Appointment(due_at, EXPIRY, (), 0, lot_id, change.freelancer_id))
+                        self.agenda.add(Appointment(due_at, EXPIRY, lot_id, (), 0, change.freelancer_id))
         touched = self.books.touched
         for due in touched.due_added[self._due_noted :]:
             self.agenda.add(self._appointment(due, JobId(decisions[0].subject.job_id or "")))
         self._due_noted = len(touched.due_added)
         for day, freelancer_id in touched.cycles_added[self._cycles_noted :]:
-            self.agenda.add(Appointment(midnight(day) + self._grace, CYCLE, (), 0, freelancer_id, freelancer_id))
+            self.agenda.add(Appointment(midnight(day) + self._grace, CYCLE, freelancer_id, (), 0, freelancer_id))
         self._cycles_noted = len(touched.cycles_added)
 
     def _appointment(self, due: Due, job_id: JobId) -> Appointment:
         seq, _, proposal_id = due.key.partition("/")
         if not proposal_id:
-            return Appointment(due.due_at, SETTLEMENT, (), int(seq), "", job_id)
+            return Appointment(due.due_at, SETTLEMENT, "", (), int(seq), job_id)
         closing = closing_order(closure_of(self.books.jobs[job_id], int(seq)))
-        return Appointment(due.due_at, LATE_SETTLEMENT, closing, int(seq), proposal_id, job_id)
+        return Appointment(due.due_at, LATE_SETTLEMENT, proposal_id, closing, int(seq), job_id)
 
     def stopped_for(self, topic: str, named: Mapping[str, str]) -> ParkedKey | None:
         """The stopped wallet or job that an event of that topic waits behind; `named` are its fields."""

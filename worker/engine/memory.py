@@ -7,6 +7,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Final, TypeVar
 
+from worker.domain.booking import find_lot
 from worker.domain.books import Books, Held, Touched
 from worker.domain.model import BurnOrder, ChargeKey, FreelancerId, JobId, LotId, Membership, ProposalId, Spend, Wallet
 from worker.domain.policy import PolicyBook
@@ -399,7 +400,7 @@ def _without(wanted: dict[Key, None], known: Container[Key]) -> dict[Key, None]:
 
 
 def _holds(wallet: Wallet, lot: BurnOrder) -> bool:
-    return lot.lot_id in wallet.drained or any(held.order == lot for held in wallet.lots)
+    return lot.lot_id in wallet.drained or find_lot(wallet.lots, lot) is not None
 
 
 def _trim(held: dict[Key, Value], most: int, is_needed: Callable[[Key, Value], bool]) -> None:

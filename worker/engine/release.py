@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from schemas.reading import read_event
+from worker.domain.booking import lot_that_expires
 from worker.domain.books import Books
 from worker.domain.decide import cycle_cause, decide_cycle, decide_event, decide_expiry, decide_settlement
 from worker.domain.decisions import Decision
-from worker.domain.model import FreelancerId, JobId, ProposalId
+from worker.domain.model import FreelancerId, JobId, LotId, ProposalId
 from worker.domain.policy import PolicyBook
 from worker.domain.triggers import CycleDue, ExpiryDue, Received, SettlementDue
 from worker.ledger.rows import read_cause
@@ -65,11 +66,11 @@ class Release:
     async def _expire(self, row: asyncpg.Record, key: ParkedKey, seq: int) -> list[Decision]:
         freelancer_id = FreelancerId(key.key)
         await self._memory.load_wallets([freelancer_id], self._business_time)
-        lot_id = row["event_id"].removeprefix("expiry:")
-        for lot in self._books.wallets[freelancer_id].lots:
-            if lot.order.lot_id == lot_id:
-                return [decide_expiry(self._books, ExpiryDue(lot, row["business_time"], seq), self._policies)]
-        return []
+        lot_id = LotId(row["event_id"].removeprefix("expiry:"))
+        lot = lot_that_expires(self._books.wallets[freelancer_id].lots, row["occurred_at"], lot_id)
+        if lot is None:
+            return []
+        return [decide_expiry(self._books, ExpiryDue(lot, row["business_time"], seq), self._policies)]
 
     async def _start_cycle(self, row: asyncpg.Record, key: ParkedKey, seq: int) -> list[Decision]:
         freelancer_id = FreelancerId(key.key)

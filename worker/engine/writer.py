@@ -226,44 +226,57 @@ class Writer:
 
         Gives how many were decided, how many still wait, and the failure that stopped it.
         """
-        waited = 0
-        while True:
-            await self._cut()
-            await self.settle_down()  # what was parked just now stands in the ledger then
-            self._freshen_draft()
-            waiting = await self._store.parked_triggers(key)
-            waited = waited or len(waiting)  # before a failure batches of it may have been committed
+        await self._commit_all()
+        waited = await self._store.count_parked_triggers(key)
+        failure, finished = None, False
+        while not finished:
             try:
-                left, failure = await self._release_all(key, waiting)
+                failure = await self._release_all(key)
+                finished = True
             except Bug as bug:
                 await self._start_over(bug)
-            else:
-                return waited - left, left, failure
+        if key not in self.parked:
+            return waited, 0, None
+        await self._commit_all()
+        left = await self._store.count_parked_triggers(key)
+        return waited - left, left, failure
 
-    async def _release_all(self, key: ParkedKey, waiting: Sequence[asyncpg.Record]) -> tuple[int, str | None]:
-        """Decide these; gives how many still wait, and why, if not for a stop, which ends it between two batches."""
+    async def _release_all(self, key: ParkedKey) -> str | None:
+        """Decide what waits, page by page. It ends early for a stop, between two batches, or for a failure: why."""
         release = Release(self._memory, self._policies, self.business_time)
-        await release.prepare(waiting)
-        for place, row in enumerate(waiting):
-            if self.is_stopping and not len(self._desk.draft):
-                return len(waiting) - place, None
-            identity = ("release", row["seq"])
-            if (failure := self._failing.pop(identity, None)) is not None:
-                return len(waiting) - place, failure
-            try:
-                decisions = await release.decide(row, key, self._desk.draft.next_seq)
-            except Exception as error:
-                where = f"{key.scope} {key.key}, waiting trigger {row['seq']}"
-                raise self._desk.fails(identity, where, error) from error
-            if decisions:
-                self._desk.book(decisions)
-            self._desk.draft.batch.triggers_released.append(row["seq"])
-            if self._desk.draft.is_full(self._batch_size):
-                await self._cut()
-            await asyncio.sleep(0)  # the lease is renewed meanwhile
+        last = 0
+        self._freshen_draft()
+        while page := await self._store.parked_triggers(key, last):
+            await self._memory.make_room()
+            await release.prepare(page)
+            for row in page:
+                if self.is_stopping and not len(self._desk.draft):
+                    return None
+                if (failure := self._failing.pop(_released(row["seq"]), None)) is not None:
+                    return failure
+                await self._release_one(release, row, key)
+                last = row["seq"]
         del self.parked[key]
         self._desk.draft.batch.unparked.append(key)
-        return 0, None
+        return None
+
+    async def _release_one(self, release: Release, row: asyncpg.Record, key: ParkedKey) -> None:
+        try:
+            decisions = await release.decide(row, key, self._desk.draft.next_seq)
+        except Exception as error:
+            where = f"{key.scope} {key.key}, waiting trigger {row['seq']}"
+            raise self._desk.fails(_released(row["seq"]), where, error) from error
+        if decisions:
+            self._desk.book(decisions)
+        self._desk.draft.batch.triggers_released.append(row["seq"])
+        if self._desk.draft.is_full(self._batch_size):
+            await self._cut()
+        await asyncio.sleep(0)  # the lease is renewed meanwhile
+
+    async def _commit_all(self) -> None:
+        """Commit what is decided, and wait until it is in the ledger."""
+        await self._cut()
+        await self.settle_down()
 
     async def answer(self, command: Command, answer: Answer) -> None:
         """Commit the command's decision and answer, with what it set in motion."""
@@ -461,10 +474,12 @@ class Writer:
 
     async def _cut(self, *, even_empty: bool = False) -> None:
         """Close the draft and commit it behind our back, once the batch before is acknowledged."""
-        # Clock work may leave no decision: a closure without spends. It is done all the same, or it would come again.
-        if not (len(self._desk.draft) or self._moved or self._desk.draft.batch.due_done or even_empty):
-            return
         draft, records = self._desk.draft, self._records
+        # Work may leave no decision: a closure without spends, a released trigger that has become void. It is done all
+        # the same, or it would come again.
+        done = draft.batch.due_done or draft.batch.triggers_released
+        if not (len(draft) or self._moved or done or even_empty):
+            return
         spent = time.monotonic() - self._begun_at
         batch = draft.finish(self._desk.books.touched, self.business_time)
         for source, record in self._moved.items():
@@ -507,6 +522,11 @@ class Writer:
 async def _give_way(turns: int) -> None:
     for _ in range(turns):
         await asyncio.sleep(0)
+
+
+def _released(seq: int) -> tuple[str, int]:
+    """How a waiting trigger is named among those that fail."""
+    return "release", seq
 
 
 def _identity(record: InputRecord) -> tuple[TopicPartition, int, int]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Final
 from uuid import UUID
@@ -25,27 +25,21 @@ from worker.domain.model import (
     ProposalId,
     Spend,
     Wallet,
-    midnight,
 )
 from worker.errors import Transient
 from worker.ledger import at_once
+from worker.ledger.appointments import read_appointments
 from worker.ledger.leadership import guard, writer_connection_settings
 from worker.ledger.membership_rows import read_charge, read_held, read_membership
 from worker.ledger.refused import refused
 from worker.ledger.rows import as_uuid, read_awaited, read_closure, read_lot, read_spend
 from worker.ledger.sql import load
 from worker.ledger.store import (
-    CYCLE,
-    EXPIRY,
-    LATE_SETTLEMENT,
-    LATEST,
-    SETTLEMENT,
     Appointment,
     Batch,
     FirstDecision,
     ParkedKey,
     Tail,
-    end_of,
 )
 from worker.probes import Probe, no_probe
 from worker.stream.outbox import Letter, OutboxRow
@@ -70,9 +64,6 @@ _AWAY: Final = (
     asyncpg.PostgresIOError,
 )
 """What waiting, or taking the ledger again, mends. After a commit they leave its outcome unknown."""
-
-_MOST_CYCLES: Final = 5_000
-"""How many cycle starts are told at once: live events wait while they are read, and many more may be due."""
 
 _MERGED: Final = ("lots", "spends", "closures", "hires", "memberships", "charges")
 """Tables of current state: a batch gives the whole row, in the order of the table's columns."""
@@ -184,6 +175,8 @@ class PostgresStore:
             wallet.owing.sort(key=lambda spend: (spend.occurred_at, spend.proposal_id))
         for row in interviews:
             wallets[row["freelancer_id"]].interviews.append(InterviewGrant(row["occurred_at"], row["connects"]))
+        for wallet in wallets.values():
+            wallet.interviews.sort()
         return wallets
 
     async def lots(self, ids: Sequence[tuple[FreelancerId, LotId]]) -> list[Lot]:
@@ -240,32 +233,9 @@ class PostgresStore:
     ) -> tuple[list[Appointment], Appointment]:
         """The next clock work that is not parked, and the place in its order up to which that is all there is.
 
-        Of the work `after` a place, or of all. At most `_MOST_CYCLES`, even of one instant, and `limit` settlements and
-        as many expiries, with every tie of the last instant. Expiries and cycle starts are due one grace after their
-        instant.
+        Of the work `after` a place, or of all: at most `limit` of each kind, even of one instant.
         """
-        horizon, most_cycles = LATEST, min(limit, _MOST_CYCLES)
-        cycles = [_cycle(row, grace) for row in await self._rows("due_cycles", most_cycles, *_next_cycle(after, grace))]
-        if len(cycles) == most_cycles:
-            horizon = cycles[-1]
-        since = _NEVER if after is None else after.due_at
-        if after is not None and after == end_of(since):
-            since += timedelta(microseconds=1)
-        settlements = await self._rows("due_settlements", since, horizon.due_at, limit)
-        if len(settlements) == limit:
-            horizon = min(horizon, end_of(settlements[-1]["due_at"]))
-            settlements += await self._rows("due_settlements_at", settlements[-1]["due_at"])
-        earliest = since if after is None else since - grace
-        expiries = await self._rows("due_expiries", earliest, horizon.due_at - grace, limit)
-        if len(expiries) == limit:
-            last = expiries[-1]["expires_at"]
-            horizon = min(horizon, end_of(last + grace))
-            expiries += await self._rows("due_expiries_at", last)
-        found = {_settlement(row) for row in settlements}
-        for row in expiries:
-            found.add(Appointment(row["expires_at"] + grace, EXPIRY, (), 0, row["lot_id"], row["freelancer_id"]))
-        within = [appointment for appointment in (*cycles, *found) if appointment <= horizon]
-        return within if after is None else [appointment for appointment in within if appointment > after], horizon
+        return await read_appointments(self._rows, limit, grace, after)
 
     async def parked(self) -> dict[ParkedKey, set[str]]:
         """Stopped wallets and jobs, each with the event ids of the clock work that waits there."""
@@ -274,9 +244,13 @@ class PostgresStore:
             found.setdefault(ParkedKey("wallet", row["key"]), set()).add(row["event_id"])
         return found
 
-    async def parked_triggers(self, key: ParkedKey) -> list[asyncpg.Record]:
-        """What waits behind one parked wallet or job, in ledger order (columns: see the statement)."""
-        return await self._rows("parked_triggers", *key)
+    async def parked_triggers(self, key: ParkedKey, after: int = 0, most: int = 2_000) -> list[asyncpg.Record]:
+        """What waits behind one parked wallet or job after the decision `after`, in ledger order; `most` of it."""
+        return await self._rows("parked_triggers", *key, after, most)
+
+    async def count_parked_triggers(self, key: ParkedKey) -> int:
+        """How many triggers wait behind one parked wallet or job."""
+        return int((await self._rows("count_parked_triggers", *key))[0][0])
 
     async def open_commands(self) -> list[asyncpg.Record]:
         """What operators have asked and nobody answered yet, oldest first."""
@@ -400,30 +374,6 @@ class PostgresStore:
                 connection.terminate()  # the store was closed meanwhile
         except _AWAY as error:
             raise Transient(f"PostgreSQL is away or said no for now: {error or type(error).__name__}") from error
-
-
-def _settlement(row: asyncpg.Record) -> Appointment:
-    seq, _, proposal_id = row["key"].partition("/")
-    if not proposal_id:
-        return Appointment(row["due_at"], SETTLEMENT, (), int(seq), "", row["job_id"])
-    closing = (row["closed_at"], row["closure"])
-    return Appointment(row["due_at"], LATE_SETTLEMENT, closing, int(seq), proposal_id, row["job_id"])
-
-
-def _cycle(row: asyncpg.Record, grace: timedelta) -> Appointment:
-    freelancer_id = row["freelancer_id"]
-    return Appointment(midnight(row["next_renewal"]) + grace, CYCLE, (), 0, freelancer_id, freelancer_id)
-
-
-def _next_cycle(after: Appointment | None, grace: timedelta) -> tuple[date, str]:
-    """The cycle starts after a place in the clock's order are those after this day and freelancer."""
-    if after is None:
-        return date.min, ""
-    instant = after.due_at - grace
-    day = instant.date()
-    if instant > midnight(day) or after.rank > CYCLE:
-        return day + timedelta(days=1), ""
-    return day, after.subject if after.rank == CYCLE else ""
 
 
 async def _copy(

@@ -57,13 +57,16 @@ class Appointment(NamedTuple):
     For a settlement `seq` is the job-closed decision's and `subject` its job; of a late one `key` is the proposal and
     `closing` the closing time and kind, so that one proposal's late settlements come in closing order. For an expiry
     `key` is the lot and `subject` its freelancer; for the start of a membership's cycle both are the freelancer.
+
+    Keys are compared by code point, in the ledger by collation "C": very many may be due at one instant, and the ledger
+    has to read on from any of them.
     """
 
     due_at: datetime
     rank: int
+    key: str
     closing: tuple[()] | tuple[datetime, str]
     seq: int
-    key: str
     subject: str
 
 
@@ -73,7 +76,7 @@ _AFTER_ALL: Final = 9
 
 def end_of(instant: datetime) -> Appointment:
     """A place in the clock's order: after all that is due at that instant, before whatever is due later."""
-    return Appointment(instant, _AFTER_ALL, (), 0, "", "")
+    return Appointment(instant, _AFTER_ALL, "", (), 0, "")
 
 
 LATEST: Final = end_of(datetime.max.replace(tzinfo=UTC))
@@ -199,7 +202,7 @@ class Store(Protocol):
         """The next clock work that is not parked, and the place in its order up to which that is all there is.
 
         Of the work `after` a place, or of all. Of one instant it may be only the first part: a million cycles start at
-        one midnight.
+        one midnight, and what they granted expires at another.
         """
         ...
 
@@ -207,8 +210,15 @@ class Store(Protocol):
         """Stopped wallets and jobs, each with the event ids of the clock work that waits there."""
         ...
 
-    async def parked_triggers(self, key: ParkedKey) -> list[asyncpg.Record]:
-        """What waits behind one parked wallet or job, in ledger order (columns: see the statement)."""
+    async def parked_triggers(self, key: ParkedKey, after: int = 0, most: int = 2_000) -> list[asyncpg.Record]:
+        """What waits behind one parked wallet or job after the decision `after`, in ledger order; `most` of it.
+
+        The columns are those of the statement.
+        """
+        ...
+
+    async def count_parked_triggers(self, key: ParkedKey) -> int:
+        """How many triggers wait behind one parked wallet or job."""
         ...
 
     async def commit(self, batch: Batch, epoch: int) -> None:

@@ -16,15 +16,15 @@ def at(seconds: float) -> datetime:
 
 
 def cycle(seconds: float, freelancer: str) -> Appointment:
-    return Appointment(at(seconds), CYCLE, (), 0, freelancer, freelancer)
+    return Appointment(at(seconds), CYCLE, freelancer, (), 0, freelancer)
 
 
 def expiry(seconds: float, lot: str) -> Appointment:
-    return Appointment(at(seconds), EXPIRY, (), 0, lot, "f-1")
+    return Appointment(at(seconds), EXPIRY, lot, (), 0, "f-1")
 
 
 def settlement(seconds: float, seq: int) -> Appointment:
-    return Appointment(at(seconds), SETTLEMENT, (), seq, "", "j-1")
+    return Appointment(at(seconds), SETTLEMENT, "", (), seq, "j-1")
 
 
 def worked_off(agenda: Agenda, instant: datetime) -> list[Appointment]:

@@ -1,7 +1,7 @@
 """Waiting for what is loaded in the background, on every version of Python.
 
-Since Python 3.12 `asyncio.gather` over tasks that are done does not give the event loop a turn. A loop around it spins for
-good if it waits for a callback, and then no lease is renewed and no signal is heard.
+Since Python 3.12 `asyncio.gather` over tasks that are done does not give the event loop a turn. A loop around it spins
+for good if it waits for a callback, and then no lease is renewed and no signal is heard.
 """
 
 import asyncio

@@ -4,7 +4,9 @@ Sources: S3 (amounts, and the complaints about double grants), HP (the weekly ca
 says so.
 """
 
+from bisect import bisect_right
 from datetime import datetime
+from operator import attrgetter
 
 from schemas.credits import ConnectsAdjusted, ConnectsPurchased
 from schemas.earning import BadgeEarned, CertificationCompleted, FreelancerRegistered, InterviewWon
@@ -114,8 +116,8 @@ def adjustment(books: Books, event: ConnectsAdjusted, trigger: Received, policy:
         return _grant(books, trigger, policy, ADJUST, "adjusted", freelancer_id, event.adjustment_id, facts, about)
     wallet = books.wallet(freelancer_id)
     booking = Booking(books, wallet)
-    if (drawable := booking.drawable(event.occurred_at)) < -event.connects:
-        facts |= {"balance": wallet.balance, "drawable": drawable}
+    if not booking.covers(-event.connects, event.occurred_at):
+        facts |= {"balance": wallet.balance, "drawable": booking.drawable(event.occurred_at)}
         return Verdict("declined", "insufficient-balance", ADJUST, facts)
     booking.debit(-event.connects, event.occurred_at)
     books.keep_grant(Grant(ADJUST, event.adjustment_id, freelancer_id, event.occurred_at, event.connects, trigger.seq))
@@ -127,8 +129,9 @@ def adjustment(books: Books, event: ConnectsAdjusted, trigger: Received, policy:
 
 def _granted_in_window(wallet: Wallet, at: datetime, policy: Policy) -> int:
     """The sum granted for interviews with occurred_at in (at - window, at]."""
-    start = at - policy.interview_cap_window
-    return sum(grant.connects for grant in wallet.interviews if start < grant.occurred_at <= at)
+    first = bisect_right(wallet.interviews, at - policy.interview_cap_window, key=attrgetter("occurred_at"))
+    after = bisect_right(wallet.interviews, at, lo=first, key=attrgetter("occurred_at"))
+    return sum(grant.connects for grant in wallet.interviews[first:after])
 
 
 def _already_granted(rule: str, earlier: Grant, **about: str) -> Verdict:

@@ -41,7 +41,8 @@ def propose(books: Books, event: ProposalSubmitted, trigger: Received, policy: P
         return Verdict("recorded", reason, SPEND, {})
     booking = Booking(books, wallet)
     facts: dict[str, Fact] = {"base": base.connects, "boost": boost.connects, "origin": event.origin}
-    if policy.overdraft == "decline" and (drawable := booking.drawable(event.occurred_at)) < spend.connects:
+    if policy.overdraft == "decline" and not booking.covers(spend.connects, event.occurred_at):
+        drawable = booking.drawable(event.occurred_at)
         refusal: dict[str, Fact] = {"connects": spend.connects, "balance": wallet.balance, "drawable": drawable}
         return Verdict("declined", "insufficient-balance", SPEND, refusal)
     _keep(books, spend, trigger)

@@ -83,33 +83,37 @@ FROM unnest(string_to_array($1, ','), string_to_array($2, ',')) AS wanted(rule, 
 CROSS JOIN LATERAL (SELECT * FROM changes c WHERE c.rule = wanted.rule AND c.natural_key = wanted.natural_key LIMIT 1) found
 
 -- name: due_settlements
--- The next settlements due from $1 up to $2, by index; $3 of them.
-SELECT d.due_at, d.kind, d.key, c.job_id, c.closed_at, c.closure
+-- The next settlements after the one of decision $2 that is due at $1, up to $3, by index; $4 of them.
+SELECT d.due_at, split_part(d.key, '/', 1)::bigint AS seq, c.job_id
 FROM due d
 CROSS JOIN LATERAL (SELECT * FROM closures WHERE decision_seq = split_part(d.key, '/', 1)::bigint LIMIT 1) c
-WHERE d.kind IN ('settlement', 'late-settlement') AND d.due_at BETWEEN $1 AND $2 ORDER BY d.due_at, d.kind, d.key LIMIT $3
+WHERE d.kind <> 'late-settlement' AND (d.due_at, split_part(d.key, '/', 1)::bigint) > ($1, $2) AND d.due_at <= $3
+ORDER BY d.due_at, split_part(d.key, '/', 1)::bigint LIMIT $4
 
--- name: due_settlements_at
--- All settlements of one due instant.
-SELECT d.due_at, d.kind, d.key, c.job_id, c.closed_at, c.closure
+-- name: due_late_settlements
+-- The next late settlements after those of proposal $2 that are due at $1, up to $3, by index; $4 of them.
+SELECT d.due_at, split_part(d.key, '/', 1)::bigint AS seq, split_part(d.key, '/', 2) AS proposal_id, c.job_id, c.closed_at, c.closure
 FROM due d
 CROSS JOIN LATERAL (SELECT * FROM closures WHERE decision_seq = split_part(d.key, '/', 1)::bigint LIMIT 1) c
-WHERE d.kind IN ('settlement', 'late-settlement') AND d.due_at = $1
+WHERE d.kind = 'late-settlement' AND (d.due_at, split_part(d.key, '/', 2) COLLATE "C") > ($1, $2::text COLLATE "C") AND d.due_at <= $3
+ORDER BY d.due_at, split_part(d.key, '/', 2) COLLATE "C" LIMIT $4
+
+-- name: due_late_settlements_of
+-- All late settlements of a proposal that are due at one instant.
+SELECT d.due_at, split_part(d.key, '/', 1)::bigint AS seq, split_part(d.key, '/', 2) AS proposal_id, c.job_id, c.closed_at, c.closure
+FROM due d
+CROSS JOIN LATERAL (SELECT * FROM closures WHERE decision_seq = split_part(d.key, '/', 1)::bigint LIMIT 1) c
+WHERE d.kind = 'late-settlement' AND d.due_at = $1 AND split_part(d.key, '/', 2) COLLATE "C" = $2::text COLLATE "C"
 
 -- name: due_expiries
--- The next lots to expire from $1 up to $2, by index; $3 of them. Those that wait for a parked wallet are not asked for again.
+-- The next lots to expire after lot $2, which expires at $1, up to $3, by index; $4 of them. Those that wait for a parked
+-- wallet are not asked for again.
 SELECT expires_at, lot_id, freelancer_id FROM lots
-WHERE open AND expires_at BETWEEN $1 AND $2 AND 'expiry:' || lot_id NOT IN (
+WHERE open AND (expires_at, lot_id COLLATE "C") > ($1, $2::text COLLATE "C") AND expires_at <= $3
+  AND 'expiry:' || lot_id NOT IN (
     SELECT d.event_id FROM parked_triggers t
     CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) d WHERE d.kind = 'clock')
-ORDER BY expires_at, lot_id LIMIT $3
-
--- name: due_expiries_at
--- All lots that expire at one instant.
-SELECT expires_at, lot_id, freelancer_id FROM lots
-WHERE open AND expires_at = $1 AND 'expiry:' || lot_id NOT IN (
-    SELECT d.event_id FROM parked_triggers t
-    CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) d WHERE d.kind = 'clock')
+ORDER BY expires_at, lot_id COLLATE "C" LIMIT $4
 
 -- name: due_cycles
 -- The next cycle starts after those of day $2 and freelancer $3, by index, a freelancer's ids in byte order; $1 of them,
@@ -152,13 +156,16 @@ SELECT t.key, d.event_id FROM parked_triggers t
 CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) d WHERE d.kind = 'clock'
 
 -- name: parked_triggers
--- What waits behind one parked wallet or job, in ledger order.
-SELECT d.seq, d.kind, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.business_time, d.payload, d.proposal_id,
-       d.reason, d.follows, c.decision_seq AS closure_seq, c.job_id AS closure_job
+-- What waits behind one parked wallet or job after the decision $3, in ledger order; $4 of them.
+SELECT d.seq, d.kind, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.occurred_at, d.business_time, d.payload,
+       d.proposal_id, d.reason, d.follows, c.decision_seq AS closure_seq, c.job_id AS closure_job
 FROM parked_triggers t CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) d
-LEFT JOIN closures c ON d.kind = 'settlement' AND c.topic = d.topic AND c.incarnation = d.incarnation
+LEFT JOIN closures c ON d.kind = 'settlement' AND c.job_id = d.job_id AND c.topic = d.topic AND c.incarnation = d.incarnation
      AND c.partition = d.partition AND c."offset" = d."offset"
-WHERE t.scope = $1 AND t.key = $2 ORDER BY d.seq
+WHERE t.scope = $1 AND t.key = $2 AND t.decision_seq > $3 ORDER BY t.decision_seq LIMIT $4
+
+-- name: count_parked_triggers
+SELECT count(*) FROM parked_triggers WHERE scope = $1 AND key = $2
 
 -- name: close_batch
 -- What a batch writes besides its rows, in one statement: positions, what is done with, the outbox, the batch itself.
