@@ -40,9 +40,10 @@ def find_lot(lots: Sequence[Lot], order: BurnOrder) -> Lot | None:
 def lot_that_expires(lots: Sequence[Lot], expires_at: datetime, lot_id: LotId) -> Lot | None:
     """The lot of that id, of lots in burn order; only those that expire at that instant are looked at."""
     for place in range(bisect_left(lots, expires_at, key=expiry_of), len(lots)):
-        lot = lots[place]
-        if lot.order.lot_id == lot_id or lot.order.expires_at > expires_at:
-            return lot if lot.order.lot_id == lot_id else None
+        if lots[place].expires_at > expires_at:
+            return None
+        if lots[place].lot_id == lot_id:
+            return lots[place]
     return None
 
 

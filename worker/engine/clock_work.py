@@ -1,5 +1,6 @@
 """Doing what the clock has to do: settlements, expiries and cycle starts, one appointment at a time."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -9,7 +10,7 @@ from worker.domain.decisions import Decision, Subject
 from worker.domain.model import Cause, Closure, FreelancerId, Job, JobId, LotId, ProposalId, Spend, midnight
 from worker.domain.triggers import CycleDue, ExpiryDue, SettlementDue
 from worker.engine import answers
-from worker.engine.desk import Desk, closure_of
+from worker.engine.desk import LARGE, Desk, closure_of
 from worker.engine.memory import AT_ONCE, Memory
 from worker.errors import Bug
 from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, Appointment, ParkedKey
@@ -48,7 +49,7 @@ class ClockWork:
         closure = closure_of(job, appointment.seq)
         if appointment.rank == LATE_SETTLEMENT:
             await self._memory.load_whole_spends([ProposalId(appointment.key)], business_time)
-            self._settle(closure, self._desk.books.spends[ProposalId(appointment.key)], appointment.due_at)
+            await self._settle(closure, self._desk.books.spends[ProposalId(appointment.key)], appointment.due_at)
             self._desk.books.touched.jobs[job.job_id] = job
             self._desk.draft.batch.due_done.append(("late-settlement", f"{appointment.seq}/{appointment.key}"))
             return True
@@ -66,7 +67,7 @@ class ClockWork:
             spend = self._desk.books.spends[proposal_id]
             if spend.decision_seq > closure.settled_through:
                 if spend.occurred_at <= closure.closed_at:
-                    self._settle(closure, spend, appointment.due_at)
+                    await self._settle(closure, spend, appointment.due_at)
                 closure.settled_through = spend.decision_seq
         self._desk.books.touched.closures[closure.decision_seq] = closure
         self._desk.books.touched.jobs[job.job_id] = job
@@ -78,7 +79,14 @@ class ClockWork:
         self._desk.draft.batch.due_done.append(("settlement", str(closure.decision_seq)))
         return True
 
-    def _settle(self, closure: Closure, spend: Spend, due_at: datetime) -> None:
+    async def _settle(self, closure: Closure, spend: Spend, due_at: datetime) -> None:
+        """Settle one spend; one with very many draws in a thread, beside the event loop."""
+        if sum(len(line.draws) for line in spend.lines) > LARGE:
+            await asyncio.to_thread(self._settle_now, closure, spend, due_at)
+        else:
+            self._settle_now(closure, spend, due_at)
+
+    def _settle_now(self, closure: Closure, spend: Spend, due_at: datetime) -> None:
         seq = self._desk.draft.next_seq
         identity = (closure.decision_seq, spend.proposal_id)
         key = ParkedKey("wallet", spend.freelancer_id)

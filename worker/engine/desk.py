@@ -7,7 +7,7 @@ from typing import Final
 from worker.clock.agenda import Agenda
 from worker.domain.books import Books, Due, Touched
 from worker.domain.decisions import Decision
-from worker.domain.model import Closure, Job, JobId, midnight
+from worker.domain.model import Closure, FreelancerId, Job, JobId, midnight
 from worker.domain.policy import PolicyBook
 from worker.domain.rules.refunds import closing_order
 from worker.engine.draft import Draft
@@ -18,6 +18,10 @@ _JOB_TOPICS: Final = frozenset({"job-closed", "hire-made"})
 """A failure in their rules stops the job, others' the wallet."""
 _MOST_TOLD: Final = 500
 """How many characters of a failure are kept for operators."""
+
+
+LARGE: Final = 5_000
+"""A decision that may touch more lots, debts or draws than this is taken in a thread, beside the event loop."""
 
 
 class Desk:
@@ -71,6 +75,14 @@ class Desk:
             return Appointment(due.due_at, SETTLEMENT, "", (), int(seq), job_id)
         closing = closing_order(closure_of(self.books.jobs[job_id], int(seq)))
         return Appointment(due.due_at, LATE_SETTLEMENT, proposal_id, closing, int(seq), job_id)
+
+    def is_large(self, named: Mapping[str, str]) -> bool:
+        """Whether deciding an event with these fields may take long enough to hold up the event loop.
+
+        A change may touch every lot and every debt of its wallet.
+        """
+        wallet = self.books.wallets.get(FreelancerId(named.get("freelancer_id", "")))
+        return wallet is not None and len(wallet.lots) + len(wallet.owing) > LARGE
 
     def stopped_for(self, topic: str, named: Mapping[str, str]) -> ParkedKey | None:
         """The stopped wallet or job that an event of that topic waits behind; `named` are its fields."""

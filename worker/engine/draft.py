@@ -24,6 +24,8 @@ from worker.stream.messages import Message, pack, time_text
 WALLET_UPDATED: Final = "wallet-updated"
 _NO_LINE: Final = (None, None)
 _MOST_BYTES: Final = 8 * 1024 * 1024
+_MOST_MOVEMENTS: Final = 100_000
+"""Each takes some hundred bytes in the rows and in the message that tell of it."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -76,14 +78,20 @@ class Draft:
         self.outcomes: dict[tuple[str, str], int] = {}
         """How many decisions of each (outcome, reason); known once finished."""
         self.late = 0
+        self.movements = 0
+        """How many movements its changes have, for there is no end to them in one change."""
         self._payload_bytes = 0
 
     def __len__(self) -> int:
         return len(self.batch.decisions)
 
     def is_full(self, batch_size: int) -> bool:
-        """Whether it should be closed: by the number of its decisions, or by the bytes of what they answer."""
-        return len(self.batch.decisions) >= batch_size or self._payload_bytes >= _MOST_BYTES
+        """Whether it should be closed: by its decisions, by the bytes of what they answer, or by what they moved."""
+        return (
+            len(self.batch.decisions) >= batch_size
+            or self._payload_bytes >= _MOST_BYTES
+            or self.movements >= _MOST_MOVEMENTS
+        )
 
     @property
     def next_seq(self) -> int:
@@ -202,6 +210,7 @@ class Draft:
                 _encode(movements).decode(),
             )
         )
+        self.movements += len(movements)
         event_id = event_id_of(f"{change.freelancer_id}/{change.version}")
         update = _WalletUpdated(
             event_id,

@@ -23,7 +23,7 @@ from worker.domain.triggers import Received
 from worker.engine import answers
 from worker.engine.clock_work import ClockWork
 from worker.engine.commands import Answer, Command, command_decision
-from worker.engine.desk import Desk
+from worker.engine.desk import LARGE, Desk
 from worker.engine.draft import Draft
 from worker.engine.look_ahead import MOST_APPOINTMENTS, LookAhead
 from worker.engine.memory import Memory
@@ -319,7 +319,10 @@ class Writer:
                     if self.is_stopping and not self._desk.agenda.is_clear(instant):
                         self.left_records = True
                         return
-            self._decide_record(record)
+            if record.event is not None and self._desk.is_large(record.event.__dict__):
+                await asyncio.to_thread(self._decide_record, record)
+            else:
+                self._decide_record(record)
             self._pending.append(record)
             self._done += 1
             if self._desk.draft.is_full(self._batch_size):
@@ -481,7 +484,11 @@ class Writer:
         if not (len(draft) or self._moved or done or even_empty):
             return
         spent = time.monotonic() - self._begun_at
-        batch = draft.finish(self._desk.books.touched, self.business_time)
+        touched = self._desk.books.touched
+        if draft.movements > LARGE:
+            batch = await asyncio.to_thread(draft.finish, touched, self.business_time)
+        else:
+            batch = draft.finish(touched, self.business_time)
         for source, record in self._moved.items():
             self._move(source, record.offset + 1, record)
         self._moved.clear()
@@ -492,7 +499,7 @@ class Writer:
         encoding = time.monotonic() - self._begun_at - spent
         seconds = (loading, spent - loading, encoding)
         await self.settle_down()
-        self._memory.in_flight, self._pending = self._desk.books.touched, []
+        self._memory.in_flight, self._pending = touched, []
         self._tail = draft.tail()
         self._desk.agenda.batch_is_cut()
         self._begin_draft()

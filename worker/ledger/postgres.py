@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from worker.domain.booking import burn_order, debt_order
 from worker.domain.books import Awaited, Books, Held
 from worker.domain.model import (
     Charge,
@@ -64,6 +65,9 @@ _AWAY: Final = (
     asyncpg.PostgresIOError,
 )
 """What waiting, or taking the ledger again, mends. After a commit they leave its outcome unknown."""
+
+_ROWS_A_TURN: Final = 2_000
+"""How many rows are turned into objects between two turns of the event loop: a few milliseconds."""
 
 _MERGED: Final = ("lots", "spends", "closures", "hires", "memberships", "charges")
 """Tables of current state: a batch gives the whole row, in the order of the table's columns."""
@@ -158,24 +162,24 @@ class PostgresStore:
             self._rows("interviews", listed),
         )
         wallets = {row["freelancer_id"]: Wallet(*row) for row in found}
-        for row in lots:
-            lot = read_lot(row)
-            wallet = wallets[lot.freelancer_id]
-            if lot.remaining:
-                wallet.lots.append(lot)
-            else:
-                wallet.drained[lot.lot_id] = lot
-        for wallet in wallets.values():
-            wallet.lots.sort(key=lambda lot: lot.order)
-        for row in owing:
-            spend = books.spends.get(row["proposal_id"]) or read_spend(row)
-            books.spends[spend.proposal_id] = spend
-            wallets[spend.freelancer_id].owing.append(spend)
-        for wallet in wallets.values():
-            wallet.owing.sort(key=lambda spend: (spend.occurred_at, spend.proposal_id))
+        async for some in _in_turns(lots):
+            for row in some:
+                lot = read_lot(row)
+                wallet = wallets[lot.freelancer_id]
+                if lot.remaining:
+                    wallet.lots.append(lot)
+                else:
+                    wallet.drained[lot.lot_id] = lot
+        async for some in _in_turns(owing):
+            for row in some:
+                spend = books.spends.get(row["proposal_id"]) or read_spend(row)
+                books.spends[spend.proposal_id] = spend
+                wallets[spend.freelancer_id].owing.append(spend)
         for row in interviews:
             wallets[row["freelancer_id"]].interviews.append(InterviewGrant(row["occurred_at"], row["connects"]))
         for wallet in wallets.values():
+            wallet.lots.sort(key=burn_order)
+            wallet.owing.sort(key=debt_order)
             wallet.interviews.sort()
         return wallets
 
@@ -194,8 +198,9 @@ class PostgresStore:
             jobs[row["job_id"]].first_hired_at = row["first_hired_at"]
         for row in closures:
             jobs[row["job_id"]].closures.append(read_closure(row))
-        for row in proposals:
-            jobs[row["job_id"]].proposal_ids.append(row["proposal_id"])
+        async for some in _in_turns(proposals):
+            for row in some:
+                jobs[row["job_id"]].proposal_ids.append(row["proposal_id"])
         return jobs
 
     async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
@@ -374,6 +379,14 @@ class PostgresStore:
                 connection.terminate()  # the store was closed meanwhile
         except _AWAY as error:
             raise Transient(f"PostgreSQL is away or said no for now: {error or type(error).__name__}") from error
+
+
+async def _in_turns(rows: Sequence[asyncpg.Record]) -> AsyncIterator[Sequence[asyncpg.Record]]:
+    """Parts of the rows, with a turn of the event loop between two of them: one wallet may have a million lots."""
+    for start in range(0, len(rows), _ROWS_A_TURN):
+        if start:
+            await asyncio.sleep(0)
+        yield rows[start : start + _ROWS_A_TURN]
 
 
 async def _copy(

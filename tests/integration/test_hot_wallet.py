@@ -1,0 +1,182 @@
+"""One wallet or job with very much in it: its events take their time, and everybody else's go on."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.property.test_writer_found_before import Telling
+from tests.support.deciding import Deciding, deciding
+from tests.support.policies import policies
+from tests.support.story import day
+from tests.support.waiting import until_async
+from tests.support.world import Told, World
+from worker.ledger.leadership import LEASE_SECONDS
+from worker.stream.records import InputRecord
+
+VERY_MANY = 20_000
+MANY = 8_000
+NEIGHBOUR_SECONDS = 5.0
+
+
+async def test_the_leader_keeps_the_ledger_and_neighbours_are_decided_while_a_wallet_of_many_lots_spends_and_gets_back(
+    world: World,
+) -> None:
+    world.grace_seconds = 1
+    told = Told(datetime.now(UTC) - timedelta(hours=12))
+    await world.produce(
+        told("connects-purchased", freelancer_id="f-hot", purchase_id=f"b-{number}", connects=1)
+        for number in range(VERY_MANY)
+    )
+    first, second = [await world.worker(batch_size=5_000) for _ in range(2)]
+    await world.settled(limit_seconds=120)
+    epoch = await world.value("SELECT epoch FROM leader")
+
+    named = {"job_id": "j-hot", "proposal_id": "p-hot"}
+    await world.produce(
+        [told("proposal-submitted", freelancer_id="f-hot", connects=VERY_MANY, origin="proposal", **named)]
+    )
+    await world.produce([told("job-closed", job_id="j-hot", client_id="c-1", closure="closed-by-client")])
+    for number in range(5):
+        await is_decided_soon(world, told, f"f-next-{number}")
+    await world.settled(limit_seconds=60)
+
+    assert await world.value("SELECT epoch FROM leader") == epoch
+    assert sum(worker.said("leadership.taken") for worker in (first, second)) == 1
+    assert await world.rows("SELECT balance, version FROM wallets WHERE freelancer_id = 'f-hot'") == [
+        (VERY_MANY, VERY_MANY + 2)
+    ]
+    open_lots = "SELECT count(*) FROM lots WHERE freelancer_id = 'f-hot' AND open AND source = 'purchase'"
+    assert await world.value(open_lots) == VERY_MANY
+    last = updates_of(world, "f-hot")[-1]
+    assert (last["reason"], len(last["lots"])) == ("closed-without-hire", VERY_MANY)
+
+
+def updates_of(world: World, name: str) -> list[dict[str, Any]]:
+    return [json.loads(record.value) for record in world.reader.records if record.key == name.encode()]
+
+
+async def is_decided_soon(world: World, told: Told, name: str) -> None:
+    """Whether a neighbour's registration is published within the limit."""
+    told.now = datetime.now(UTC)
+    await world.produce([told("freelancer-registered", freelancer_id=name)])
+
+    async def published() -> bool:
+        return any(record.key == name.encode() for record in world.reader.records)
+
+    await until_async(published, NEIGHBOUR_SECONDS)
+
+
+# Through the writer alone: how long the event loop does not turn.
+
+
+@asynccontextmanager
+async def the_loop_keeps_turning() -> AsyncIterator[None]:
+    """The longest time between two turns of the event loop stays far below the lease, which is renewed in them."""
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0.01)
+            longest = max(longest, loop.time() - before)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+    assert longest < LEASE_SECONDS / 2
+
+
+def bought(telling: Telling, count: int, *, together: bool = False) -> list[InputRecord]:
+    return [
+        telling.event(
+            "connects-purchased",
+            day(0, 0 if together else number),
+            freelancer_id="f-1",
+            purchase_id=f"b-{number}",
+            connects=1,
+        )
+        for number in range(count)
+    ]
+
+
+def proposed(telling: Telling, at: datetime, connects: int, number: int = 0, **fields: Any) -> InputRecord:  # noqa: ANN401
+    named = {"freelancer_id": "f-1", "job_id": "j-1", "proposal_id": f"p-{number}", "origin": "proposal"}
+    return telling.event("proposal-submitted", at, connects=connects, **(named | fields))
+
+
+def spent_and_back(telling: Telling, closed: float) -> list[InputRecord]:
+    return [proposed(telling, day(1), MANY), telling.closed(day(closed))]
+
+
+def a_debit(telling: Telling) -> list[InputRecord]:
+    said = {"adjustment_id": "a-1", "actor": "ann", "note": "a correction"}
+    return [telling.event("connects-adjusted", day(1), freelancer_id="f-1", connects=-MANY, **said)]
+
+
+def outbid(telling: Telling) -> list[InputRecord]:
+    boosted = proposed(telling, day(1), 1, boost_connects=MANY - 1)
+    named = {"freelancer_id": "f-1", "job_id": "j-1", "proposal_id": "p-0"}
+    return [boosted, telling.event("boost-outbid", day(2), **named)]
+
+
+@pytest.mark.parametrize(
+    ("events", "ends", "balance"),
+    [
+        pytest.param(lambda telling: spent_and_back(telling, 2), day(3), MANY, id="a spend and its refund"),
+        pytest.param(lambda telling: spent_and_back(telling, 350), day(351), MANY, id="a refund into new lots"),
+        pytest.param(a_debit, day(3), 0, id="a debit"),
+        pytest.param(outbid, day(3), MANY - 1, id="a boost that is outbid"),
+        pytest.param(lambda _telling: [], day(367), 0, id="the expiry of all lots"),
+    ],
+)
+async def test_the_event_loop_turns_while_a_wallet_of_many_lots_is_worked_on(
+    database_url: str, events: Callable[[Telling], list[InputRecord]], ends: datetime, balance: int
+) -> None:
+    telling = Telling()
+    async with deciding(database_url, policies(), batch_size=5_000) as decides:
+        await decides.decide(bought(telling, MANY, together=not events(Telling())))
+        await decides.commit()
+        await decides.restart()
+        async with the_loop_keeps_turning():
+            await decides.decide(events(telling))
+            await decides.until(ends)
+        await has_balance(decides, balance)
+
+
+async def test_the_event_loop_turns_while_a_credit_pays_very_many_debts(database_url: str) -> None:
+    telling = Telling()
+    async with deciding(database_url, policies(), batch_size=5_000) as decides:
+        await decides.decide([proposed(telling, day(1, number), 1, number) for number in range(MANY)])
+        await decides.commit()
+        await decides.restart()
+        async with the_loop_keeps_turning():
+            await decides.decide([telling.bought(day(2), MANY + 7)])
+            await decides.commit()
+        await has_balance(decides, 7)
+
+
+async def test_the_event_loop_turns_while_a_job_with_very_many_proposals_is_closed(database_url: str) -> None:
+    telling = Telling()
+    async with deciding(database_url, policies(), batch_size=5_000) as decides:
+        await decides.decide([telling.bought(day(0), MANY)])
+        await decides.decide([proposed(telling, day(1, number), 1, number) for number in range(MANY)])
+        await decides.commit()
+        await decides.restart()
+        async with the_loop_keeps_turning():
+            await decides.decide([telling.closed(day(2))])
+            await decides.until(day(3))
+        await has_balance(decides, MANY)
+
+
+async def has_balance(decides: Deciding, balance: int) -> None:
+    wallets = await decides.store.wallets(["f-1"], None, decides.writer._desk.books)  # type: ignore[list-item]  # noqa: SLF001
+    assert [wallet.balance for wallet in wallets.values()] == [balance]
