@@ -3,9 +3,9 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-# The first that runs (a version manager's shim may not), is new enough and can make an environment.
-PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
-	$$name -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$name && break; done)
+# Which Python to use: the newest that has wheels for everything, unless told (make test PYTHON=python3.12).
+PYTHON ?=
+READY := $(VENV)/.ready$(if $(PYTHON),-$(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null))
 ARGS ?=
 
 .PHONY: help setup demo test lint bench constraints clean
@@ -13,16 +13,10 @@ ARGS ?=
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-setup: $(VENV)/.ready ## Make .venv with the `connects` command in it (a second time: nothing to do, no network)
+setup: $(READY) ## Make .venv with the `connects` command in it (a second time: nothing to do, no network)
 
-$(VENV)/.ready: pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "make setup: found no Python 3.11 or newer that has the venv module (Debian: python3-venv); make PYTHON=/path/to/python3 names another" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make setup: $(PYTHON) is older than 3.11; use make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make setup: $(PYTHON) has no venv module; install it (Debian: python3-venv)" >&2; exit 1; }
-	@echo "installing into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+$(READY): pyproject.toml constraints.txt
+	@sh .ci/setup $(VENV) $(PYTHON)
 
 demo: setup ## See it work: a real Kafka and PostgreSQL, the worker, and a made-up marketplace (ARGS="--seconds 20")
 	@$(BIN)/connects demo $(ARGS)
@@ -47,4 +41,4 @@ constraints: setup ## Resolve the dependencies of pyproject.toml anew, pinned an
 		--constraint constraints.txt - --output-file constraints-build.txt
 
 clean: ## Remove .venv and what tools left behind
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-3.* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
