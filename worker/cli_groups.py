@@ -1,12 +1,12 @@
 """The commands that come in groups: topics, parked, positions, relay, dead-letters, schemas, policy."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.cli_policy import policy
 from worker.cli_support import (
     FOUND_SOMETHING,
     Actor,
@@ -15,12 +15,10 @@ from worker.cli_support import (
     answer,
     print_json,
     print_page,
-    refusals,
     who,
 )
 
 if TYPE_CHECKING:
-    from worker.domain.policy import PolicyBook
     from worker.operations.commands import Answered
     from worker.settings import Settings
 
@@ -37,7 +35,6 @@ positions = _group("Where reading goes on.")
 relay = _group("What was published.")
 dead_letters = _group("Records that can never be decided.")
 schemas = _group("The contract's messages, as JSON Schema.")
-policy = _group("What is granted, charged and given back.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -313,65 +310,6 @@ def check_schemas(
             typer.echo(line)
     if drift:
         raise typer.Exit(FOUND_SOMETHING)
-
-
-@policy.command("show")
-def show_policy(
-    *,
-    at: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"], help="In force then, in UTC.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Show the policy version in force now, or at another time.
-
-    Example: connects policy show --at 2026-03-14
-    """
-    from worker.operations import pages  # noqa: PLC0415
-    from worker.settings import Settings  # noqa: PLC0415
-
-    with refusals():
-        settings = Settings.read()
-        book = _read_policy(settings.policy)
-        instant = settings.wall_clock().now() if at is None else at.replace(tzinfo=UTC)
-        document = book.in_force(instant).document
-    if as_json:
-        print_json(document)
-    else:
-        print_page(pages.mapping_page(pages.flattened(document)))
-
-
-@policy.command("check")
-def check_policy(
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Default: CONNECTS_POLICY.")] = None,
-    *,
-    as_json: Json = False,
-) -> None:
-    """Check that a policy file can be used. Exit 1, with the line and the key, if not.
-
-    Example: connects policy check policies/connects.toml
-    """
-    from worker.settings import Settings  # noqa: PLC0415
-
-    with refusals():
-        book = _read_policy(file or Settings.read().policy)
-    versions = [{"version": version.version, "effective_from": version.effective_from} for version in book.versions]
-    if as_json:
-        print_json({"versions": versions})
-        return
-    for version in book.versions:
-        typer.echo(f"{version.version} is fine, in force from {version.effective_from.isoformat()}")
-
-
-def _read_policy(path: Path) -> "PolicyBook":
-    from worker.domain.policy import PolicyError  # noqa: PLC0415
-    from worker.errors import OperatorNeeded  # noqa: PLC0415
-    from worker.operations.policies import policy_file  # noqa: PLC0415
-
-    try:
-        return policy_file(path)
-    except PolicyError as error:
-        raise OperatorNeeded(str(error)) from None
 
 
 async def _nothing(_settings: "Settings") -> None:

@@ -19,3 +19,7 @@ class LeadershipLost(WorkerError):
 
 class OperatorNeeded(WorkerError):
     """Going on would risk the ledger; the text says what is wrong and the command that mends it."""
+
+
+class PolicyRefused(OperatorNeeded):
+    """The policy file contradicts what the ledger has stored of it; the text names the version and the key."""

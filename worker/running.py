@@ -5,9 +5,12 @@ import errno
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+import asyncpg
 import msgspec
 import structlog
 import uvloop
@@ -17,18 +20,19 @@ from worker import observability
 from worker.engine.commands import Command, CommandRunner
 from worker.engine.service import Service, Term, WorkerConfig, check_policies
 from worker.engine.writer import Committed, Writer
-from worker.errors import OperatorNeeded, Transient
+from worker.errors import OperatorNeeded, PolicyRefused, Transient
 from worker.http import HttpServer
 from worker.ledger.leadership import Leadership
 from worker.ledger.postgres import PostgresStore
 from worker.ledger.sql import load
 from worker.operations.asking import connected
-from worker.operations.policies import policies
+from worker.operations.policies import compare_with_ledger, policies
 from worker.settings import Settings, SettingsError
 
 _SQL: Final = load("asking.sql")
 _SAMPLE_SECONDS: Final = 30.0
 _LEASE_SECONDS: Final = 15.0
+_POLICY_CHECK_SECONDS: Final = 10.0
 _LAST_PORT: Final = 65_535
 
 _log = structlog.get_logger(__name__)
@@ -42,7 +46,7 @@ def run(settings: Settings) -> None:
         OperatorNeeded: going on would risk the ledger; the text says what to do.
     """
     config = worker_config(settings)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, _policy_refusals(settings):
         runner.run(_run(settings, config))
 
 
@@ -73,11 +77,17 @@ async def execute_pending_commands(settings: Settings) -> None:
     What they change is published by the next worker.
 
     Raises:
-        OperatorNeeded: the policy contradicts the ledger, there is none, or a constraint refused a commit.
+        OperatorNeeded: there is no ledger, or a constraint refused a commit.
         Transient: the database is away, or another worker was faster.
-        SettingsError: the policy cannot be used.
+        SettingsError: the policy cannot be used, or contradicts the ledger.
     """
+    with _policy_refusals(settings):
+        await _execute_pending_commands(settings)
+
+
+async def _execute_pending_commands(settings: Settings) -> None:
     config = worker_config(settings)
+    await _check_policy(settings, config)
     leadership = Leadership(settings.database_url, f"command:{config.holder}")
     store = PostgresStore(settings.database_url, config.holder)
     try:
@@ -98,6 +108,30 @@ async def execute_pending_commands(settings: Settings) -> None:
         await leadership.release()
 
 
+async def _check_policy(settings: Settings, config: WorkerConfig) -> None:
+    """Refuse a policy that contradicts the ledger before the ledger is taken, where the ledger can be read by now.
+
+    Where it cannot, the worker waits for it; it checks again each time it takes the ledger.
+    """
+    try:
+        async with asyncio.timeout(_POLICY_CHECK_SECONDS):
+            use = await compare_with_ledger(settings.database_url, config.policies)
+    except (OperatorNeeded, Transient, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _log.debug("the policy is compared with the ledger later", error=str(error))
+        return
+    if use.refusal is not None:
+        raise PolicyRefused(use.refusal)
+
+
+@contextmanager
+def _policy_refusals(settings: Settings) -> Iterator[None]:
+    """A policy that contradicts the ledger is a setting that cannot be used."""
+    try:
+        yield
+    except PolicyRefused as error:
+        raise SettingsError(f"CONNECTS_POLICY: {settings.policy}: {error}") from None
+
+
 async def _run(settings: Settings, config: WorkerConfig) -> None:
     service = Service(config, _observe)
     metrics = _Metrics(service, config)
@@ -109,6 +143,7 @@ async def _run(settings: Settings, config: WorkerConfig) -> None:
     sampling = asyncio.create_task(metrics.sample_for_good(settings.database_url), name="sampling")
     _stop_on_signals(service)
     try:
+        await _check_policy(settings, config)
         await service.run()
     finally:
         sampling.cancel()

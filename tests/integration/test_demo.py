@@ -25,7 +25,7 @@ from tests.support.reading import everything
 from tests.support.waiting import until
 from tests.support.world import PARTITIONS, ROOT, copy_of
 from worker.domain.model import ChargeKey
-from worker.domain.policy import read_policy
+from worker.domain.policy_file import read_policy
 from worker.local import state as states
 from worker.local.cases import Case, CycleDay, asked_at
 from worker.local.demo_checks import Finding, Published, check

@@ -24,7 +24,7 @@ from typing import Any
 
 import asyncpg
 
-from worker.domain.policy import read_policy
+from worker.domain.policy_file import read_policy
 from worker.engine import clock_work, release, writer
 from worker.engine.service import Service, WorkerConfig
 from worker.engine.writer import Committed

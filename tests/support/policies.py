@@ -6,7 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from worker.domain.policy import PolicyBook, read_policy
+from worker.domain.policy import PolicyBook
+from worker.domain.policy_file import read_policy
 
 FILE = Path(__file__).parents[2] / "policies" / "connects.toml"
 

@@ -20,9 +20,10 @@ import structlog
 
 from worker.domain.decide import RULES
 from worker.domain.policy import PolicyBook
+from worker.domain.policy_use import compare
 from worker.engine.commands import Command, CommandRunner
 from worker.engine.writer import Committed, Writer
-from worker.errors import LeadershipLost, OperatorNeeded, Transient
+from worker.errors import LeadershipLost, PolicyRefused, Transient
 from worker.ledger.leadership import LEASE_SECONDS, Leadership
 from worker.ledger.postgres import PostgresStore
 from worker.probes import Probe, no_probe
@@ -110,7 +111,7 @@ class Term:
         Raises:
             LeadershipLost: the epoch is over.
             Transient: the database is away.
-            OperatorNeeded: relay marker or policy contradict the ledger.
+            OperatorNeeded: relay marker or policy contradict the ledger (PolicyRefused).
         """
         await self.relay.open(self._epoch)
         await self.writer.open()
@@ -294,33 +295,17 @@ class Term:
 
 
 async def check_policies(store: PostgresStore, writer: Writer, policies: PolicyBook) -> None:
-    """Have the writer keep new policy versions. Those once used are immutable; a new one begins after business time.
+    """Have the writer store new policy versions. Those once used are immutable; a new one begins after business time.
 
     Raises:
-        OperatorNeeded: a version contradicts the ledger (corrections are for that).
+        PolicyRefused: a version contradicts the ledger.
         Transient: the database is away.
     """
-    stored = await store.stored_policies()
-    business_time = writer.business_time
-    missing = sorted(set(stored) - {policy.version for policy in policies.versions})
-    if missing:
-        raise OperatorNeeded(
-            f"the ledger has decided under policy version {', '.join(missing)}, which the policy file does not have; "
-            f"put it back (CONNECTS_POLICY) and make changes as a new [[version]] beside it"
-        )
+    use = compare(policies, await store.stored_policies(), writer.business_time)
+    if use.refusal is not None:
+        raise PolicyRefused(use.refusal)
     for policy in policies.versions:
-        known = stored.get(policy.version)
-        if known is None and stored and business_time is not None and policy.effective_from <= business_time:
-            raise OperatorNeeded(
-                f"policy version {policy.version} is effective from {policy.effective_from.isoformat()}, but the "
-                f"ledger has already decided up to {business_time.isoformat()}; give it a later effective_from"
-            )
-        if known is not None and known != policy.hash:
-            raise OperatorNeeded(
-                f"policy version {policy.version} is not what it was when the ledger used it; put the old text back "
-                f"and make the change as a new [[version]] (see: connects policy check)"
-            )
-        if known is None:
+        if policy.version in use.new:
             writer.add_policy(policy)
 
 

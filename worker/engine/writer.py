@@ -187,7 +187,7 @@ class Writer:
 
     def add_policy(self, policy: Policy) -> None:
         """Have the next batch store a policy version, for good."""
-        document = msgspec.json.encode(policy.document).decode()
+        document = msgspec.json.encode(policy.stored_document).decode()
         self._desk.draft.batch.policies.append((policy.version, policy.effective_from, policy.hash, document))
 
     def drop_outbox_through(self, seq: int) -> None:

@@ -27,6 +27,7 @@ from worker.domain.model import (
     Spend,
     Wallet,
 )
+from worker.domain.policy_use import StoredVersion
 from worker.errors import Transient
 from worker.ledger import at_once
 from worker.ledger.appointments import read_appointments
@@ -261,9 +262,9 @@ class PostgresStore:
         """What operators have asked and nobody answered yet, oldest first."""
         return await self._rows("open_commands")
 
-    async def stored_policies(self) -> dict[str, bytes]:
-        """The hash of every policy version that the ledger knows."""
-        return {row["version"]: row["hash"] for row in await self._rows("stored_policies")}
+    async def stored_policies(self) -> list[StoredVersion]:
+        """Every policy version that the ledger has."""
+        return [StoredVersion(*row) for row in await self._rows("stored_policies")]
 
     async def database_time(self) -> datetime:
         """What the database's clock shows."""

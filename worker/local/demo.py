@@ -23,7 +23,7 @@ from rich.console import Console
 
 from schemas.catalogue import INPUT_TOPICS
 from worker.domain.phrases import counted
-from worker.domain.policy import read_policy
+from worker.domain.policy_file import read_policy
 from worker.local.cases import asked_at
 from worker.local.demo_checks import Finding, check
 from worker.local.demo_market import FREELANCERS, Market, quiet_before

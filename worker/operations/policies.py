@@ -1,9 +1,47 @@
-"""The policy that the settings name, or a file on the command line, read once for a command or a worker."""
+"""The policy that the settings name, or a file on the command line, and how it compares with what the ledger has."""
 
+from datetime import datetime
 from pathlib import Path
+from typing import Final, Literal
 
-from worker.domain.policy import PolicyBook, PolicyError, read_policy
-from worker.settings import Settings, SettingsError
+import msgspec
+
+from worker.domain.policy import PolicyBook
+from worker.domain.policy_file import PolicyError, read_policy
+from worker.domain.policy_use import PolicyUse, StoredVersion, as_written, compare
+from worker.errors import OperatorNeeded, Transient
+from worker.ledger.sql import load
+from worker.operations.asking import snapshot
+from worker.settings import Settings, SettingsError, without_password
+
+_SQL: Final = load("asking.sql")
+
+
+class VersionChecked(msgspec.Struct, frozen=True):
+    """A version of the file, and whether the ledger has it; None: it was not compared with a ledger."""
+
+    version: str
+    effective_from: datetime
+    ledger: Literal["used", "to-come", "new"] | None
+
+
+class KeyChanged(msgspec.Struct, frozen=True):
+    """A key of a version that the ledger has with another value, both as a policy file writes them."""
+
+    version: str
+    key: str
+    ledger: str
+    file: str
+
+
+class PolicyChecked(msgspec.Struct, frozen=True):
+    """A policy file that can be read, beside the ledger; either `ledger` or `not_compared` says why it is None."""
+
+    versions: list[VersionChecked]
+    ledger: str | None
+    not_compared: str | None
+    differences: list[KeyChanged]
+    problems: list[str]
 
 
 def policies(settings: Settings) -> PolicyBook:
@@ -34,3 +72,45 @@ def policy_file(path: Path) -> PolicyBook:
     except OSError as error:
         raise PolicyError(f"{path} cannot be read ({error.strerror or error}). Name a file that can.") from None
     return read_policy(text, str(path))
+
+
+async def compare_with_ledger(database_url: str, book: PolicyBook) -> PolicyUse:
+    """Compare a policy with the versions that a ledger has stored.
+
+    Raises:
+        OperatorNeeded, Transient: the ledger cannot be read; the text says what to do.
+    """
+    async with snapshot(database_url) as connection:
+        stored = [StoredVersion(*row) for row in await connection.fetch(_SQL["stored_policies"])]
+        batch = await connection.fetchrow(_SQL["last_batch"])
+    return compare(book, stored, None if batch is None else batch["business_time"])
+
+
+async def check_policy(book: PolicyBook, database_url: str | None, why_not: str = "") -> PolicyChecked:
+    """Say how a policy compares with a ledger; without one, or if it cannot be read, that the file alone was checked.
+
+    `why_not` says why there is no `database_url`.
+    """
+    if database_url is None:
+        return PolicyChecked(_versions(book, None), None, why_not, [], [])
+    try:
+        use = await compare_with_ledger(database_url, book)
+    except (OperatorNeeded, Transient) as error:
+        return PolicyChecked(_versions(book, None), None, str(error), [], [])
+    changed = [
+        KeyChanged(version, key, as_written(ledger), as_written(file)) for version, key, ledger, file in use.differences
+    ]
+    return PolicyChecked(_versions(book, use), without_password(database_url), None, changed, use.problems)
+
+
+def _versions(book: PolicyBook, use: PolicyUse | None) -> list[VersionChecked]:
+    return [
+        VersionChecked(policy.version, policy.effective_from, None if use is None else _known(policy.version, use))
+        for policy in book.versions
+    ]
+
+
+def _known(version: str, use: PolicyUse) -> Literal["used", "to-come", "new"]:
+    if version in use.new:
+        return "new"
+    return "used" if version in use.used else "to-come"

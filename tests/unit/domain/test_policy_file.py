@@ -1,11 +1,14 @@
 """The policy file: what it may say, and which line is named when it cannot be used."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.support.policies import FILE, later_version, policies, policy_text
-from worker.domain.policy import PolicyError, read_policy
+from worker.domain.policy_file import PolicyError, read_policy
+
+AN_INSTANT = "a date and time with offset, like 2026-01-01T00:00:00Z"
 
 
 def line_of(text: str, beginning: str) -> int:
@@ -74,13 +77,82 @@ def test_a_missing_key_is_named_with_its_section() -> None:
 
 
 def test_a_missing_section_is_named() -> None:
-    text = policy_text().replace("[version.expiry]\n", "")
+    text = re.sub(r"\[version\.expiry\]\nlot_lifetime_years.*\n", "", policy_text())
     assert refusal(text).endswith(": expiry: this section is missing")
+
+
+def test_a_missing_choice_is_named_with_what_it_may_be() -> None:
+    text = policy_text().replace('overdraft = "allow"', "")
+    line = line_of(text, "[version.spends]")
+    assert refusal(text) == f'connects.toml, line {line}: overdraft: should be "allow" or "decline", is missing'
 
 
 def test_an_unknown_key_is_refused_where_it_stands() -> None:
     text = policy_text().replace("[version.expiry]\n", "[version.expiry]\nrollover_cap = 200\n")
     assert refusal(text) == f"connects.toml, line {line_of(text, 'rollover_cap')}: rollover_cap: unknown key"
+
+
+def test_an_unknown_section_is_refused_where_it_stands() -> None:
+    text = policy_text().replace("[version.expiry]\n", "[version.bonus]\nx = 1\n[version.expiry]\n")
+    assert refusal(text) == f"connects.toml, line {line_of(text, '[version.bonus]')}: bonus: unknown key"
+
+
+def test_a_key_that_is_spelled_like_one_is_told_which_one_that_is() -> None:
+    text = policy_text().replace("registration = 40", "registation = 40")
+    assert refusal(text) == (
+        f"connects.toml, line {line_of(text, 'registation')}: registation: unknown key (did you mean registration?)"
+    )
+
+
+def test_a_key_under_the_wrong_header_is_told_where_it_belongs() -> None:
+    text = policy_text().replace("[version.expiry]\n", "")
+    assert refusal(text) == (
+        f"connects.toml, line {line_of(text, 'lot_lifetime_years')}: lot_lifetime_years: unknown key "
+        "(it belongs in [version.expiry])"
+    )
+
+
+@pytest.mark.parametrize(
+    ("terms", "why"),
+    [
+        ("charges = 1", "CODE: needs percent_off or cents_off, one of the two"),
+        ("charges = 1, percent_off = 5, cents_off = 5", "CODE: needs percent_off or cents_off, one of the two"),
+        ("charges = 0, percent_off = 5", "charges: should be a whole number from 1 to 1000, is 0"),
+        ("charges = 1, percent_off = 101", "percent_off: should be a whole number from 1 to 100, is 101"),
+        ("charges = 1, cents_of = 5", "cents_of: unknown key (did you mean cents_off?)"),
+    ],
+)
+def test_what_is_wrong_in_a_promotion_code_is_named_with_the_line_of_the_code(terms: str, why: str) -> None:
+    window = "valid_from = 2026-01-01T00:00:00Z, valid_until = 2027-01-01T00:00:00Z"
+    header = "[version.memberships.promo_codes]"
+    text = FILE.read_text().replace(header, f"{header}\nCODE = {{ {terms}, {window} }}")
+    assert refusal(text) == f"connects.toml, line {line_of(text, 'CODE')}: {why}"
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        ("2026-01-01", f"should be {AN_INSTANT}, is 2026-01-01"),
+        ("2026-01-01T00:00:00", "needs an offset, like 2026-01-01T00:00:00Z"),
+        ("0001-01-01T00:00:00+05:00", f"should be {AN_INSTANT}, is 0001-01-01T00:00:00+05:00"),
+    ],
+)
+def test_a_date_that_is_no_instant_is_shown_as_it_was_written(found: str, why: str) -> None:
+    text = policy_text().replace("effective_from = 2026-01-01T00:00:00Z", f"effective_from = {found}")
+    assert refusal(text) == f"connects.toml, line {line_of(text, 'effective_from')}: effective_from: {why}"
+
+
+@pytest.mark.parametrize("broken", ["badges = 5", "promo_codes = 5", "monthly = 5"])
+def test_a_value_in_place_of_a_table_is_refused_where_it_stands(broken: str) -> None:
+    key = broken.split(maxsplit=1)[0]
+    section = "memberships" if key == "promo_codes" else "grants"
+    text = re.sub(rf"^\[version\.{section}\.{key}\].*\n(?:(?!\[).*\n)*", "", policy_text(), flags=re.MULTILINE)
+    text = text.replace(f"[version.{section}]\n", f"[version.{section}]\n{broken}\n")
+    assert refusal(text) == (f"connects.toml, line {line_of(text, broken)}: version.{section}.{key} should be a table")
+
+
+def test_a_version_that_is_no_table_is_refused() -> None:
+    assert refusal("version = [1]") == "connects.toml, line 1: version should be a table"
 
 
 def test_an_unknown_key_at_the_top_is_refused_where_it_stands() -> None:

@@ -134,6 +134,10 @@ ORDER BY s.decision_seq
 -- Who holds the ledger, and whether the lease still runs.
 SELECT ledger_id, epoch, holder, lease_until > clock_timestamp() AS held FROM leader
 
+-- name: stored_policies
+-- Every policy version that the ledger has.
+SELECT version, effective_from, document FROM policies
+
 -- name: last_batch
 SELECT batch_no, last_seq, business_time, recorded_at FROM batches ORDER BY batch_no DESC LIMIT 1
 

@@ -276,7 +276,7 @@ FROM dead_letters WHERE sent_at IS NULL ORDER BY decision_seq LIMIT $1
 UPDATE dead_letters SET sent_at = clock_timestamp() WHERE decision_seq = ANY($1::bigint[])
 
 -- name: stored_policies
-SELECT version, hash FROM policies
+SELECT version, effective_from, document FROM policies
 
 -- name: store_policy
 INSERT INTO policies (version, effective_from, hash, document) VALUES ($1, $2, $3, $4::json)
