@@ -71,6 +71,7 @@ class Rules(Memberships):
         self.hires: dict[str, list[datetime]] = {}
         self.spends_on: dict[str, list[Spend]] = {}
         self.refunded_by: dict[str, list[Closure]] = {}
+        self.found_refunded: dict[str, list[Closure]] = {}
         self.owed: dict[tuple[str, datetime, str], dict[str, Owed]] = {}
         self.lots_by_end: list[tuple[datetime, str]] = []
         self.clock_reached: datetime | None = None
@@ -251,6 +252,7 @@ class Rules(Memberships):
         if spend.lines[BOOST].connects == 0:
             return Answer("declined", "no-boost", rule)
         if spend.lines[BOOST].returned:
+            spend.lines[BOOST].returned_by = "outbid"
             return Answer("declined", "already-refunded", rule)
         instant = max(event["at"], row["business_time"] or event["at"])
         return self._refund(
@@ -305,11 +307,22 @@ class Rules(Memberships):
         return Answer("applied" if changes else "recorded", "hire-after-settlement", ANYTHING, tuple(changes))
 
     def _claw_back(self, event: Event, closures: list[Closure]) -> list[Change]:
-        """What these closures gave back is drawn again, wallet by wallet, in the order of their first spend."""
+        """What these closures gave back is drawn again, wallet by wallet, in the order of their first spend.
+
+        A boost that was outbid came back by that, and a closing before the hire that found nothing left to give back
+        gives it back now.
+        """
         again: dict[str, list[tuple[Spend, str]]] = {}
         for spend in self.spends_on[event["job_id"]]:
-            for name in (BASE, BOOST):
-                if spend.lines[name].returned and spend.lines[name].returned_by in [c.identity for c in closures]:
+            theirs = [name for name in (BASE, BOOST) if spend.lines[name].returned_by in [c.identity for c in closures]]
+            others = [c for c in self.found_refunded.get(spend.proposal_id, []) if not self._what_forbids(spend, c)]
+            if any(closure in closures for closure in self.refunded_by.get(spend.proposal_id, [])):
+                self.refunded_by[spend.proposal_id] = others[:1]
+            for name in theirs:
+                if others:
+                    others[0].returned_anything = True
+                    spend.lines[name].returned_by = others[0].identity
+                else:
                     again.setdefault(spend.freelancer_id, []).append((spend, name))
         changes = []
         for freelancer_id, lines in again.items():
@@ -323,6 +336,8 @@ class Rules(Memberships):
     def settle(self, closure: Closure, spend: Spend, instant: datetime) -> Answer:
         """One spend's part of a closure, due at `instant`."""
         refusal = self._refusal(spend, closure)
+        if refusal == "already-refunded":
+            self.found_refunded.setdefault(spend.proposal_id, []).append(closure)
         if refusal:
             return Answer("declined", refusal, REFUND)
         reason = {"closed-by-client": "closed-without-hire"}.get(closure.kind, "removed-by-marketplace")
@@ -340,11 +355,15 @@ class Rules(Memberships):
 
     def _refusal(self, spend: Spend, closure: Closure) -> str | None:
         """Why nothing comes back: the first line of the table that matches, or None."""
-        withdrawn_at = self.withdrawn_at(spend)
         if spend.cost == 0:
             return "free-from-invitation" if spend.origin == "invite" else "cost-nothing"
         if not spend.open_lines:
             return "already-refunded"
+        return self._what_forbids(spend, closure)
+
+    def _what_forbids(self, spend: Spend, closure: Closure) -> str | None:
+        """Why this closing returns nothing of what it would find, as far as is known by now."""
+        withdrawn_at = self.withdrawn_at(spend)
         if withdrawn_at and withdrawn_at < closure.at:
             return "proposal-withdrawn"
         if closure.kind == "expired":

@@ -74,8 +74,8 @@ class SpendLine(msgspec.Struct, eq=False, gc=False):
 class Spend(msgspec.Struct, eq=False, gc=False):
     """What one proposal cost, in lines; `decision_seq` is its place in ledger order.
 
-    `refunded_closing_at` is the closing time of the closure that returned it, `boost_outbid` says that the boost came
-    back before.
+    `refunded_closing_at` is the closing time of the closure that returned it, as long as a late hire has not taken that
+    back. `boost_outbid`: the boost was outbid, whether it came back then or had come back before.
     """
 
     proposal_id: ProposalId

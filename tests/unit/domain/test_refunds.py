@@ -387,6 +387,65 @@ def test_policy_claw_back_leaves_an_outbid_boost_with_its_freelancer() -> None:
     assert story.balance("f-1") == 28
 
 
+def test_an_outbid_that_was_read_after_the_refund_counts_when_the_refund_is_taken_back() -> None:
+    """A proposal of 10 and a boost of 3: the wallet ends as if everything had been read in time."""
+    story = Story(policies(late_hire="claw-back"))
+    story.registered("f-1")
+    proposed = story.proposed("p-1", by="f-1", on="j-1", connects=10, boost=3)
+    closed = story.closed("j-1")
+    assert story.settled() == ["applied/closed-without-hire"]
+    assert answer(story.outbid("p-1", by="f-1", on="j-1", at=proposed.occurred_at)) == "declined/already-refunded"
+    hired = story.hired("j-1", at=closed.occurred_at)
+    assert [(change.rule, change.delta) for change in hired.changes] == [("refund.clawed-back", -10)]
+    assert explained(hired).endswith("10 Connects taken back.")
+    assert (story.balance("f-1"), story.spend("p-1").boost.returned) == (30, True)
+    story.closed("j-1", "removed-by-marketplace")
+    assert story.settled() == ["declined/somebody-was-hired"]
+
+
+def test_where_an_outbid_leaves_nothing_to_take_back_the_hire_is_noted_alone() -> None:
+    story = Story(policies(late_hire="claw-back"))
+    story.registered("f-1")
+    story.proposed("p-1", by="f-1", on="j-1", connects=0, boost=3)
+    closed = story.closed("j-1")
+    story.settled()
+    story.outbid("p-1", by="f-1", on="j-1")
+    hired = story.hired("j-1", at=closed.occurred_at)
+    assert (answer(hired), hired.changes, story.balance("f-1")) == ("recorded/hire-after-settlement", [], 40)
+    assert explained(hired).endswith(
+        "had been returned; nothing is taken back, because that was done before or they come back in another way."
+    )
+
+
+def test_a_closing_before_the_hire_that_was_read_after_the_refund_counts_when_the_refund_is_taken_back() -> None:
+    story = Story(policies(late_hire="claw-back"))
+    story.registered("f-1")
+    story.proposed("p-1", by="f-1", on="j-1", connects=10, boost=3, at=day(1))
+    story.closed("j-1", at=day(4))
+    story.settled()
+    story.closed("j-1", "removed-by-marketplace", at=day(2))
+    assert story.settled() == ["declined/already-refunded"]
+    assert story.hired("j-1", at=day(3)).changes == []
+    assert story.balance("f-1") == 40
+    assert story.hired("j-1", at=day(1.5)).changes[0].delta == -13
+
+
+@pytest.mark.parametrize("forbidden", ["expired", "withdrawn", "hired", "spent later"])
+def test_a_closing_that_would_have_returned_nothing_keeps_nothing_from_being_taken_back(forbidden: str) -> None:
+    story = Story(policies(late_hire="claw-back"))
+    story.registered("f-1")
+    story.proposed("p-1", by="f-1", on="j-1", connects=10, at=day(2.5) if forbidden == "spent later" else day(1))
+    story.closed("j-1", at=day(4))
+    story.settled()
+    story.closed("j-1", "expired" if forbidden == "expired" else "closed-by-client", at=day(2))
+    story.settled()
+    if forbidden == "withdrawn":
+        story.withdrew("p-1", by="f-1", on="j-1", at=day(1.5))
+    hired = story.hired("j-1", at=day(2) if forbidden == "hired" else day(3))
+    assert [change.delta for change in hired.changes] == [-10]
+    assert story.balance("f-1") == 30
+
+
 def test_policy_claw_back_makes_a_debt_of_what_was_spent_meanwhile() -> None:
     story = Story(policies(late_hire="claw-back"))
     story.registered("f-1")

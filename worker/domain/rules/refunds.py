@@ -5,6 +5,7 @@ in `settle`, first match wins (S3). Connects go back to the very lots that they 
 Never more than was spent on a line, never twice for a line.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -131,9 +132,10 @@ def settle_outbid(books: Books, told: Awaited, business_time: datetime | None, p
         return _mismatch(OUTBID, spend)
     if not boost.connects:
         return Verdict("declined", "no-boost", OUTBID, {})
+    spend.boost_outbid = True
+    books.touched.spends[spend.proposal_id] = spend
     if boost.returned:
         return Verdict("declined", "already-refunded", OUTBID, {"connects": boost.connects})
-    spend.boost_outbid = True
     facts: dict[str, Fact] = {"connects": boost.connects}
     instant = told.occurred_at if business_time is None else max(told.occurred_at, business_time)
     changes = _give_back(books, spend, [boost], told.occurred_at, instant, OUTBID, "boost-outbid", policy, facts)
@@ -193,30 +195,70 @@ def _give_back(
 
 
 def _claw_back(books: Books, job: Job, event: HireMade, policy: Policy) -> list[Change]:
-    """Draw again what closures at or after the hire returned, one change for each wallet (policy `late_hire`)."""
+    """Draw again what closures at or after the hire returned, one change for each wallet (policy `late_hire`).
+
+    What would have come back without them stays: a boost that was outbid, whatever the outbid's outcome was, and what
+    an earlier closure returns that found it returned already.
+    """
     changes: list[Change] = []
-    spends = [books.spends[proposal_id] for proposal_id in job.proposal_ids]
-    refunded = [
-        spend
-        for spend in spends
-        if spend.refunded_closing_at is not None and event.occurred_at <= spend.refunded_closing_at
-    ]
-    for freelancer_id in dict.fromkeys(spend.freelancer_id for spend in refunded):
+    closures = _closures_before_the_hire(job)
+    to_take: dict[FreelancerId, list[tuple[Spend, list[SpendLine]]]] = {}
+    for proposal_id in job.proposal_ids:
+        spend = books.spends[proposal_id]
+        if spend.refunded_closing_at is None or spend.refunded_closing_at < event.occurred_at:
+            continue
+        spend.refunded_closing_at = _returned_before_the_hire(spend, closures)
+        books.touched.spends[spend.proposal_id] = spend
+        if spend.refunded_closing_at is None and (lines := _lines_to_take(spend)):
+            to_take.setdefault(spend.freelancer_id, []).append((spend, lines))
+    for freelancer_id, mine in to_take.items():
         booking = Booking(books, books.wallets[freelancer_id])
-        mine = [spend for spend in refunded if spend.freelancer_id == freelancer_id]
         taken = 0
-        for spend in mine:
-            for line in spend.lines:
-                if line.connects and not (line.name == "boost" and spend.boost_outbid):
-                    line.returned = False
-                    taken += line.connects
-                    booking.spend(spend, line, event.occurred_at)
-            spend.refunded_closing_at = None
-            books.touched.spends[spend.proposal_id] = spend
+        for spend, lines in mine:
+            for line in lines:
+                line.returned = False
+                taken += line.connects
+                booking.spend(spend, line, event.occurred_at)
         facts: dict[str, Fact] = {"connects": taken, "hired_at": event.occurred_at}
-        subject = Subject(freelancer_id, job.job_id, mine[0].proposal_id if len(mine) == 1 else None)
-        about = {"job_id": job.job_id} | ({"proposal_id": mine[0].proposal_id} if len(mine) == 1 else {})
+        only = mine[0][0].proposal_id if len(mine) == 1 else None
+        subject = Subject(freelancer_id, job.job_id, only)
+        about = {"job_id": job.job_id} | ({"proposal_id": only} if only is not None else {})
         changes.append(
             booking.close(event.occurred_at, CLAW_BACK, "hire-after-settlement", policy, subject, facts, about)
         )
     return changes
+
+
+def _lines_to_take(spend: Spend) -> list[SpendLine]:
+    """The lines of a refunded spend that only the refund returned."""
+    return [line for line in spend.lines if line.connects and not (line.name == "boost" and spend.boost_outbid)]
+
+
+def _closures_before_the_hire(job: Job) -> list[Closure]:
+    """What may have returned spends before anybody was hired: begun or worked off by now, in closing order."""
+    return [
+        closure
+        for closure in job.closures
+        if (closure.settled or closure.settled_through)
+        and closure.kind != "expired"
+        and (job.first_hired_at is None or closure.closed_at < job.first_hired_at)
+    ]
+
+
+def _returned_before_the_hire(spend: Spend, closures: list[Closure]) -> datetime | None:
+    """The closing time of the first of these closures that returns the spend; None, if none of them does.
+
+    It was settled after the closure that returned the spend, though it closed the job before it, and found nothing left
+    to return.
+    """
+    for place in range(bisect_left(closures, spend.occurred_at, key=_closing_time), len(closures)):
+        closure = closures[place]
+        if spend.withdrawn_at is not None and spend.withdrawn_at < closure.closed_at:
+            return None
+        if closure.settled or closure.settled_through >= spend.decision_seq:
+            return closure.closed_at
+    return None
+
+
+def _closing_time(closure: Closure) -> datetime:
+    return closure.closed_at
