@@ -123,7 +123,7 @@ class MembershipUpdated(OutputEvent):
 
 
 class MembershipChargeRequested(OutputEvent):
-    """The billing system is asked for one charge; membership-charge-settled answers it (S0)."""
+    """The billing system is asked for one charge; membership-charge-settled answers it (S0). Never for 0."""
 
     charge_id: ChargeId
     amount_cents: Annotated[Cents, Field(description="The whole price after any promotion, in cents of `currency`.")]

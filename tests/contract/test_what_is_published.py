@@ -6,6 +6,7 @@ from uuid import UUID, uuid5
 
 from schemas.outputs import MembershipChargeRequested, MembershipUpdated, WalletUpdated
 from tests.contract.conftest import RECORDED_AT, Kept
+from tests.support.policies import policies, policy_text, with_promo_codes
 from tests.support.story import Story, day
 from worker.domain.decisions import MembershipTold
 from worker.domain.model import Charge, ChargeId, FreelancerId
@@ -176,10 +177,37 @@ async def test_all_that_a_membership_goes_through_is_told_once_and_in_order(kept
     assert len({one.event_id for one in (*told, *asked)}) == 6
 
 
+async def test_what_costs_nothing_is_told_and_not_asked_of_the_billing_system(kept: Kept) -> None:
+    story = Story(policies(with_promo_codes(policy_text())))
+    story.registered("f-1")
+    story.chose("plus", "f-1", promo="FREE", at=day(10), event_id="up")
+    await kept.keep(story)
+    story.passes(days=31)
+    await kept.keep(story)
+    messages = await published(kept)
+    told = [MembershipUpdated.model_validate_json(one.value) for one in messages if one.topic == "membership-updated"]
+    assert [(one.version, one.plan, one.reason) for one in told] == [
+        (1, "basic", "registered"),
+        (2, "plus", "upgraded"),
+        (3, "plus", "renewed"),
+    ]
+    assert [one.topic for one in messages if one.topic == "membership-charge-requested"] == []
+    updates = await wallet_updates(kept)
+    assert [(one.rule, one.cause.topic, one.cause.event_id) for one in updates[1:]] == [
+        ("grant.upgrade", "membership-plan-chosen", "up"),
+        ("grant.monthly", None, "cycle:f-1:2026-02-15"),
+    ]
+    rows = await kept.store.charges(list(story.books.charges))
+    assert [(row.charge_id, row.amount_cents, row.status) for row in rows] == [
+        ("f-1:up:1", 0, "paid"),
+        ("f-1:2026-02-15:1", 0, "paid"),
+    ]
+
+
 async def test_without_a_promotion_a_charge_names_none_and_no_change_of_plan_is_null(kept: Kept, story: Story) -> None:
     decision = story.registered("f-1", at=day(0))
     decision.membership = MembershipTold(1, "basic", date(2026, 1, 5), date(2026, 2, 5), None, False, "registered")
-    asked = (ChargeId("f-1:e-1:1"), FreelancerId("f-1"), "upgrade", date(2026, 1, 5), day(0), 1, 0, "USD")
+    asked = (ChargeId("f-1:e-1:1"), FreelancerId("f-1"), "upgrade", date(2026, 1, 5), day(0), 1, 2_000, "USD")
     decision.charge = Charge(*asked, "earnings-balance", None, False, requested_at=day(0), decision_seq=1)
     await kept.keep(story)
     _, membership, charge = await published(kept)

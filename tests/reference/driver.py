@@ -13,7 +13,7 @@ from typing import Any
 from tests.reference import validity
 from tests.reference.answers import Row
 from tests.reference.books import Change, Lot
-from tests.reference.memberships import BASIC, Membership, midnight
+from tests.reference.memberships import Membership, midnight
 from tests.reference.model import ExpectedDecision, ReferenceModel, Work
 from tests.reference.rules import Owed
 
@@ -147,9 +147,8 @@ class Driver:
 
     def _start_cycle(self, membership: Membership) -> None:
         due, day = self.model.due_of(membership), membership.next_renewal
-        name = "cycle" if membership.plan == BASIC else "renewal"
         row = self._row("clock", due)
-        row |= {"event_id": f"{name}:{membership.freelancer_id}:{day}", "occurred_at": midnight(day)}
+        row |= {"event_id": self.model.name_of_cycle_start(membership), "occurred_at": midnight(day)}
         self._decide(row)
         while self.model.cycle_now:
             event_id, at, _ = self.model.cycle_now[0]

@@ -122,7 +122,8 @@ class Life:
 
     # What is asked for, and what becomes of it.
 
-    def _charge(self, name: str, day: date, at: datetime, *, with_code: bool = False) -> None:
+    def _charge(self, name: str, day: date, at: datetime, *, with_code: bool = False) -> int:
+        """Ask for the price, or do without an answer if it is 0; gives the price."""
         memberships = self.policy(at)["memberships"]
         price, code = memberships["plus_price_cents"], next(self._usable(), None)
         if code:
@@ -130,7 +131,13 @@ class Life:
             terms["left"] -= 1
             price = max(0, price - price * terms.get("percent_off", 0) // 100 - terms.get("cents_off", 0))
         source = "payment-method" if self.earned is None or self.earned < price else "earnings-balance"
-        self._ask(f"{self.who}:{name}:1", [price, source, "asked", day, code, with_code])
+        charge_id, charge = f"{self.who}:{name}:1", [price, source, "asked" if price else "paid", day, code, with_code]
+        if price:
+            self._ask(charge_id, charge)
+        else:
+            self.charges[charge_id] = charge
+            self._paid(charge_id, at)
+        return int(price)
 
     def _usable(self) -> Iterator[str]:
         return (code for code in reversed(self.codes) if self.codes[code]["left"])
@@ -218,8 +225,8 @@ class Life:
         if plus_ahead:
             self.leaving = False
             return ("applied", "downgrade-cancelled")
-        self._charge(payload["event_id"], at.date(), at, with_code=code is not None)
-        return ("applied", "charge-requested")
+        price = self._charge(payload["event_id"], at.date(), at, with_code=code is not None)
+        return ("applied", "charge-requested" if price else "upgraded")
 
     def _promo_code_entered(self, payload: Payload, at: datetime) -> Outcome:
         refused = self._enters(payload["promo_code"], at)

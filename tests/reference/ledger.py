@@ -27,6 +27,7 @@ NATURAL_KEYS = {
     "grant.monthly": ("freelancer_id", "charge_id"),
 }
 """The fields of the event that name a fact. Basic's monthly grant is named by its freelancer and day."""
+ASKING = {"charge-requested", "charge-retried"}
 
 
 @dataclass
@@ -77,8 +78,12 @@ async def check_ledger(
     complete: bool = True,
     movements_in_order: bool = True,
     explain_first: int = 5,
+    asked_for_nothing_through: int = 0,
 ) -> Report:
-    """Read a ledger and check all of it. `complete`: everything due by its business time has to be done."""
+    """Read a ledger and check all of it. `complete`: everything due by its business time has to be done.
+
+    `asked_for_nothing_through`: decisions up to there are of a release that asked for charges of 0.
+    """
     ledger = await read_ledger(database_url)
     return check(
         ledger,
@@ -87,6 +92,7 @@ async def check_ledger(
         complete=complete,
         movements_in_order=movements_in_order,
         explain_first=explain_first,
+        asked_for_nothing_through=asked_for_nothing_through,
     )
 
 
@@ -98,10 +104,12 @@ def check(
     complete: bool = True,
     movements_in_order: bool = True,
     explain_first: int = 5,
+    asked_for_nothing_through: int = 0,
 ) -> Report:
     outcomes = Counter(row["outcome"] for row in ledger.decisions)
     report = Report(len(ledger.decisions), sum(len(row["changes"]) for row in ledger.decisions), outcomes)
     model = ReferenceModel(policy, grace_seconds)
+    model.asked_for_nothing_through = asked_for_nothing_through
     for row in ledger.decisions:
         differences = compare(model.apply(row), row, movements_in_order=movements_in_order)
         if differences and len(report.details) < explain_first:
@@ -168,11 +176,11 @@ def _joined(decisions: list[Row], changes: list[Row], movements: list[Row]) -> l
 
 
 def _with_charges(decisions: list[Row], charges: list[Row] | None) -> list[Row]:
-    """Each decision with the charge that it asked for."""
+    """Each decision with the charge that it asked for; one of 0 is not asked for."""
     if charges is None:
         return decisions
-    asked = {charge["decision_seq"]: charge for charge in charges}
-    return [{**row, "charge": asked.get(row["seq"])} for row in decisions]
+    made = {charge["decision_seq"]: charge for charge in charges}
+    return [{**row, "charge": made.get(row["seq"]) if row["reason"] in ASKING else None} for row in decisions]
 
 
 def ledger_of(driver: Driver) -> Ledger:
@@ -303,9 +311,13 @@ def payloads_of(decisions: list[Row]) -> dict[int, bytes]:
 
 def natural_key(row: Row, change: Row, payloads: dict[int, bytes]) -> tuple[str, ...] | None:
     """What makes a change's fact one of its kind, with its rule; None for what may happen again."""
-    rule = change["rule"]
+    rule, who = change["rule"], change["freelancer_id"]
+    if row["kind"] == "clock" and row["reason"] == "renewed":
+        return (rule, who, f"{who}:{change['occurred_at'].date().isoformat()}:1")
+    if rule == "grant.upgrade" and row["topic"] == "membership-plan-chosen":
+        return (rule, who, f"{who}:{row['event_id']}:1")
     if rule == "grant.monthly" and (row["kind"] == "clock" or row["reason"] == "charge-failed"):
-        return (rule, change["freelancer_id"], change["occurred_at"].date().isoformat())
+        return (rule, who, change["occurred_at"].date().isoformat())
     if rule in NATURAL_KEYS and row["seq"] in payloads:
         payload = json.loads(payloads[row["seq"]])
         return (rule, *(payload[name] for name in NATURAL_KEYS[rule]))

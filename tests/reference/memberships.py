@@ -89,6 +89,8 @@ class Memberships:
         self.memberships: dict[str, Membership] = {}
         self.charges: dict[tuple[str, str], Charge] = {}
         self.monthly_grants: set[tuple[str, ...]] = set()
+        self.asked_for_nothing_through = 0
+        """Up to this decision an earlier release decided, which asked for charges of 0 and waited for an answer."""
         self.membership_rules = {topic: self._in_time(topic) for topic in self._topics}
 
     @property
@@ -190,7 +192,7 @@ class Memberships:
         if has_or_awaits_plus:
             membership.downgrade_chosen_at = None
             return Answer("applied", "downgrade-cancelled", DOWNGRADE_RULE)
-        membership.upgrade = self._ask(
+        charge = self._ask(
             membership,
             kind="upgrade",
             name=event["event_id"],
@@ -200,7 +202,10 @@ class Memberships:
             row=row,
             choice_promo=code is not None,
         )
-        return Answer("applied", "charge-requested", UPGRADE_RULE, charge=membership.upgrade)
+        if charge.status == "paid":
+            return self._upgraded(membership, charge, event)
+        membership.upgrade = charge
+        return Answer("applied", "charge-requested", UPGRADE_RULE, charge=charge)
 
     # Promo codes.
 
@@ -245,15 +250,9 @@ class Memberships:
         row: Row,
         choice_promo: bool = False,
     ) -> Charge:
-        terms = self.policy_at(at)["memberships"]
-        amount, code = terms["plus_price_cents"], None
-        usable = [promo for promo in membership.promos if promo.left > 0]
-        if usable:
-            promo = usable[-1]
+        amount, promo = self._price(membership, at)
+        if promo:
             promo.left -= 1
-            code = promo.code
-            discount = amount * promo.percent_off // 100 + promo.cents_off
-            amount = max(0, amount - discount)
         earned = latest(membership.balances)[1] if membership.balances else None
         return self._requested(
             Charge(
@@ -264,14 +263,24 @@ class Memberships:
                 chosen_at=chosen_at,
                 attempt=1,
                 amount_cents=amount,
-                currency=terms["currency"],
+                currency=self.policy_at(at)["memberships"]["currency"],
                 source=EARNINGS if earned is not None and earned >= amount else PAYMENT_METHOD,
-                promo_code=code,
+                promo_code=promo and promo.code,
                 choice_promo=choice_promo,
                 requested_at=at,
                 decision_seq=row["seq"],
+                status="paid" if amount == 0 and row["seq"] > self.asked_for_nothing_through else "asked",
             )
         )
+
+    def _price(self, membership: Membership, at: datetime) -> tuple[int, Promo | None]:
+        """What a charge of that instant comes to, and the promotion that it uses."""
+        price = self.policy_at(at)["memberships"]["plus_price_cents"]
+        usable = [promo for promo in membership.promos if promo.left > 0]
+        if not usable:
+            return price, None
+        discount = price * usable[-1].percent_off // 100 + usable[-1].cents_off
+        return max(0, price - discount), usable[-1]
 
     def _ask_again(self, charge: Charge, event: Event, row: Row) -> Charge:
         """The same, of the payment method."""
@@ -436,17 +445,32 @@ class Memberships:
                 self._basic_cycle(membership, lapsed.cycle_start),
                 self._basic_cycle_starts(membership),
             ]
-        chosen_at = membership.downgrade_chosen_at
-        if (chosen_at is not None and chosen_at < at) or membership.suspended_by(before=at):
+        if self._leaves_plus(membership, at):
             membership.plan, membership.downgrade_chosen_at = BASIC, None
             answer = self._telling(membership, before, Answer("applied", "downgraded", DOWNGRADE_RULE))
             return [CycleDecision(renewal, at, answer), self._basic_cycle_starts(membership)]
-        membership.renewal = self._ask(
+        charge = self._ask(
             membership, kind="renewal", name=day.isoformat(), cycle_start=day, chosen_at=None, at=at, row=row
         )
         self._start_cycle(membership, day, at)
-        answer = Answer("applied", "charge-requested", RENEWAL_RULE, charge=membership.renewal)
+        if charge.status == "paid":
+            answer = self._renewed(charge)
+            cycle = f"cycle:{membership.freelancer_id}:{day}"
+            return [CycleDecision(cycle, at, self._telling(membership, before, answer))]
+        membership.renewal = charge
+        answer = Answer("applied", "charge-requested", RENEWAL_RULE, charge=charge)
         return [CycleDecision(renewal, at, self._telling(membership, before, answer))]
+
+    def _leaves_plus(self, membership: Membership, at: datetime) -> bool:
+        chosen_at = membership.downgrade_chosen_at
+        return (chosen_at is not None and chosen_at < at) or bool(membership.suspended_by(before=at))
+
+    def name_of_cycle_start(self, membership: Membership) -> str:
+        """What the first decision of the next cycle start is caused by: what brings Connects itself is a `cycle`."""
+        at = midnight(membership.next_renewal)
+        renews = membership.plan == PLUS and membership.renewal is None and not self._leaves_plus(membership, at)
+        brings = membership.plan == BASIC or (renews and self._price(membership, at)[0] == 0)
+        return f"{'cycle' if brings else 'renewal'}:{membership.freelancer_id}:{membership.next_renewal}"
 
     def _basic_cycle_starts(self, membership: Membership) -> CycleDecision:
         """The cycle moves on, on Basic."""

@@ -1,5 +1,6 @@
 """What must hold after every fault, whatever happened: docs and tests call them I1 to I12."""
 
+import tomllib
 from collections import defaultdict
 from typing import Any
 
@@ -8,7 +9,7 @@ import msgspec
 from schemas.outputs import MembershipChargeRequested, MembershipUpdated, WalletUpdated
 from tests.reference.ledger import check_ledger
 from tests.support.reading import everything
-from tests.support.world import PARTITIONS, POLICY, World
+from tests.support.world import PARTITIONS, World
 from worker.ledger.chain import next_head
 from worker.stream.partitions import partition_of
 
@@ -23,8 +24,13 @@ _CHANGES = (
 )
 
 
-async def check_everything(world: World, *, model: bool = True, complete: bool = True) -> None:
-    """All invariants of a ledger at rest. `model`: also against the reference model (I1, I3 to I6)."""
+async def check_everything(
+    world: World, *, model: bool = True, complete: bool = True, asked_for_nothing_through: int = 0
+) -> None:
+    """All invariants of a ledger at rest. `model`: also against the reference model (I1, I3 to I6).
+
+    `asked_for_nothing_through`: see the reference model's `check`.
+    """
     await check_positions(world)
     await check_published(world)
     await check_memberships_told(world)
@@ -32,10 +38,11 @@ async def check_everything(world: World, *, model: bool = True, complete: bool =
     if model:
         report = await check_ledger(
             world.database_url,
-            POLICY,
+            tomllib.loads(world.policy_file.read_text(encoding="utf-8")),
             grace_seconds=world.grace_seconds,
             complete=complete,
             movements_in_order=False,
+            asked_for_nothing_through=asked_for_nothing_through,
         )
         assert report.ok, str(report)
 
@@ -76,7 +83,7 @@ async def check_published(world: World) -> None:
 
 
 async def check_memberships_told(world: World) -> None:
-    """I9 for memberships: each has told its versions 1 to n once, in order; each charge was requested once."""
+    """I9 for memberships: each has told its versions 1 to n once, in order; each charge that was asked for, once."""
     told: defaultdict[str, list[MembershipUpdated]] = defaultdict(list)
     for record in (await everything(world.kafka, f"{world.prefix}membership-updated", PARTITIONS)).records:
         update = MembershipUpdated.model_validate_json(record.value)
@@ -92,8 +99,16 @@ async def check_memberships_told(world: World) -> None:
     requested = (await everything(world.kafka, f"{world.prefix}membership-charge-requested", PARTITIONS)).records
     told_of = [MembershipChargeRequested.model_validate_json(record.value) for record in requested]
     asked = [(charge.freelancer_id, charge.charge_id) for charge in told_of]
-    charges = await world.rows("SELECT freelancer_id, charge_id FROM charges")
+    charges = await world.rows(
+        "SELECT c.freelancer_id, c.charge_id FROM charges c JOIN decisions d ON d.seq = c.decision_seq"
+        " WHERE d.reason IN ('charge-requested', 'charge-retried')"
+    )
     assert sorted(asked) == sorted(map(tuple, charges)), "not each charge was requested once"
+    unasked = await world.rows(
+        "SELECT c.charge_id, c.amount_cents, c.status FROM charges c JOIN decisions d ON d.seq = c.decision_seq"
+        " WHERE d.reason NOT IN ('charge-requested', 'charge-retried')"
+    )
+    assert all(tuple(row)[1:] == (0, "paid") for row in unasked), f"made without being asked for: {unasked}"
     assert len({charge.event_id for charge in told_of}) == len(told_of), "two charges were requested by one event id"
 
 

@@ -45,7 +45,7 @@ class MembershipChecks:
             assert charge.key not in self._asked, f"{charge.key} was asked by {self._asked}"
             assert charge.decision_seq == decision.seq, f"{charge.charge_id} names another decision"
             assert charge.freelancer_id == who, f"{charge.charge_id} is asked of somebody else"
-            assert charge.amount_cents >= 0, f"{charge.charge_id} asks for less than nothing"
+            assert charge.amount_cents > 0, f"{charge.charge_id} asks for nothing"
             self._asked[charge.key] = decision.seq
 
     def compare(self, membership: Membership) -> None:

@@ -179,7 +179,7 @@ def _membership_verdict(
 ) -> tuple[Verdict, bool]:
     """Apply the rule of a membership event, and tell what it changed.
 
-    Also gives whether it moved the next cycle start or requested a charge: what is held may count then.
+    Also gives whether it moved the next cycle start or made a charge: what is held may count then.
     """
     if may_wait:
         waits = memberships.await_cycle_start(books, trigger)
@@ -189,7 +189,8 @@ def _membership_verdict(
     before, next_renewal = cycles.seen(membership), membership.next_renewal
     verdict = MEMBERSHIP_RULES[trigger.topic](books, trigger.event, trigger, policies)
     verdict.membership = cycles.told(membership, before, verdict.reason)
-    return verdict, verdict.charge is not None or membership.next_renewal != next_renewal
+    charge_is_known = verdict.charge is not None or verdict.reason == "upgraded"  # an upgrade for nothing asks nobody
+    return verdict, charge_is_known or membership.next_renewal != next_renewal
 
 
 def _decide_held(

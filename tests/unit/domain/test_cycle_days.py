@@ -184,8 +184,7 @@ def test_a_suspended_account_has_a_downgrade_and_nothing_else_ahead() -> None:
             date(2026, 5, 10),
             "grant",
             0,
-            "No Connects for the Basic cycle that begins on 10 May 2026, "
-            "unless the suspension of the account is lifted before.",
+            "No Connects for the Basic cycle that begins on 10 May 2026: the account is suspended.",
         ),
     ]
     story.suspended("f-1", "billing-method", at=on(4, 21))
@@ -248,7 +247,7 @@ def test_a_renewal_that_is_not_paid_yet_has_two_ways_ahead() -> None:
         "grant",
         10,
         "If that is not paid before: 10 Connects for the Basic cycle that began on 10 May 2026, "
-        "then or as soon as the charge fails.",
+        "then or as soon as the charge fails for good.",
     )
     assert grant == Upcoming(
         date(2026, 6, 10),

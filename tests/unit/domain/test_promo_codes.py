@@ -25,17 +25,11 @@ def chosen_with(code: str) -> tuple[Story, Decision]:
     return story, story.chose("plus", "f-1", promo=code, at=on(4, 10))
 
 
-@pytest.mark.parametrize(("code", "cents"), [("HALF", 1000), ("THIRD", 1340), ("FIVE", 1500), ("GIFT", 0)])
+@pytest.mark.parametrize(("code", "cents"), [("HALF", 1000), ("THIRD", 1340), ("FIVE", 1500)])
 def test_promo_code_percentage_or_amount_off(code: str, cents: int) -> None:
     story, decision = chosen_with(code)
     assert answer(decision) == "applied/charge-requested"
     assert (story.charge("f-1").amount_cents, story.charge("f-1").promo_code) == (cents, code)
-
-
-def test_a_charge_of_nothing_is_requested_all_the_same() -> None:
-    story, _ = chosen_with("GIFT")
-    assert (story.charge("f-1").amount_cents, story.charge("f-1").status) == (0, "asked")
-    assert answer(story.paid(story.charge("f-1").charge_id, "f-1", at=on(4, 10, 13))) == "applied/upgraded"
 
 
 def test_the_discount_of_a_percentage_is_rounded_down() -> None:

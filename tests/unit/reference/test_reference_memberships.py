@@ -474,9 +474,17 @@ def test_a_choice_with_a_code_that_cannot_be_used_does_nothing() -> None:
     assert told.charges == []
 
 
-def test_a_charge_is_never_less_than_nothing_and_is_asked_all_the_same() -> None:
+def test_what_costs_nothing_is_never_less_and_is_not_asked() -> None:
     told = Told(earning(0, 0), chose(1, "plus", event_id="up", promo_code="HUGE"), policy=WITH_CODES)
-    assert told.charges == [("f-1:up:1", 0, "earnings-balance")]
+    assert (told.charges, told.answer("up")) == ([], "applied/upgraded")
+    (charge,) = told.driver.model.charges.values()
+    assert (charge.amount_cents, charge.status) == (0, "paid")
+
+
+def test_a_renewal_that_costs_nothing_is_paid_as_it_starts() -> None:
+    told = on_plus(entered(9 * DAY, "HUGE"), until=RENEWAL + GRACE, policy=WITH_CODES)
+    assert clock(told) == ["cycle:f-1:2026-02-10 applied/renewed"]
+    assert [change["rule"] for change in told.changes][-1] == "grant.monthly"
 
 
 def test_a_charge_that_fails_gives_its_code_back() -> None:

@@ -1,7 +1,8 @@
 """Charges: what a membership asks of the billing system, and what its answers lead to (S0, HP).
 
 An upgrade and every renewal of Plus ask for one charge. Connects come in when it is paid. A charge that the earnings
-balance failed to pay is asked once of the payment method, as attempt 2; nothing is asked a third time.
+balance failed to pay is asked once of the payment method, as attempt 2; nothing is asked a third time. What costs
+nothing, by a promotion or by the policy, is not asked of anybody: it takes effect at once (ours).
 """
 
 from datetime import date, datetime
@@ -50,7 +51,10 @@ def request(
     *,
     choice_promo: bool = False,
 ) -> Charge:
-    """Ask for the price, less the promotion, as attempt 1; `named` tells this charge from the freelancer's others."""
+    """Ask for the price, less the promotion, as attempt 1; `named` tells this charge from the freelancer's others.
+
+    If nothing is left of the price the charge is paid as it is made, and its caller asks nobody.
+    """
     promo, amount_cents, source = what_is_asked(membership, policy)
     if promo is not None:
         promos.use(membership, promo)
@@ -68,6 +72,7 @@ def request(
         choice_promo=choice_promo,
         requested_at=at,
         decision_seq=seq,
+        status="asked" if amount_cents else "paid",
     )
     _keep_requested(books, membership, charge)
     return charge
@@ -106,8 +111,24 @@ def answer(books: Books, event: MembershipChargeSettled, trigger: Received, poli
     if lapsed:
         return _paid_after_lapse(books, charge, at, policies.in_force(at), seq)
     if charge.kind == "upgrade":
-        return _upgraded(books, membership, charge, at, policies.in_force(at), seq)
+        return _upgraded(books, membership, charge, at, policies.in_force(at), seq, {"paid_at": at})
     return _renewed(books, membership, charge, at, policies, seq)
+
+
+def upgrade_for_nothing(
+    books: Books, membership: Membership, charge: Charge, at: datetime, policy: Policy, seq: int
+) -> Verdict:
+    """Plus begins with the choice: nothing is left of the price, so there is nothing to wait for."""
+    return _upgraded(books, membership, charge, at, policy, seq, _nothing_to_pay(policy))
+
+
+def renew_for_nothing(
+    books: Books, charge: Charge, at: datetime, policy: Policy, seq: int, ahead: dict[str, Fact]
+) -> Verdict:
+    """Plus's Connects at its cycle start: nothing is left of the price. `ahead` says what follows the cycle."""
+    facts = {**_whole(charge, policy), **_nothing_to_pay(policy), **ahead}
+    changes = _grant_whole(books, charge, "cycle-started", at, policy, seq, facts)
+    return Verdict("applied", "renewed", RENEWAL, facts, changes)
 
 
 def known_charge(books: Books, event: MembershipChargeSettled) -> Charge | None:
@@ -116,16 +137,17 @@ def known_charge(books: Books, event: MembershipChargeSettled) -> Charge | None:
 
 
 def told_of(charge: Charge) -> dict[str, Fact]:
-    """A charge, as facts."""
+    """A charge, as facts; a charge of 0 has no source."""
     facts: dict[str, Fact] = {
         "charge_id": charge.charge_id,
         "charge": charge.kind,
         "cycle_start": charge.cycle_start.isoformat(),
         "amount_cents": charge.amount_cents,
         "currency": charge.currency,
-        "source": charge.source,
-        "attempt": charge.attempt,
     }
+    if charge.amount_cents:
+        facts["source"] = charge.source
+    facts["attempt"] = charge.attempt
     if charge.promo_code is not None:
         facts["promo_code"] = charge.promo_code
     return facts
@@ -134,9 +156,9 @@ def told_of(charge: Charge) -> dict[str, Fact]:
 def _keep_requested(books: Books, membership: Membership, charge: Charge) -> None:
     if charge.key in books.charges:
         raise AssertionError(f"charge {charge.charge_id} was requested of {charge.freelancer_id} before")
-    if charge.kind == "upgrade":
+    if charge.status == "asked" and charge.kind == "upgrade":
         membership.upgrade = charge.charge_id
-    else:
+    elif charge.status == "asked":
         membership.renewal = charge.charge_id
     books.keep_charge(charge)
     books.keep_membership(membership)
@@ -186,11 +208,18 @@ def _retried(books: Books, membership: Membership, failed: Charge, at: datetime,
 
 
 def _upgraded(
-    books: Books, membership: Membership, charge: Charge, paid_at: datetime, policy: Policy, seq: int
+    books: Books,
+    membership: Membership,
+    charge: Charge,
+    paid_at: datetime,
+    policy: Policy,
+    seq: int,
+    how: dict[str, Fact],
 ) -> Verdict:
     """Plus begins: the paid part whole, the free part prorated by the days that Basic's cycle had run (HP).
 
-    The cycle restarts on the day of the choice. If a cycle has started since, Basic's or the one that Plus would have
+    `how` says that it was paid, or that there was nothing to pay: then `paid_at` is the instant of the choice. The
+    cycle restarts on the day of the choice. If a cycle has started since, Basic's or the one that Plus would have
     had, both go by the day of the payment: nobody pays for a cycle that is over (ours).
     """
     basic_start, basic_end = running_cycle(membership)
@@ -213,7 +242,7 @@ def _upgraded(
         "prorated_from": basic_start.isoformat(),
         "prorated_to": day.isoformat(),
         "chosen_at": charge.chosen_at,
-        "paid_at": paid_at,
+        **how,
         "next_renewal": until.isoformat(),
     }
     if charge.cycle_start < basic_start:
@@ -250,28 +279,35 @@ def _renewed(
     membership.renewal = None
     _, until = running_cycle(membership)
     at = midnight(charge.cycle_start)
-    whole = _whole(charge, policies.in_force(at), paid_at)
-    facts = {**whole, "next_renewal": until.isoformat(), **what_ends_plus(membership)}
+    facts = {
+        **_whole(charge, policies.in_force(at)),
+        "paid_at": paid_at,
+        "next_renewal": until.isoformat(),
+        **what_ends_plus(membership),
+    }
     changes = _grant_whole(books, charge, "cycle-started", at, policies.in_force(at), seq, facts)
     return Verdict("applied", "renewed", RENEWAL, facts, changes)
 
 
 def _paid_after_lapse(books: Books, charge: Charge, paid_at: datetime, policy: Policy, seq: int) -> Verdict:
     """Paid when it had been given up: all its Connects, dated at the payment; the plan stays as it is (ours)."""
-    facts = _whole(charge, policy, paid_at)
+    facts = {**_whole(charge, policy), "paid_at": paid_at}
     changes = _grant_whole(books, charge, "paid-after-lapse", paid_at, policy, seq, facts)
     return Verdict("applied", "paid-after-lapse", RENEWAL, facts, changes)
 
 
-def _whole(charge: Charge, policy: Policy, paid_at: datetime) -> dict[str, Fact]:
+def _whole(charge: Charge, policy: Policy) -> dict[str, Fact]:
     return {
         **told_of(charge),
         "plan": "plus",
         "connects": policy.monthly_plus_paid + policy.monthly_plus_free,
         "paid": policy.monthly_plus_paid,
         "free": policy.monthly_plus_free,
-        "paid_at": paid_at,
     }
+
+
+def _nothing_to_pay(policy: Policy) -> dict[str, Fact]:
+    return {"nothing_to_pay": True, "price_cents": policy.plus_price_cents}
 
 
 def _grant_whole(

@@ -51,7 +51,10 @@ _A_DAY = re.compile(r"(choice:)*[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def choose(books: Books, event: MembershipPlanChosen, trigger: Received, policies: PolicyBook) -> Verdict:
-    """A plan was chosen: Plus begins when its charge is paid, Basic at the next cycle start (S0)."""
+    """A plan was chosen: Plus begins when its charge is paid (S0), Basic at the next cycle start (S0).
+
+    Where nothing is left of the price Plus begins with the choice (ours).
+    """
     membership = books.membership(FreelancerId(event.freelancer_id))
     policy = policies.in_force(event.occurred_at)
     begins = membership.cycle_start is None
@@ -88,6 +91,8 @@ def _choose_plus(
     charge = charges.request(
         books, membership, "upgrade", _named(event.event_id), at.date(), at, policy, seq, choice_promo=code is not None
     )
+    if charge.status == "paid":
+        return charges.upgrade_for_nothing(books, membership, charge, at, policy, seq)
     asked: dict[str, Fact] = {**charges.told_of(charge), "price_cents": policy.plus_price_cents, "chosen_at": at}
     return Verdict("applied", "charge-requested", charges.UPGRADE, asked, charge=charge)
 
@@ -119,6 +124,8 @@ def _plan_facts(membership: Membership, event: MembershipPlanChosen) -> dict[str
     }
     if membership.upgrade is not None:
         facts["upgrade"] = membership.upgrade
+    if membership.renewal is not None:
+        facts["renewal"] = membership.renewal
     if membership.downgrade_chosen_at is not None:
         facts["downgrade_chosen_at"] = membership.downgrade_chosen_at
     return facts
@@ -146,6 +153,8 @@ def _note_suspension(books: Books, event: AccountSuspended | AccountReinstated, 
     facts: dict[str, Fact] = {"scope": event.scope, "at": event.occurred_at, "plan": membership.plan}
     if membership.next_renewal is not None:
         facts["next_renewal"] = membership.next_renewal.isoformat()
+    if membership.upgrade is not None:
+        facts["upgrade"] = membership.upgrade
     if besides := now - {event.scope}:
         facts["still_suspended"] = min(besides)
     if membership.downgrade_chosen_at is not None:
@@ -155,10 +164,11 @@ def _note_suspension(books: Books, event: AccountSuspended | AccountReinstated, 
     )
 
 
-def note_earnings(books: Books, event: EarningsBalanceUpdated, _trigger: Received, _policies: PolicyBook) -> Verdict:
+def note_earnings(books: Books, event: EarningsBalanceUpdated, _trigger: Received, policies: PolicyBook) -> Verdict:
     """What could be charged: the latest told is the first source of the next charge (S0)."""
     membership = books.membership(FreelancerId(event.freelancer_id))
-    facts: dict[str, Fact] = {"available_cents": event.available_cents, "at": event.occurred_at}
+    currency = policies.in_force(event.occurred_at).currency
+    facts: dict[str, Fact] = {"available_cents": event.available_cents, "currency": currency, "at": event.occurred_at}
     if membership.earnings is None or membership.earnings[0] <= event.occurred_at:
         membership.earnings = (event.occurred_at, event.available_cents)
         books.keep_membership(membership)
@@ -206,20 +216,26 @@ def _basic_cycle(
 
 
 def _renew(books: Books, membership: Membership, day: date, policy: Policy, seq: int) -> Step:
-    """Plus goes on: a charge is requested, and its Connects come in when it is paid."""
-    before, until = seen(membership), next_cycle_start(day, policy)
+    """Plus goes on: a charge is requested, and its Connects come in when it is paid; at once, if it costs nothing.
+
+    Connects that come in at a cycle start are caused by `cycle:...`, as Basic's are (contract: wallet-updated).
+    """
+    before, at, until = seen(membership), midnight(day), next_cycle_start(day, policy)
     enter_cycle(books, membership, day, until)
-    charge = charges.request(books, membership, "renewal", day.isoformat(), day, midnight(day), policy, seq)
-    facts: dict[str, Fact] = {
-        **charges.told_of(charge),
-        "price_cents": policy.plus_price_cents,
-        "connects": policy.monthly_plus_paid + policy.monthly_plus_free,
-        "next_renewal": until.isoformat(),
-        **what_ends_plus(membership),
-    }
-    verdict = Verdict("applied", "charge-requested", charges.RENEWAL, facts, charge=charge)
+    charge = charges.request(books, membership, "renewal", day.isoformat(), day, at, policy, seq)
+    ahead: dict[str, Fact] = {"next_renewal": until.isoformat(), **what_ends_plus(membership)}
+    if charge.status == "paid":
+        verdict = charges.renew_for_nothing(books, charge, at, policy, seq, ahead)
+    else:
+        facts: dict[str, Fact] = {
+            **charges.told_of(charge),
+            "price_cents": policy.plus_price_cents,
+            "connects": policy.monthly_plus_paid + policy.monthly_plus_free,
+            **ahead,
+        }
+        verdict = Verdict("applied", "charge-requested", charges.RENEWAL, facts, charge=charge)
     verdict.membership = told(membership, before, verdict.reason)
-    return Step("renewal", day, verdict, policy)
+    return Step("renewal" if charge.status == "asked" else "cycle", day, verdict, policy)
 
 
 def _end_plus(books: Books, membership: Membership, day: date, policy: Policy, seq: int) -> list[Step]:

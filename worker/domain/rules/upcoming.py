@@ -49,7 +49,7 @@ def upcoming(membership: Membership, policies: PolicyBook, unanswered: Charge | 
 
 def _plus_goes_on_or_ends(membership: Membership, on: date, policy: Policy) -> list[Upcoming]:
     if what_ends_plus(membership):
-        return [_downgrade(membership, on), _basic_grant(membership, on, policy)]
+        return [_downgrade(membership, on), _basic_grant(membership, on, policy, plus_goes_on=_may_go_on(membership))]
     return [_renewal(membership, on, policy)]
 
 
@@ -62,7 +62,7 @@ def _renewal_unanswered(membership: Membership, charge: Charge, on: date, polici
     ]
     missed = 0 if "account" in suspended_before(membership, since) else policies.in_force(since).monthly_basic
     cycle = f"for the Basic cycle that began on {_day(charge.cycle_start)}"
-    words = f"If that is not paid before: {connects(missed)} {cycle}, then or as soon as the charge fails."
+    words = f"If that is not paid before: {connects(missed)} {cycle}, then or as soon as the charge fails for good."
     unpaid = [
         Upcoming(on, "grant", missed, words),
         _basic_grant(membership, on, then, "If that is not paid before: "),
@@ -95,11 +95,20 @@ def _when_paid(membership: Membership, charge: Charge, policies: PolicyBook) -> 
     return Upcoming(charge.cycle_start, "grant", count, words)
 
 
-def _basic_grant(membership: Membership, on: date, policy: Policy, condition: str = "") -> Upcoming:
+def _may_go_on(membership: Membership) -> bool:
+    """Whether Plus goes on if what ends it is lifted: nobody has chosen Basic."""
+    return "downgrade_chosen_at" not in what_ends_plus(membership)
+
+
+def _basic_grant(
+    membership: Membership, on: date, policy: Policy, condition: str = "", *, plus_goes_on: bool = False
+) -> Upcoming:
+    """`plus_goes_on`: lifting the suspension brings no Basic cycle at all."""
     count, cycle = policy.monthly_basic, f"for the Basic cycle that begins on {_day(on)}"
     if "account" in suspended_by_latest(membership):
-        unless = "unless the suspension of the account is lifted before"
-        return Upcoming(on, "grant", 0, f"{condition}No Connects {cycle}, {unless}.")
+        unless = ", unless the suspension of the account is lifted before"
+        why = ": the account is suspended" if plus_goes_on else unless
+        return Upcoming(on, "grant", 0, f"{condition}No Connects {cycle}{why}.")
     return Upcoming(on, "grant", count, f"{condition}{connects(count)} {cycle}.")
 
 
@@ -116,8 +125,12 @@ def _downgrade(membership: Membership, on: date) -> Upcoming:
 
 
 def _renewal(membership: Membership, on: date, policy: Policy) -> Upcoming:
-    _, amount_cents, source = what_is_asked(membership, policy)
+    promo, amount_cents, source = what_is_asked(membership, policy)
     count = policy.monthly_plus_paid + policy.monthly_plus_free
+    if not amount_cents:
+        code = "" if promo is None else f" with the promotion code {promo.code}"
+        words = f"Plus is renewed on {_day(on)}; nothing has to be paid for it{code}. {connects(count)} come in then."
+        return Upcoming(on, "renewal", count, words)
     asked = f"{money(amount_cents, policy.currency)} is asked of the {source.replace('-', ' ')}"
     words = f"Plus is renewed on {_day(on)}: {asked}. {connects(count)} come in when that is paid."
     return Upcoming(on, "renewal", count, words)

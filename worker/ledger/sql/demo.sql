@@ -108,8 +108,9 @@ FROM charges c FULL JOIN (
 WHERE coalesce(g.grants, 0) <> CASE c.status WHEN 'paid' THEN 1 ELSE 0 END
 
 -- name: charges_asked
--- What membership-charge-requested has to have told, each once.
-SELECT freelancer_id, charge_id, status, amount_cents FROM charges
+-- What membership-charge-requested has to have told, each once. What costs nothing is not asked for.
+SELECT c.freelancer_id, c.charge_id, c.status, c.amount_cents
+FROM charges c JOIN decisions d ON d.seq = c.decision_seq WHERE d.reason IN ('charge-requested', 'charge-retried')
 
 -- name: memberships_told
 -- How many versions membership-updated has to have told of each.
