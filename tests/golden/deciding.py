@@ -134,7 +134,7 @@ def _written(row: Line, stories: dict[tuple[str, int], str], triggers: dict[int,
         "rule": row["rule"],
         "policy_version": row["policy_version"],
         "facts": facts,
-        "explanation": explain(row["reason"], row["outcome"], subject, facts),
+        "explanation": explain(row["reason"], row["outcome"], subject, facts, row["rule"]),
         "changes": [_change(change) for change in row["changes"]],
     }
 

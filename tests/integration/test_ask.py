@@ -186,10 +186,10 @@ async def test_a_proposal_on_an_open_job_is_open_and_says_what_would_return_it(
         (spend,) = (await connects(f"explain {about} --json")).json["open"]
         assert spend["subject"] == {"freelancer_id": "f-1", "job_id": "j-2", "proposal_id": "p-2"}
         assert (spend["connects"], spend["reason"]) == (6, "job-not-closed")
-        assert "has not been closed yet" in spend["explanation"]
+        assert "has not been closed since" in spend["explanation"]
         assert "without hiring anyone" in spend["explanation"]
     assert (await connects("explain --proposal p-3 --json")).json["open"] == []
-    assert "job j-2 has not been closed yet" in (await connects("explain --freelancer f-1")).out
+    assert "job j-2 has not been closed since" in (await connects("explain --freelancer f-1")).out
 
     await world.produce([tell("job-closed", job_id="j-2", client_id="c-1", closure="expired")])
     await world.has_decided(5)

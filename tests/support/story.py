@@ -62,7 +62,7 @@ def answers(decisions: Iterable[Decision]) -> list[str]:
 
 def explained(decision: Decision) -> str:
     """The decision in the words that a support agent pastes."""
-    return explain(decision.reason, decision.outcome, decision.subject, decision.facts)
+    return explain(decision.reason, decision.outcome, decision.subject, decision.facts, decision.rule)
 
 
 def only_change(decision: Decision) -> Change:

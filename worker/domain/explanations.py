@@ -20,18 +20,20 @@ from worker.domain.phrases import (
     from_time,
     graced,
     how_it_closed,
+    money,
     named,
     on_day,
     sentence,
     the_job,
     the_proposal,
 )
-from worker.domain.standing_answers import WHAT_RETURNS
+from worker.domain.standing_answers import WHAT_RETURNS, WHAT_RETURNS_NOTHING
 
 
-def explain(reason: str, outcome: str, subject: Subject, facts: Facts) -> str:
-    """Word a decision, or (outcome `applied`) the change that it made."""
-    return _WORDS.get(reason, _in_general)(outcome, subject, facts) or f"{outcome.capitalize()}: {reason}."
+def explain(reason: str, outcome: str, subject: Subject, facts: Facts, rule: str | None = None) -> str:
+    """Word a decision, or (outcome `applied`) the change that it made. `rule` is the decision's, where it is known."""
+    known = facts if rule is None else {**facts, "rule": rule}
+    return _WORDS.get(reason, _in_general)(outcome, subject, known) or f"{outcome.capitalize()}: {reason}."
 
 
 def job_not_closed(
@@ -39,20 +41,32 @@ def job_not_closed(
     spent: int,
     job_id: str,
     *,
+    boost: int = 0,
     withdrawn_at: datetime | None = None,
     closing_at: datetime | None = None,
+    hired_at: datetime | None = None,
 ) -> str:
-    """Word why nothing has happened yet to Connects spent on a job that is still open, and what would return them.
+    """Word why nothing has happened yet to Connects spent on a job that is still open, what would return them or not.
 
-    `closing_at` is the time of a closure that is known and not settled yet.
+    `boost` are those of its boost. `closing_at` is the time of a closure that is known and not settled yet, `hired_at`
+    that of the first hire that is known.
     """
     words = f"{connects(spent)} spent on {day(spent_at)}"
     if closing_at is not None:
-        return f"{words}: job {job_id} was closed on {day(closing_at)}, and what comes back is decided any moment."
-    words = f"{words}: job {job_id} has not been closed yet, so nothing is decided."
+        return f"{words}: job {job_id} ended on {day(closing_at)}, and what comes back is decided shortly."
+    words = f"{words}: job {job_id} has not been closed since, so nothing is decided."
     if withdrawn_at is not None:
         return f"{words} The proposal was withdrawn on {day(withdrawn_at)}, which does not return its Connects."
-    return f"{words} {WHAT_RETURNS}"
+    if hired_at is not None:
+        words = f"{words} Somebody was hired for it on {day(hired_at)}, and a closing after that returns nothing."
+    else:
+        words = f"{words} {WHAT_RETURNS} {WHAT_RETURNS_NOTHING}"
+    if not boost:
+        return words
+    return (
+        f"{words} Being outbid returns the {connects(boost)} of its boost, but only before the client does anything "
+        "with the proposal."
+    )
 
 
 def _proposal_submitted(_outcome: str, subject: Subject, facts: Facts) -> str:
@@ -101,8 +115,7 @@ def _lot_expired(_outcome: str, _subject: Subject, facts: Facts) -> str:
 def _somebody_was_hired(_outcome: str, subject: Subject, facts: Facts) -> str:
     return (
         f"No Connects returned: somebody was hired for {the_job(subject)}{on_day(facts, 'hired_at')}, "
-        f"before it was closed{on_day(facts, 'closed_at')}. "
-        "Connects come back only when a job is closed without hiring anyone."
+        f"before it {how_it_closed(facts)}{on_day(facts, 'closed_at')}. {WHAT_RETURNS}"
     )
 
 
@@ -164,7 +177,11 @@ def _hire_after_settlement(_outcome: str, subject: Subject, facts: Facts) -> str
         return f"{connects(facts.get('connects'))} taken back: {hire}. That became known only after the refund."
     words = f"Noted: {hire}. That became known only after Connects had been returned"
     taken = facts.get("clawed_back")
-    return f"{words}; {connects(taken)} taken back." if taken is not None else f"{words}; freelancers keep them."
+    if taken is None:
+        return f"{words}; freelancers keep them."
+    if not taken:
+        return f"{words}; nothing is taken back, because that was done before or they come back in another way."
+    return f"{words}; {connects(taken)} taken back."
 
 
 def _withdrawal_is_not_refunded(_outcome: str, subject: Subject, facts: Facts) -> str:
@@ -194,7 +211,9 @@ def _no_boost(_outcome: str, subject: Subject, _facts: Facts) -> str:
 
 
 def _unknown_proposal(_outcome: str, subject: Subject, _facts: Facts) -> str:
-    return f"Noted: {the_proposal(subject)} has not reached us yet. Its boost comes back as soon as it does."
+    return (
+        f"Noted: {the_proposal(subject)} has not reached us yet. If it has a boost, that comes back as soon as it does."
+    )
 
 
 def _proposal_mismatch(_outcome: str, subject: Subject, facts: Facts) -> str:
@@ -231,8 +250,8 @@ def _adjusted(_outcome: str, _subject: Subject, facts: Facts) -> str:
 
 
 def _already_granted(_outcome: str, _subject: Subject, facts: Facts) -> str:
-    what = next((f"{words} {facts[fact]}" for fact, words in _GRANTED_FOR.items() if fact in facts), "registering")
-    amount = facts.get("connects")
+    words, fact = GRANTED_FOR.get(str(facts.get("rule")), ("this", ""))
+    what, amount = f"{words}{named(facts, fact)}", facts.get("connects")
     if isinstance(amount, int) and amount > 0:
         return (
             f"Nothing granted: {what} brought {connects(amount)}{on_day(facts, 'granted_at')} already. It does so once."
@@ -240,13 +259,15 @@ def _already_granted(_outcome: str, _subject: Subject, facts: Facts) -> str:
     return f"Nothing done: {what} was booked{on_day(facts, 'granted_at')} already. It counts once."
 
 
-_GRANTED_FOR: Final = {
-    "badge": "the badge",
-    "certification_id": "the certification",
-    "job_id": "the interview for job",
-    "purchase_id": "purchase",
-    "adjustment_id": "adjustment",
+GRANTED_FOR: Final[Mapping[str, tuple[str, str]]] = {
+    "grant.registration": ("registering", ""),
+    "grant.badge": ("the badge", "badge"),
+    "grant.certification": ("the certification", "certification_id"),
+    "grant.interview": ("the interview for job", "job_id"),
+    "grant.purchase": ("purchase", "purchase_id"),
+    "adjust": ("adjustment", "adjustment_id"),
 }
+"""What each rule grants for once, and the fact that names it. A rule that is not here is not taken for another one."""
 
 
 def _no_award_for_badge(_outcome: str, _subject: Subject, facts: Facts) -> str:
@@ -268,11 +289,12 @@ def _interview_from_invitation(_outcome: str, subject: Subject, _facts: Facts) -
 
 
 def _client_not_established(_outcome: str, subject: Subject, facts: Facts) -> str:
+    client = f"Nothing granted: the client of {the_job(subject)} had"
+    spent = facts.get("client_spent_cents")
+    if facts.get("client_hires") != 0 and isinstance(spent, int) and spent > 0:
+        return f"{client} spent {money(spent, None)} before, which is not enough for an interview to bring Connects."
     lacking = "hired anybody" if facts.get("client_hires") == 0 else "spent anything"
-    return (
-        f"Nothing granted: the client of {the_job(subject)} had not {lacking} before. "
-        "Interviews bring Connects when the client has hired and paid somebody."
-    )
+    return f"{client} not {lacking} before. Interviews bring Connects when the client has hired and paid somebody."
 
 
 def _weekly_cap(_outcome: str, subject: Subject, facts: Facts) -> str:

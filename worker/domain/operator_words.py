@@ -40,8 +40,9 @@ def _unreadable_record(_outcome: str, _subject: Subject, facts: Facts) -> str:
 
 def _failure_in_rule(_outcome: str, subject: Subject, facts: Facts) -> str:
     error = facts.get("error")
+    who = f"job {facts.get('key')}" if facts.get("scope") == "job" else whose(subject)  # a settlement stops the job
     return (
-        f"Set aside: deciding this failed{f' ({error})' if error else ''}. It and what follows for {whose(subject)} "
+        f"Set aside: deciding this failed{f' ({error})' if error else ''}. It and what follows for {who} "
         "wait until an operator releases them; nothing is lost."
     )
 

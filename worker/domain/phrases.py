@@ -39,6 +39,14 @@ def day(instant: Fact) -> str:
     return _date(at.toordinal())
 
 
+def date_of(instant: Fact) -> date | None:
+    """The day of a fact, in UTC, for comparing; None for what is neither an instant nor a day."""
+    at = _read(instant) if isinstance(instant, str) else instant
+    if not isinstance(at, datetime):
+        return None
+    return (at if at.tzinfo is None else at.astimezone(UTC)).date()
+
+
 @lru_cache(maxsize=4096)
 def _date(ordinal: int) -> str:
     at = date.fromordinal(ordinal)
@@ -94,7 +102,7 @@ def how_it_closed(facts: Facts) -> str:
 def graced(facts: Facts) -> str:
     """Say, as a sentence more, that a part went to a new lot."""
     moved = facts.get("graced")
-    return f" {moved} of them got a later expiry date: the old one was about to come." if moved else ""
+    return f" {moved} of them got a later expiry date: the old one was near, or over." if moved else ""
 
 
 def on_day(facts: Facts, fact: str) -> str:

@@ -5,7 +5,12 @@ from types import MappingProxyType
 from typing import Final
 
 WHAT_RETURNS: Final = (
-    "Connects come back when the client closes the job without hiring anyone, or when the marketplace removes it."
+    "Connects come back when the client closes the job without hiring anyone, or when the marketplace removes it "
+    "before anyone is hired."
+)
+WHAT_RETURNS_NOTHING: Final = (
+    "They do not come back when somebody is hired before that, when the job expires, or when the proposal is withdrawn "
+    "before that."
 )
 
 STANDING_ANSWERS: Final[Mapping[str, str]] = MappingProxyType(
@@ -23,12 +28,13 @@ STANDING_ANSWERS: Final[Mapping[str, str]] = MappingProxyType(
             "Learning paths (for example Upwork 101) bring no Connects. Skill certifications do, once for each."
         ),
         "declined": (
-            "When a client declines a proposal or hires somebody else, its Connects do not come back. "
-            f"{WHAT_RETURNS} Withdrawing a proposal does not return them either."
+            "Being declined decides nothing about the Connects of a proposal: what counts is how the job ends. "
+            f"{WHAT_RETURNS} {WHAT_RETURNS_NOTHING}"
         ),
         "expired": (
             "When a job expires because the client never closed it, the Connects spent on it do not come back. "
-            f"{WHAT_RETURNS}"
+            "They still come back if the job is reopened, and then the client closes it without hiring anyone, or the "
+            "marketplace removes it before anyone is hired."
         ),
     }
 )

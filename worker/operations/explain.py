@@ -247,7 +247,7 @@ def in_words(row: asyncpg.Record, facts: dict[str, object]) -> str:
     """A decision's row in today's words."""
     subject = Subject(row["freelancer_id"], row["job_id"], row["proposal_id"])
     known: Facts = {name: fact for name, fact in facts.items() if fact is None or isinstance(fact, str | int)}
-    return explain(row["reason"], row["outcome"], subject, known)
+    return explain(row["reason"], row["outcome"], subject, known, row["rule"])
 
 
 async def _open(connection: Connection, proposals: Sequence[str]) -> list[OpenSpend]:
@@ -260,8 +260,10 @@ async def _open(connection: Connection, proposals: Sequence[str]) -> list[OpenSp
                 row["occurred_at"],
                 row["connects"],
                 row["job_id"],
+                boost=row["boost"],
                 withdrawn_at=row["withdrawn_at"],
                 closing_at=row["closing_at"],
+                hired_at=row["hired_at"],
             ),
         )
         for row in await connection.fetch(_SQL["open_spends"], proposals)

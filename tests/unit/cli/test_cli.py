@@ -191,7 +191,21 @@ def test_a_policy_that_cannot_be_used_is_one_line_with_the_place(tmp_path: Path)
     assert "mine.toml, line " in err
     assert "registration" in err
     assert err.count("\n") == 1
-    assert connects("policy check")[0] == 0
+
+
+def test_a_policy_is_checked_without_a_ledger_and_says_so(tmp_path: Path) -> None:
+    no_stack = {"CONNECTS_CACHE_DIR": str(tmp_path / "cache")}
+    code, out, err = connects("policy check", **no_stack)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "2026-01-01 is fine, in force from 2026-01-01T00:00:00+00:00",
+        "Checked the file only, not against a ledger: the embedded stack is not running, and DATABASE_URL is not set",
+    ]
+    found = json.loads(connects("policy check --json", **no_stack)[1])
+    assert (found["ledger"], found["problems"], found["versions"][0]["ledger"]) == (None, [], None)
+    code, out, _ = connects("policy check", **NOBODY_LISTENS)
+    assert code == 0
+    assert "Checked the file only, not against a ledger: PostgreSQL at postgresql://u:********@127.0.0.1:1/x" in out
 
 
 @pytest.mark.parametrize("command", ["run", "policy show", "policy check"])

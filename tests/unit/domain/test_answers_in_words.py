@@ -26,7 +26,7 @@ def test_why_was_this_not_refunded(story: Story) -> None:
     story.settled()
     assert explained(story.decisions[-1]) == (
         "No Connects returned: job j-1 expired on 7 January 2026; the client did not close it. Connects come back when "
-        "the client closes the job without hiring anyone, or when the marketplace removes it."
+        "the client closes the job without hiring anyone, or when the marketplace removes it before anyone is hired."
     )
 
 

@@ -3,7 +3,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from worker.domain.decisions import Fact, Subject
-from worker.domain.explanations import explain, job_not_closed
+from worker.domain.explanations import GRANTED_FOR, explain, job_not_closed
+from worker.domain.rules.grants import _SOURCES
 from worker.domain.standing_answers import STANDING_ANSWERS, standing_answer
 
 CLOSED = datetime(2026, 3, 14, 9, 30, tzinfo=UTC)
@@ -30,7 +31,7 @@ WORDED: list[Case] = [
         {"connects": 12, "closed_at": CLOSED, "graced": 4},
         (
             "12 Connects returned: the client closed job j-1 without hiring anyone. "
-            "4 of them got a later expiry date: the old one was about to come."
+            "4 of them got a later expiry date: the old one was near, or over."
         ),
     ),
     (
@@ -98,7 +99,19 @@ WORDED: list[Case] = [
         {"closed_at": CLOSED, "hired_at": HIRED},
         (
             "No Connects returned: somebody was hired for job j-1 on 10 March 2026, before it was closed on 14 "
-            "March 2026. Connects come back only when a job is closed without hiring anyone."
+            "March 2026. Connects come back when the client closes the job without hiring anyone, or when the "
+            "marketplace removes it before anyone is hired."
+        ),
+    ),
+    (
+        "somebody-was-hired",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"closed_at": CLOSED, "hired_at": HIRED, "closure": "removed-by-marketplace"},
+        (
+            "No Connects returned: somebody was hired for job j-1 on 10 March 2026, before it was removed by the "
+            "marketplace on 14 March 2026. Connects come back when the client closes the job without hiring anyone, "
+            "or when the marketplace removes it before anyone is hired."
         ),
     ),
     (
@@ -109,7 +122,7 @@ WORDED: list[Case] = [
         (
             "No Connects returned: job j-1 expired on 14 March 2026; the client did not close it. "
             "Connects come back when the client closes the job without hiring anyone, "
-            "or when the marketplace removes it."
+            "or when the marketplace removes it before anyone is hired."
         ),
     ),
     (
@@ -250,7 +263,7 @@ WORDED: list[Case] = [
         "recorded",
         ABOUT_A_PROPOSAL,
         {},
-        "Noted: proposal p-1 has not reached us yet. Its boost comes back as soon as it does.",
+        "Noted: proposal p-1 has not reached us yet. If it has a boost, that comes back as soon as it does.",
     ),
     (
         "proposal-mismatch",
@@ -306,21 +319,21 @@ WORDED: list[Case] = [
         "already-granted",
         "declined",
         ABOUT_A_FREELANCER,
-        {"granted_at": HIRED, "connects": 30, "badge": "rising-talent"},
+        {"rule": "grant.badge", "granted_at": HIRED, "connects": 30, "badge": "rising-talent"},
         "Nothing granted: the badge rising-talent brought 30 Connects on 10 March 2026 already. It does so once.",
     ),
     (
         "already-granted",
         "declined",
         ABOUT_A_FREELANCER,
-        {"granted_at": HIRED, "connects": 40},
+        {"rule": "grant.registration", "granted_at": HIRED, "connects": 40},
         "Nothing granted: registering brought 40 Connects on 10 March 2026 already. It does so once.",
     ),
     (
         "already-granted",
         "declined",
         ABOUT_A_FREELANCER,
-        {"granted_at": HIRED, "connects": -5, "adjustment_id": "a-1"},
+        {"rule": "adjust", "granted_at": HIRED, "connects": -5, "adjustment_id": "a-1"},
         "Nothing done: adjustment a-1 was booked on 10 March 2026 already. It counts once.",
     ),
     (
@@ -368,6 +381,16 @@ WORDED: list[Case] = [
         ),
     ),
     (
+        "client-not-established",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"client_hires": 2, "client_spent_cents": 5},
+        (
+            "Nothing granted: the client of job j-1 had spent $0.05 before, which is not enough for an interview to "
+            "bring Connects."
+        ),
+    ),
+    (
         "weekly-cap",
         "declined",
         ABOUT_A_PROPOSAL,
@@ -375,6 +398,16 @@ WORDED: list[Case] = [
         (
             "Nothing granted for the interview for job j-1: interviews bring at most 50 Connects in 7 days, "
             "and 50 were granted already."
+        ),
+    ),
+    (
+        "client-not-established",
+        "declined",
+        ABOUT_A_PROPOSAL,
+        {"client_hires": 2, "client_spent_cents": 5},
+        (
+            "Nothing granted: the client of job j-1 had spent $0.05 before, which is not enough for an interview to "
+            "bring Connects."
         ),
     ),
     (
@@ -449,6 +482,16 @@ WORDED: list[Case] = [
         NOBODY,
         {"detail": "the name of a header is not UTF-8"},
         "Rejected: the record cannot be read. the name of a header is not UTF-8.",
+    ),
+    (
+        "failure-in-rule",
+        "parked",
+        ABOUT_A_PROPOSAL,
+        {"error": "ZeroDivisionError", "scope": "job", "key": "j-1"},
+        (
+            "Set aside: deciding this failed (ZeroDivisionError). It and what follows for job j-1 "
+            "wait until an operator releases them; nothing is lost."
+        ),
     ),
     (
         "failure-in-rule",
@@ -573,23 +616,38 @@ def test_days_are_told_in_utc() -> None:
     assert "on 14 March 2026" in words
 
 
-def test_an_open_job_says_since_when_and_what_would_return_the_connects() -> None:
-    assert job_not_closed(HIRED, 6, "j-1") == (
-        "6 Connects spent on 10 March 2026: job j-1 has not been closed yet, so nothing is decided. Connects come back "
-        "when the client closes the job without hiring anyone, or when the marketplace removes it."
-    )
+OPEN = "6 Connects spent on 10 March 2026: job j-1 has not been closed since, so nothing is decided."
+ENDINGS = (
+    "Connects come back when the client closes the job without hiring anyone, or when the marketplace removes it "
+    "before anyone is hired. They do not come back when somebody is hired before that, when the job expires, or when "
+    "the proposal is withdrawn before that."
+)
+BOOST = "Being outbid returns the 2 Connects of its boost, but only before the client does anything with the proposal."
+
+
+def test_an_open_job_says_since_when_what_would_return_the_connects_and_what_would_not() -> None:
+    assert job_not_closed(HIRED, 6, "j-1") == f"{OPEN} {ENDINGS}"
+
+
+def test_an_open_job_says_when_being_outbid_returns_the_boost() -> None:
+    assert job_not_closed(HIRED, 6, "j-1", boost=2) == f"{OPEN} {ENDINGS} {BOOST}"
+
+
+def test_an_open_job_on_which_a_hire_is_known_promises_nothing() -> None:
+    hired = "Somebody was hired for it on 14 March 2026, and a closing after that returns nothing."
+    assert job_not_closed(HIRED, 6, "j-1", hired_at=CLOSED) == f"{OPEN} {hired}"
+    assert job_not_closed(HIRED, 6, "j-1", boost=2, hired_at=CLOSED) == f"{OPEN} {hired} {BOOST}"
 
 
 def test_a_closing_that_is_known_and_not_decided_yet_says_so() -> None:
     assert job_not_closed(HIRED, 6, "j-1", closing_at=CLOSED) == (
-        "6 Connects spent on 10 March 2026: job j-1 was closed on 14 March 2026, "
-        "and what comes back is decided any moment."
+        "6 Connects spent on 10 March 2026: job j-1 ended on 14 March 2026, and what comes back is decided shortly."
     )
 
 
 def test_a_withdrawn_proposal_on_an_open_job_is_told_that_nothing_comes_back() -> None:
     assert job_not_closed(HIRED, 6, "j-1", withdrawn_at=CLOSED) == (
-        "6 Connects spent on 10 March 2026: job j-1 has not been closed yet, so nothing is decided. "
+        "6 Connects spent on 10 March 2026: job j-1 has not been closed since, so nothing is decided. "
         "The proposal was withdrawn on 14 March 2026, which does not return its Connects."
     )
 
@@ -597,6 +655,31 @@ def test_a_withdrawn_proposal_on_an_open_job_is_told_that_nothing_comes_back() -
 @pytest.mark.parametrize("about", ["sharing", "cash", "invitations", "learning-paths", "declined", "expired"])
 def test_what_is_not_offered_has_a_standing_answer(about: str) -> None:
     assert standing_answer(about) == STANDING_ANSWERS[about]
+
+
+def test_being_declined_is_told_to_decide_nothing() -> None:
+    assert standing_answer("declined") == (
+        f"Being declined decides nothing about the Connects of a proposal: what counts is how the job ends. {ENDINGS}"
+    )
+
+
+def test_an_expired_job_is_told_to_return_connects_if_it_is_reopened_and_closed() -> None:
+    assert (standing_answer("expired") or "").endswith(
+        "They still come back if the job is reopened, and then the client closes it without hiring anyone, or the "
+        "marketplace removes it before anyone is hired."
+    )
+
+
+def test_every_rule_that_grants_once_has_a_name_of_its_own() -> None:
+    assert set(GRANTED_FOR) == set(_SOURCES)
+    assert len(set(GRANTED_FOR.values())) == len(GRANTED_FOR)
+
+
+def test_a_repeat_under_a_rule_without_a_name_is_not_taken_for_another_one() -> None:
+    again: dict[str, Fact] = {"granted_at": HIRED, "connects": 5, "contract_id": "k-1"}
+    words = explain("already-granted", "declined", ABOUT_A_FREELANCER, again, "grant.rating")
+    assert words == "Nothing granted: this brought 5 Connects on 10 March 2026 already. It does so once."
+    assert "registering" not in explain("already-granted", "declined", ABOUT_A_FREELANCER, again)
 
 
 def test_there_is_no_standing_answer_about_anything_else() -> None:

@@ -141,6 +141,27 @@ WORDED: list[Case] = [
         ),
     ),
     (
+        "upgraded",
+        "applied",
+        {name: fact for name, fact in PRORATED.items() if name != "paid_at"}
+        | {"amount_cents": 0, "nothing_to_pay": True, "price_cents": 2000, "promo_code": "FREE"},
+        (
+            "73 Connects granted for the upgrade to Plus, chosen on 10 April 2026: 70 that are otherwise paid for + 3 "
+            "of the 10 free ones. The free ones are prorated, 10 x 9 / 30 rounded down: 9 of the 30 days of the Basic "
+            "cycle had passed, from 1 April 2026 to 10 April 2026. Nothing has to be paid for it: the promotion code "
+            "FREE brings its price of $20.00 to nothing. The next renewal is on 10 May 2026; it brings 80."
+        ),
+    ),
+    (
+        "renewed",
+        "applied",
+        RENEWAL | WHOLE | {"amount_cents": 0, "nothing_to_pay": True, "price_cents": 0, "next_renewal": "2026-06-10"},
+        (
+            "Plus is renewed on 10 May 2026: 80 Connects granted (70 that are otherwise paid for and 10 free). "
+            "Nothing has to be paid for it. The next renewal is on 10 June 2026."
+        ),
+    ),
+    (
         "renewed",
         "applied",
         RENEWAL | WHOLE | {"next_renewal": "2026-06-10"},
@@ -184,7 +205,7 @@ WORDED: list[Case] = [
         PLUS | {"scope": "billing-method", "suspended_at": SINCE},
         (
             "Plus was not ordered: the billing method had been suspended since 20 April 2026. "
-            "It can be chosen when that is lifted."
+            "Plus may be chosen again when no suspension is in force any more."
         ),
     ),
     (
@@ -233,6 +254,26 @@ WORDED: list[Case] = [
         (
             "Basic was chosen on 20 April 2026. Plus ends with its cycle, on 10 May 2026. "
             "Until then Plus stays; nothing is charged for the time after."
+        ),
+    ),
+    (
+        "downgrade-scheduled",
+        "applied",
+        PLUS | {"chosen": "basic", "chosen_at": CHOSEN},
+        (
+            "Basic was chosen on 10 April 2026. That is too late for the cycle that began on 10 April 2026: what is "
+            "charged for it stands. Plus ends with its cycle, on 10 May 2026. "
+            "Until then Plus stays; nothing is charged for the time after."
+        ),
+    ),
+    (
+        "downgrade-scheduled",
+        "applied",
+        PLUS | {"chosen": "basic", "chosen_at": SINCE, "renewal": "f-1:2026-04-10:1"},
+        (
+            "Basic was chosen on 20 April 2026. Plus ends with its cycle, on 10 May 2026. Until then Plus stays; "
+            "nothing is charged for the time after. The charge for the cycle that began on 10 April 2026 is not "
+            "answered yet; if it fails, Plus ends at once."
         ),
     ),
     (
@@ -292,7 +333,8 @@ WORDED: list[Case] = [
         {"scope": "account", "at": SINCE, "plan": "plus", "next_renewal": "2026-05-10"},
         (
             "The account was suspended on 20 April 2026. Plus ends with its cycle, on 10 May 2026, unless that is "
-            "lifted before. A cycle that starts meanwhile brings no monthly Connects; everything else goes on."
+            "lifted before. A cycle that starts meanwhile brings no monthly Connects, and Plus cannot be chosen; "
+            "one-time Connects, proposals and refunds go on."
         ),
     ),
     (
@@ -311,7 +353,7 @@ WORDED: list[Case] = [
         (
             "The account was suspended on 20 April 2026. Plus ends with its cycle, on 10 May 2026, unless that and "
             "the suspension of the billing method are lifted before. A cycle that starts meanwhile brings no monthly "
-            "Connects; everything else goes on."
+            "Connects, and Plus cannot be chosen; one-time Connects, proposals and refunds go on."
         ),
     ),
     (
@@ -319,6 +361,15 @@ WORDED: list[Case] = [
         "applied",
         {"scope": "billing-method", "at": SINCE, "plan": "basic", "next_renewal": "2026-05-10"},
         "The billing method was suspended on 20 April 2026.",
+    ),
+    (
+        "suspended",
+        "applied",
+        BASIC | {"scope": "billing-method", "at": SINCE, "upgrade": "f-1:e-2:1"},
+        (
+            "The billing method was suspended on 20 April 2026. If the charge for Plus is paid, Plus ends with its "
+            "first cycle, unless that is lifted before."
+        ),
     ),
     (
         "suspended",
@@ -362,11 +413,20 @@ WORDED: list[Case] = [
     (
         "reinstated",
         "applied",
-        {"scope": "billing-method", "at": SINCE, "plan": "basic"},
-        (
-            "The suspension of the billing method was lifted on 20 April 2026. "
-            "Plus, if it had ended, comes back when it is chosen again."
-        ),
+        BASIC | {"scope": "billing-method", "at": SINCE},
+        "The suspension of the billing method was lifted on 20 April 2026. The plan is Basic until Plus is chosen.",
+    ),
+    (
+        "reinstated",
+        "applied",
+        BASIC | {"scope": "billing-method", "at": SINCE, "upgrade": "f-1:e-2:1"},
+        "The suspension of the billing method was lifted on 20 April 2026. Plus begins when its charge is paid.",
+    ),
+    (
+        "reinstated",
+        "applied",
+        {"scope": "account", "at": SINCE, "plan": "basic"},
+        "The suspension of the account was lifted on 20 April 2026.",
     ),
     (
         "reinstated",
@@ -463,6 +523,12 @@ WORDED: list[Case] = [
     (
         "charge-already-settled",
         "declined",
+        UPGRADE | {"amount_cents": 0, "status": "paid", "outcome": "failed"},
+        "Nothing done: the charge of $0.00 for the upgrade to Plus is settled; there is nothing to pay.",
+    ),
+    (
+        "charge-already-settled",
+        "declined",
         RENEWAL | {"status": "lapsed", "outcome": "failed"},
         (
             "Nothing done: the charge of $20.00 for the Plus cycle that began on 10 May 2026 is settled; "
@@ -481,6 +547,15 @@ WORDED: list[Case] = [
         {"available_cents": 1234, "at": SINCE},
         (
             "Noted: the earnings balance was $12.34 on 20 April 2026. "
+            "If it is enough, the next charge of a membership is taken from it."
+        ),
+    ),
+    (
+        "earnings-noted",
+        "recorded",
+        {"available_cents": 1234, "currency": "EUR", "at": SINCE},
+        (
+            "Noted: the earnings balance was 12.34 EUR on 20 April 2026. "
             "If it is enough, the next charge of a membership is taken from it."
         ),
     ),

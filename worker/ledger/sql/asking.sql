@@ -119,7 +119,9 @@ WHERE c.freelancer_id = $1 AND c.rule = 'spend.proposal'
 -- Which of these proposals have Connects on them that no settled closure has decided yet.
 SELECT s.proposal_id, s.freelancer_id, s.job_id, s.occurred_at, s.withdrawn_at,
        (CASE WHEN s.base_returned THEN 0 ELSE s.base END + CASE WHEN s.boost_returned THEN 0 ELSE s.boost END) AS connects,
-       (SELECT min(c.closed_at) FROM closures c WHERE c.job_id = s.job_id AND c.closed_at >= s.occurred_at) AS closing_at
+       CASE WHEN s.boost_returned THEN 0 ELSE s.boost END AS boost,
+       (SELECT min(c.closed_at) FROM closures c WHERE c.job_id = s.job_id AND c.closed_at >= s.occurred_at) AS closing_at,
+       (SELECT h.first_hired_at FROM hires h WHERE h.job_id = s.job_id) AS hired_at
 FROM spends s
 WHERE s.proposal_id = ANY($1::text[])
   AND ((s.base > 0 AND NOT s.base_returned) OR (s.boost > 0 AND NOT s.boost_returned))
@@ -136,7 +138,7 @@ SELECT ledger_id, epoch, holder, lease_until > clock_timestamp() AS held FROM le
 
 -- name: stored_policies
 -- Every policy version that the ledger has.
-SELECT version, effective_from, document FROM policies
+SELECT version, effective_from, document FROM policies ORDER BY version
 
 -- name: last_batch
 SELECT batch_no, last_seq, business_time, recorded_at FROM batches ORDER BY batch_no DESC LIMIT 1
@@ -162,7 +164,7 @@ SELECT (SELECT count(*) FROM due WHERE kind IN ('settlement', 'late-settlement')
 
 -- name: for_operators
 -- What operators should look at themselves, newest first.
-SELECT d.seq, d.recorded_at, d.outcome, d.reason, d.freelancer_id, d.job_id, d.proposal_id, d.facts
+SELECT d.seq, d.recorded_at, d.outcome, d.reason, d.rule, d.freelancer_id, d.job_id, d.proposal_id, d.facts
 FROM mentions m JOIN decisions d ON d.seq = m.seq WHERE m.key = 'operators' ORDER BY m.seq DESC LIMIT $1
 
 -- name: unpublished

@@ -1,0 +1,41 @@
+"""What `explain` says about Connects on a job that is still open: which endings return them, and which do not."""
+
+from tests.property.test_writer_found_before import Telling
+from tests.support.deciding import deciding
+from tests.support.policies import policies
+from tests.support.story import day
+from worker.operations.asking import snapshot
+from worker.operations.explain import OpenSpend, explain_proposal
+
+BOOST = "Being outbid returns the 3 Connects of its boost, but only before the client does anything with the proposal."
+
+
+async def test_a_boost_and_a_known_hire_are_part_of_the_answer_as_long_as_they_matter(database_url: str) -> None:
+    telling = Telling()
+
+    def proposed(proposal_id: str, job_id: str) -> object:
+        about = {"freelancer_id": "f-1", "job_id": job_id, "proposal_id": proposal_id, "origin": "proposal"}
+        return telling.event("proposal-submitted", day(1), **about, connects=9, boost_connects=3)
+
+    outbid = {"freelancer_id": "f-1", "job_id": "j-1", "proposal_id": "p-2"}
+    hired = {"freelancer_id": "f-2", "contract_id": "c-1", "job_id": "j-3"}
+    async with deciding(database_url, policies()) as decides:
+        records = [telling.registered(day(0), "f-1"), proposed("p-1", "j-1"), proposed("p-2", "j-1")]
+        records += [proposed("p-3", "j-3"), telling.event("boost-outbid", day(1.5), **outbid)]
+        await decides.decide([*records, telling.event("hire-made", day(2), **hired)])
+        await decides.commit()
+
+    async def open_spend(proposal_id: str) -> OpenSpend:
+        async with snapshot(database_url) as connection:
+            (spend,) = (await explain_proposal(connection, proposal_id)).open or []
+            return spend
+
+    boosted, outbid_already, on_a_job_with_a_hire = [await open_spend(name) for name in ("p-1", "p-2", "p-3")]
+    assert boosted.explanation.endswith(
+        "or when the marketplace removes it before anyone is hired. They do not come back when somebody is hired "
+        f"before that, when the job expires, or when the proposal is withdrawn before that. {BOOST}"
+    )
+    assert (outbid_already.connects, "boost" in outbid_already.explanation) == (9, False)
+    assert on_a_job_with_a_hire.explanation.endswith(
+        f"Somebody was hired for it on 7 January 2026, and a closing after that returns nothing. {BOOST}"
+    )
