@@ -1,7 +1,7 @@
 """The worker as a process, with faults that production knows nothing of. Run it as `python -m tests.support.killable`.
 
 Environment, besides the worker's own DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, CONNECTS_TOPIC_PREFIX,
-CONNECTS_SETTLEMENT_GRACE, CONNECTS_BATCH_SIZE and CONNECTS_CLOCK:
+CONNECTS_SETTLEMENT_GRACE, CONNECTS_BATCH_SIZE, CONNECTS_POLICY and CONNECTS_CLOCK:
 
 TEST_HOLDER             its name in the table leader
 TEST_KILL_AT            <point>:<n>            end by SIGKILL when the point is passed for the n-th time
@@ -24,6 +24,7 @@ from typing import Any
 
 import asyncpg
 
+from worker.domain.policy import PolicyBook
 from worker.domain.policy_file import read_policy
 from worker.engine import clock_work, release, writer
 from worker.engine.service import Service, WorkerConfig
@@ -31,7 +32,7 @@ from worker.engine.writer import Committed
 from worker.ledger import at_once
 from worker.stream.wall_clock import wall_clock
 
-ROOT = Path(__file__).parents[2]
+POLICY_FILE = Path(__file__).parents[2] / "policies" / "connects.toml"
 POINTS = (
     "after-read",
     "after-epoch-check",
@@ -147,6 +148,11 @@ def _named(trigger: Any) -> list[str]:  # noqa: ANN401
     return [about.freelancer_id]
 
 
+def the_policies(environment: Mapping[str, str]) -> PolicyBook:
+    file = Path(environment.get("CONNECTS_POLICY", POLICY_FILE))
+    return read_policy(file.read_text(encoding="utf-8"), str(file))
+
+
 async def main(environment: Mapping[str, str]) -> None:
     faults = Faults(environment)
     if faults.may_strike("inside-copy"):
@@ -154,11 +160,10 @@ async def main(environment: Mapping[str, str]) -> None:
         pass_a_point_inside_copy(faults)
     if file := environment.get("TEST_BUG_WHILE"):
         fail_in_rules_while(Path(file))
-    policy = (ROOT / "policies" / "connects.toml").read_text(encoding="utf-8")
     config = WorkerConfig(
         kafka={"bootstrap_servers": environment["KAFKA_BOOTSTRAP_SERVERS"]},
         database_url=environment["DATABASE_URL"],
-        policies=read_policy(policy, "connects.toml"),
+        policies=the_policies(environment),
         topic_prefix=environment["CONNECTS_TOPIC_PREFIX"],
         group_id=f"{environment['CONNECTS_TOPIC_PREFIX']}worker",
         grace=timedelta(seconds=float(environment.get("CONNECTS_SETTLEMENT_GRACE", "30"))),

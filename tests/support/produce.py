@@ -22,13 +22,14 @@ Partitioner = Callable[[bytes | None], int]
 
 @dataclass(frozen=True)
 class Sent:
-    """A message for an input topic, by the contract's name. `partition` None: wherever."""
+    """A message for a topic, by the contract's name. `partition` None: wherever; `timestamp` (ms) None: now."""
 
     topic: str
     value: bytes | None
     key: bytes | None = None
     headers: Headers = ()
     partition: int | None = None
+    timestamp: int | None = None
 
 
 def by_key(partitions: int) -> Partitioner:
@@ -67,13 +68,13 @@ async def _send_in_order(producer: AIOKafkaProducer, topic: str, partition: int,
     acknowledgements = []
     batch = producer.create_batch()
     for message in messages:
-        given = {"timestamp": None, "key": message.key, "value": message.value, "headers": list(message.headers)}
-        if batch.record_count() and batch.append(**given) is not None:
+        given = {"key": message.key, "value": message.value, "headers": list(message.headers)}
+        if batch.record_count() and batch.append(timestamp=message.timestamp, **given) is not None:
             continue
         if batch.record_count():
             acknowledgements.append(await producer.send_batch(batch, topic, partition=partition))
             batch = producer.create_batch()
-        batch.append(**given)
+        batch.append(timestamp=message.timestamp, **given)
     acknowledgements.append(await producer.send_batch(batch, topic, partition=partition))
     for acknowledgement in acknowledgements:
         await acknowledgement

@@ -24,7 +24,8 @@ from worker.stream.topics import create_topics
 
 PARTITIONS = 3
 LAST_MONTHLY_DAY = 28
-POLICY: dict[str, Any] = tomllib.loads((ROOT / "policies" / "connects.toml").read_text(encoding="utf-8"))
+POLICY_FILE = ROOT / "policies" / "connects.toml"
+POLICY: dict[str, Any] = tomllib.loads(POLICY_FILE.read_text(encoding="utf-8"))
 
 
 class World:
@@ -34,6 +35,7 @@ class World:
         self.kafka, self.database_url, self.prefix, self.folder = kafka, database_url, prefix, folder
         self.reader = reader
         self.grace_seconds = 30.0
+        self.policy_file = POLICY_FILE
         self.produced: Counter[tuple[str, int]] = Counter()
         self.workers: list[WorkerProcess] = []
         self._ahead = timedelta(0)
@@ -78,6 +80,7 @@ class World:
             "CONNECTS_TOPIC_PREFIX": self.prefix,
             "CONNECTS_SETTLEMENT_GRACE": str(self.grace_seconds),
             "CONNECTS_BATCH_SIZE": str(batch_size),
+            "CONNECTS_POLICY": str(self.policy_file),
             **clock,
             **{f"TEST_{name.upper()}": value for name, value in faults.items()},
         }
@@ -87,7 +90,8 @@ class World:
         return started
 
     async def connects_run(self, http_port: int) -> WorkerProcess:
-        """Start a worker as its users do."""
+        """Start a worker as its users do, as of now."""
+        clock = {"CONNECTS_CLOCK": f"{self.now().isoformat()}@1", "CONNECTS_ALLOW_SIMULATED_TIME": "1"}
         environment = {
             "DATABASE_URL": self.database_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka["bootstrap_servers"],
@@ -95,6 +99,8 @@ class World:
             "CONNECTS_TOPIC_PREFIX": self.prefix,
             "CONNECTS_SETTLEMENT_GRACE": str(int(self.grace_seconds)),
             "CONNECTS_HTTP_PORT": str(http_port),
+            "CONNECTS_POLICY": str(self.policy_file),
+            **(clock if self._ahead else {}),
         }
         name = f"w{len(self.workers) + 1}"
         started = await WorkerProcess.start(name, environment, self.folder / f"{name}.log", "worker", "run")
