@@ -1,6 +1,6 @@
 """Under `late_hire = "claw-back"` it does not matter for the wallets when each event of a job becomes known.
 
-Compared with the outcome told from the events alone, in order of time. Withdrawals are left out: one that becomes known
+Compared with the outcome of the same events in order of time. Withdrawals are left out: one that becomes known
 after a refund changes nothing, so there the order counts by rule.
 """
 
@@ -62,19 +62,19 @@ ONLY_A_BOOST: list[Known] = [
 @st.composite
 def a_jobs_life(draw: st.DrawFn, *, withdrawals: bool = False) -> list[Known]:
     """Proposals of two freelancers for a job, outbids, hires, and how it ended, perhaps more than once."""
-    told: list[tuple[str, dict[str, Any]]] = []
+    happened: list[tuple[str, dict[str, Any]]] = []
     for number in range(1, draw(st.integers(1, 3)) + 1):
         about = {"freelancer_id": draw(st.sampled_from(("f-1", "f-2"))), "job_id": "j-1", "proposal_id": f"p-{number}"}
         cost = {"connects": draw(st.sampled_from((10, 7, 0))), "boost_connects": draw(st.sampled_from((3, 0)))}
-        told.append(("proposal-submitted", about | cost | {"origin": "proposal"}))
-        told += [("boost-outbid", about)] * draw(st.integers(0, 2))
-        told += [("proposal-withdrawn", about)] * draw(st.integers(0, int(withdrawals)))
-    told += [("hire-made", HIRED)] * draw(st.integers(0, 2))
-    told += [("job-closed", closed(draw(st.sampled_from(CLOSURES)))) for _ in range(draw(st.integers(1, 3)))]
-    instants = draw(st.permutations(range(1, len(told) + 1)))
+        happened.append(("proposal-submitted", about | cost | {"origin": "proposal"}))
+        happened += [("boost-outbid", about)] * draw(st.integers(0, 2))
+        happened += [("proposal-withdrawn", about)] * draw(st.integers(0, int(withdrawals)))
+    happened += [("hire-made", HIRED)] * draw(st.integers(0, 2))
+    happened += [("job-closed", closed(draw(st.sampled_from(CLOSURES)))) for _ in range(draw(st.integers(1, 3)))]
+    instants = draw(st.permutations(range(1, len(happened) + 1)))
     return [
         (topic, at, draw(st.sampled_from(LATE_MINUTES)), fields)
-        for at, (topic, fields) in zip(instants, told, strict=True)
+        for at, (topic, fields) in zip(instants, happened, strict=True)
     ]
 
 
@@ -107,7 +107,7 @@ def test_each_decision_about_a_job_is_the_models(life: list[Known]) -> None:
 
 
 def lived(life: list[Known]) -> tuple[Story, list[tuple[str, dict[str, Any]]]]:
-    """Tell a job's life in the order in which it becomes known, until all is settled; gives the events as well."""
+    """Decide the events in the order in which they become known, until all is settled; returns the events as well."""
     events = [(topic, at, late, _event(number, at, fields)) for number, (topic, at, late, fields) in enumerate(life)]
     note("\n".join(f"known {late:4} minutes late: {topic} {body}" for topic, _, late, body in events))
     story, offsets = Story(policies(TEXT), start=START), Counter[str]()

@@ -100,8 +100,8 @@ async def answers_as_it_did(world: World, release: Release) -> None:
                 "history": await history(connection, freelancer_id, policies=policies),
                 "explain": await explain_freelancer(connection, freelancer_id, policies, release.now - release.grace),
             }
-            told = msgspec.json.decode(msgspec.json.encode(now))
-            differences += differing(before, told, freelancer_id)
+            as_json = msgspec.json.decode(msgspec.json.encode(now))
+            differences += differing(before, as_json, freelancer_id)
     assert not differences, "\n".join([f"{len(differences)} answers differ:", *differences[:20]])
     assert len(said) > 50
 

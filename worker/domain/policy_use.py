@@ -40,7 +40,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class PolicyUse:
-    """What a ledger has of a policy file's versions, and what contradicts the file. Problems are told in this order."""
+    """What a ledger has of a policy file's versions, and what contradicts the file. `problems` come in this order."""
 
     used: list[str]
     """Versions of the ledger that are or were in force there."""

@@ -69,7 +69,7 @@ def opened(text: str, ledger: list[StoredVersion], model: type[VersionText] = Gr
     return compare(read_policy(text, "connects.toml", model), ledger, NOW, model)
 
 
-def told(use: PolicyUse) -> list[tuple[str, object, object]]:
+def shown(use: PolicyUse) -> list[tuple[str, object, object]]:
     return [(one.key, one.ledger, one.file) for one in use.differences]
 
 
@@ -108,7 +108,7 @@ def test_the_release_before_opens_the_ledger_again_as_long_as_the_key_is_not_in_
 
 def test_a_new_key_at_another_value_in_a_version_that_was_used_is_refused_with_both_values() -> None:
     use = opened(IN_FORCE, stored(policies(TODAY)))
-    assert told(use) == [("grants.referral", 0, 15)]
+    assert shown(use) == [("grants.referral", 0, 15)]
     assert use.refusal == (
         "version 2026-01-01: grants.referral is 15 in the file and 0 in the ledger. Put back what the ledger has, and "
         "make the change as a new [[version]] (see: connects policy check)"
@@ -116,7 +116,7 @@ def test_a_new_key_at_another_value_in_a_version_that_was_used_is_refused_with_b
 
 
 def test_a_key_that_was_in_force_may_not_be_taken_out() -> None:
-    assert told(opened(TODAY, stored(grown(IN_FORCE)))) == [("grants.referral", 15, 0)]
+    assert shown(opened(TODAY, stored(grown(IN_FORCE)))) == [("grants.referral", 15, 0)]
 
 
 def test_a_new_key_comes_into_force_with_a_later_version() -> None:
@@ -134,7 +134,7 @@ def test_a_ledger_that_used_a_key_is_refused_by_the_release_that_does_not_know_i
     )
 
 
-def test_a_key_of_the_next_release_that_is_misspelled_is_told_its_name() -> None:
+def test_a_key_of_the_next_release_that_is_misspelled_is_shown_its_name() -> None:
     with pytest.raises(PolicyError, match=r"line 23: referal: unknown key \(did you mean referral\?\)"):
         grown(TODAY.replace("registration = 40", "referal = 15\nregistration = 40"))
 
@@ -224,11 +224,11 @@ def test_what_0_1_0_stored_means_what_its_file_means_to_this_release_and_the_nex
         ),
     ],
 )
-def test_each_key_that_differs_is_told_with_both_values(text: str, differences: list[object]) -> None:
-    assert told(opened(text, stored(policies(TODAY)), VersionText)) == differences
+def test_each_key_that_differs_is_shown_with_both_values(text: str, differences: list[object]) -> None:
+    assert shown(opened(text, stored(policies(TODAY)), VersionText)) == differences
 
 
-def test_a_promotion_code_more_in_a_used_version_is_told_with_its_terms() -> None:
+def test_a_promotion_code_more_in_a_used_version_is_shown_with_its_terms() -> None:
     window = "valid_from = 2026-01-01T00:00:00Z, valid_until = 2026-07-01T00:00:00Z"
     code = f"\nWELCOME = {{ percent_off = 50, charges = 3, {window} }}\n"
     use = opened(with_promo_codes(TODAY, code), stored(policies(TODAY)), VersionText)
