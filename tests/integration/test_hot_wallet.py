@@ -177,6 +177,50 @@ async def test_the_event_loop_turns_while_a_job_with_very_many_proposals_is_clos
         await has_balance(decides, MANY)
 
 
+async def test_the_event_loop_turns_while_a_late_hire_takes_back_very_many_refunds(database_url: str) -> None:
+    telling = Telling()
+    hire = {"job_id": "j-1", "freelancer_id": "f-1", "contract_id": "c-1"}
+    async with deciding(database_url, policies(late_hire="claw-back"), batch_size=5_000) as decides:
+        await decides.decide([telling.bought(day(0), MANY)])
+        await decides.decide([proposed(telling, day(1, number), 1, number) for number in range(MANY)])
+        await decides.decide([telling.closed(day(2))])
+        await decides.until(day(3))
+        await decides.restart()
+        async with the_loop_keeps_turning():
+            await decides.decide([telling.event("hire-made", day(1.5), day(4), **hire)])
+            await decides.commit()
+        await has_balance(decides, 0)
+
+
+async def test_the_event_loop_turns_while_a_membership_has_very_many_answers_to_charges_nobody_asked_for(
+    database_url: str,
+) -> None:
+    telling = Telling()
+    answers = [
+        telling.event(
+            "membership-charge-settled",
+            day(1, number),
+            freelancer_id="f-1",
+            charge_id=f"unknown-{number}",
+            outcome="paid",
+            source="payment-method",
+        )
+        for number in range(MANY)
+    ]
+    async with deciding(database_url, policies(), batch_size=5_000) as decides:
+        await decides.decide([telling.registered(day(0)), *answers])
+        await decides.commit()
+        await decides.restart()
+        async with the_loop_keeps_turning():
+            choices = [
+                telling.event("membership-plan-chosen", day(2, number), freelancer_id="f-1", plan=plan)
+                for number, plan in enumerate(("plus", "basic", "plus"))
+            ]
+            await decides.decide(choices)
+            await decides.until(day(100))
+        await has_balance(decides, 40 + 3 * 10)
+
+
 async def has_balance(decides: Deciding, balance: int) -> None:
     wallets = await decides.store.wallets(["f-1"], None, decides.writer._desk.books)  # type: ignore[list-item]  # noqa: SLF001
     assert [wallet.balance for wallet in wallets.values()] == [balance]

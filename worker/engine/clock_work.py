@@ -41,7 +41,10 @@ class ClockWork:
             membership = self._desk.books.memberships.get(freelancer_id)
             if membership is None or membership.upgrade or membership.renewal or freelancer_id in self._desk.books.held:
                 await self._memory.load_memberships([freelancer_id])  # its charges are forgotten by themselves
-            self._start_cycle(appointment)
+            if self._desk.size_of(freelancer_id) > LARGE:
+                await asyncio.to_thread(self._start_cycle, appointment)
+            else:
+                self._start_cycle(appointment)
             return True
         job_id = JobId(appointment.subject)
         await self._memory.load_jobs([job_id])

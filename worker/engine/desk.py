@@ -76,13 +76,21 @@ class Desk:
         closing = closing_order(closure_of(self.books.jobs[job_id], int(seq)))
         return Appointment(due.due_at, LATE_SETTLEMENT, proposal_id, closing, int(seq), job_id)
 
-    def is_large(self, named: Mapping[str, str]) -> bool:
-        """Whether deciding an event with these fields may take long enough to hold up the event loop.
+    def is_large(self, topic: str, named: Mapping[str, str]) -> bool:
+        """Whether deciding an event of that topic, with these fields, may take long enough to hold up the event loop.
 
-        A change may touch every lot and every debt of its wallet.
+        A change may touch every lot and every debt of its wallet, a hire every proposal of its job, and a membership
+        event everything that waits for a cycle start or a charge.
         """
-        wallet = self.books.wallets.get(FreelancerId(named.get("freelancer_id", "")))
-        return wallet is not None and len(wallet.lots) + len(wallet.owing) > LARGE
+        if topic in _JOB_TOPICS:
+            job = self.books.jobs.get(JobId(named["job_id"]))
+            return topic == "hire-made" and job is not None and len(job.proposal_ids) > LARGE
+        return self.size_of(FreelancerId(named["freelancer_id"])) > LARGE
+
+    def size_of(self, freelancer_id: FreelancerId) -> int:
+        """How many lots, debts and waiting events one freelancer has."""
+        wallet, held = self.books.wallets.get(freelancer_id), self.books.held.get(freelancer_id, ())
+        return len(held) + (0 if wallet is None else len(wallet.lots) + len(wallet.owing))
 
     def stopped_for(self, topic: str, named: Mapping[str, str]) -> ParkedKey | None:
         """The stopped wallet or job that an event of that topic waits behind; `named` are its fields."""

@@ -319,7 +319,7 @@ class Writer:
                     if self.is_stopping and not self._desk.agenda.is_clear(instant):
                         self.left_records = True
                         return
-            if record.event is not None and self._desk.is_large(record.event.__dict__):
+            if record.event is not None and self._desk.is_large(record.source.topic, record.event.__dict__):
                 await asyncio.to_thread(self._decide_record, record)
             else:
                 self._decide_record(record)

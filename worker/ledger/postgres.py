@@ -232,7 +232,10 @@ class PostgresStore:
 
     async def held(self, ids: Sequence[FreelancerId]) -> list[Held]:
         """These freelancers' membership events that cannot count yet, in ledger order."""
-        return [read_held(row) for row in await self._rows("held", _listed(ids))]
+        found: list[Held] = []
+        async for some in _in_turns(await self._rows("held", _listed(ids))):
+            found += map(read_held, some)
+        return found
 
     async def appointments(
         self, limit: int, grace: timedelta, after: Appointment | None = None

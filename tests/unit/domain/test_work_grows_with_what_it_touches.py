@@ -1,7 +1,7 @@
 """The work of one change grows with the lots and debts that it touches, not with the square of them, nor with history.
 
 Each piece of work is measured at two sizes, in CPU time of this thread, the best of some rounds. Work that looks at
-every lot for every lot takes a hundred times as long at ten times the size.
+every lot for every lot takes more than two hundred times as long at fifteen times the size.
 """
 
 import time
@@ -27,8 +27,8 @@ from worker.domain.model import (
 )
 from worker.domain.rules.grants import _granted_in_window
 
-SMALL, LARGE = 2_000, 20_000
-ROUNDS = 3
+SMALL, LARGE = 2_000, 30_000
+ROUNDS = 2
 ONE_BY_ONE = 300
 FREELANCER, JOB = FreelancerId("f-1"), JobId("j-1")
 POLICY = policies().versions[0]
@@ -222,10 +222,10 @@ def seconds(work_of: Callable[[int], Callable[[], None]], count: int) -> float:
         expires_at_one_instant,
     ],
 )
-def test_work_on_ten_times_as_many_lots_or_debts_takes_about_ten_times_as_long(
+def test_work_on_fifteen_times_as_many_lots_or_debts_takes_about_fifteen_times_as_long(
     work_of: Callable[[int], Callable[[], None]],
 ) -> None:
-    assert seconds(work_of, LARGE) < 30 * seconds(work_of, SMALL)
+    assert seconds(work_of, LARGE) < 75 * seconds(work_of, SMALL)
 
 
 @pytest.mark.parametrize(
@@ -237,10 +237,10 @@ def test_work_on_ten_times_as_many_lots_or_debts_takes_about_ten_times_as_long(
         one_interview_after_the_other,
     ],
 )
-def test_a_small_change_takes_as_long_in_a_wallet_with_ten_times_as_much_in_it(
+def test_a_small_change_takes_as_long_in_a_wallet_with_fifteen_times_as_much_in_it(
     work_of: Callable[[int], Callable[[], None]],
 ) -> None:
-    assert seconds(work_of, LARGE) < 4 * seconds(work_of, SMALL)
+    assert seconds(work_of, LARGE) < 6 * seconds(work_of, SMALL)
 
 
 def test_the_lot_that_expires_is_looked_for_among_those_of_its_instant_alone() -> None:
