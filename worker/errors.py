@@ -17,5 +17,9 @@ class LeadershipLost(WorkerError):
     """Another worker holds the ledger's epoch; stop writing at once."""
 
 
+class UsageError(WorkerError):
+    """What the user has set cannot be used; the text names the setting and what would be right. Exit 2."""
+
+
 class OperatorNeeded(WorkerError):
     """Going on would risk the ledger; the text says what is wrong and the command that mends it."""

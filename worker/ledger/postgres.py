@@ -29,7 +29,8 @@ from worker.domain.model import (
 )
 from worker.errors import Transient
 from worker.ledger import at_once
-from worker.ledger.leadership import guard, writer_connection_settings
+from worker.ledger.connections import AWAY, Connection, connect, store_session
+from worker.ledger.leadership import guard
 from worker.ledger.membership_rows import read_charge, read_held, read_membership
 from worker.ledger.refused import refused
 from worker.ledger.rows import as_uuid, read_awaited, read_closure, read_lot, read_spend
@@ -53,24 +54,6 @@ from worker.stream.records import Position, TopicPartition
 
 _SQL: Final = load("store.sql")
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-_AWAY: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.TransactionTimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresIOError,
-)
-"""What waiting, or taking the ledger again, mends. After a commit they leave its outcome unknown."""
-
 _MOST_CYCLES: Final = 5_000
 """How many cycle starts are told at once: live events wait while they are read, and many more may be due."""
 
@@ -116,7 +99,7 @@ class PostgresStore:
         self._database_url = database_url
         self._holder = holder
         self._reached = reached
-        self._idle: dict[str, list[asyncpg.Connection[asyncpg.Record]]] = {}
+        self._idle: dict[str, list[Connection]] = {}
         """Open connections that nobody uses now, by purpose."""
         self._at_once: at_once.AtOnce | None = None
         """The statement for each batch, of the present connection that writes."""
@@ -310,7 +293,7 @@ class PostgresStore:
                 raise refused(batch, error) from error
             self._reached("after-commit")
 
-    async def _write(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch, epoch: int) -> None:
+    async def _write(self, connection: Connection, batch: Batch, epoch: int) -> None:
         await self._add_rare(connection, batch)
         large = {name for name in (*_COPIED, *_MERGED, *_NEW) if len(getattr(batch, name)) >= at_once.SMALL_ROWS}
         for table in _MERGED:
@@ -325,7 +308,7 @@ class PostgresStore:
             raise AssertionError("the connection that writes has its statement")
         await connection.execute(self._at_once.text, *self._at_once.arguments(batch, epoch, large))
 
-    async def _add_rare(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch) -> None:
+    async def _add_rare(self, connection: Connection, batch: Batch) -> None:
         """Write what hardly any batch has: letters, what is parked or released, answers, policy versions."""
         await _copy(connection, batch, _RARE)
         for key in batch.unparked:
@@ -376,16 +359,13 @@ class PostgresStore:
             return await connection.fetch(_SQL[statement], *arguments)
 
     @asynccontextmanager
-    async def _connected(self, purpose: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    async def _connected(self, purpose: str) -> AsyncIterator[Connection]:
         """A connection of that purpose; thrown away after any failure, so that nothing of it lingers."""
         try:
             idle = self._idle.setdefault(purpose, [])
             connection = idle.pop() if idle else None
             if connection is None or connection.is_closed():
-                settings = writer_connection_settings(f"{self._holder}/{purpose}")
-                connection = await asyncpg.connect(
-                    self._database_url, server_settings=settings, timeout=5, max_cacheable_statement_size=0
-                )
+                connection = await connect(self._database_url, store_session(f"{self._holder}/{purpose}"))
                 if purpose == "writer":
                     await connection.execute(_SQL["staging"])
                     self._at_once = at_once.AtOnce(await at_once.columns_of(connection), _COPIED, _NEW, _MERGED)
@@ -398,7 +378,7 @@ class PostgresStore:
                 idle.append(connection)
             else:
                 connection.terminate()  # the store was closed meanwhile
-        except _AWAY as error:
+        except AWAY as error:
             raise Transient(f"PostgreSQL is away or said no for now: {error or type(error).__name__}") from error
 
 
@@ -426,9 +406,7 @@ def _next_cycle(after: Appointment | None, grace: timedelta) -> tuple[date, str]
     return day, after.subject if after.rank == CYCLE else ""
 
 
-async def _copy(
-    connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch, tables: Mapping[str, Sequence[str]]
-) -> None:
+async def _copy(connection: Connection, batch: Batch, tables: Mapping[str, Sequence[str]]) -> None:
     for table, names in tables.items():
         if rows := getattr(batch, table):
             await connection.copy_records_to_table(table, records=rows, columns=names)

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
+from worker.ledger.connections import Connection
 from worker.ledger.sql import load
-from worker.operations.asking import Connection
 
 _SQL: Final = load("asking.sql")
 

@@ -12,10 +12,11 @@ def migrate_schema(settings: Settings) -> None:
     """Bring the schema up to date, as its owner, and grant the worker's role what it needs.
 
     Raises:
-        OperatorNeeded, Transient: the database cannot be used.
+        UsageError, OperatorNeeded, Transient: the database cannot be used.
     """
     with postgres_told(settings.owner_url):
-        asyncio.run(migrate(settings.owner_url, worker_url=settings.database_url))
+        setting = "CONNECTS_MIGRATE_URL" if settings.migrate_url else "DATABASE_URL"
+        asyncio.run(migrate(settings.owner_url, worker_url=settings.database_url, setting=setting))
 
 
 def require_schema(settings: Settings) -> None:

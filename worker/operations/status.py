@@ -10,9 +10,10 @@ from aiokafka.errors import KafkaError
 
 from worker.domain.phrases import agreeing, counted
 from worker.errors import OperatorNeeded, Transient
+from worker.ledger.connections import Connection
 from worker.ledger.rows import as_uuid
 from worker.ledger.sql import load
-from worker.operations.asking import Connection, connected, kafka_told, snapshot
+from worker.operations.asking import connected, kafka_told, snapshot
 from worker.operations.explain import in_words
 from worker.operations.history import named
 from worker.operations.lag import Holder, Lag, StoppedPartition, measure_lag
