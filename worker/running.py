@@ -19,6 +19,7 @@ from worker.engine.service import Service, Term, WorkerConfig, check_policies
 from worker.engine.writer import Committed, Writer
 from worker.errors import OperatorNeeded, Transient
 from worker.http import HttpServer
+from worker.ledger.budget import LEAST
 from worker.ledger.leadership import Leadership
 from worker.ledger.postgres import PostgresStore
 from worker.ledger.sql import load
@@ -64,6 +65,7 @@ def worker_config(settings: Settings) -> WorkerConfig:
         clock=settings.wall_clock(),
         holder=f"{socket.gethostname()}:{os.getpid()}",
         simulated_time=bool(settings.clock),
+        most_connections=settings.max_database_connections,
     )
 
 
@@ -79,7 +81,7 @@ async def execute_pending_commands(settings: Settings) -> None:
     """
     config = worker_config(settings)
     leadership = Leadership(settings.database_url, f"command:{config.holder}")
-    store = PostgresStore(settings.database_url, config.holder)
+    store = PostgresStore(settings.database_url, config.holder, most_connections=LEAST)
     try:
         async with asyncio.timeout(_LEASE_SECONDS):
             epoch = await leadership.acquire()

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Literal
 from urllib.parse import urlsplit
 
-COMMIT = b"COMMIT;\x00"
-COMMITTED = b"COMMIT\x00"
+COMMIT = b"COMMIT\x00"
+"""As a statement on its way to the server, and as the server's answer to it."""
 
 Cut = Literal["before the server has it", "after the server did it"]
 
@@ -64,7 +64,7 @@ class CommitCutter:
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(65_536):
-                if cutting.is_set() and COMMITTED in data:
+                if cutting.is_set() and COMMIT in data:
                     return
                 writer.write(data)
                 await writer.drain()

@@ -86,15 +86,16 @@ class World:
         self.workers.append(started)
         return started
 
-    async def connects_run(self, http_port: int) -> WorkerProcess:
+    async def connects_run(self, http_port: int, *, database_url: str | None = None, **settings: str) -> WorkerProcess:
         """Start a worker as its users do."""
         environment = {
-            "DATABASE_URL": self.database_url,
+            "DATABASE_URL": database_url or self.database_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka["bootstrap_servers"],
             "KAFKA_GROUP_ID": f"{self.prefix}worker",
             "CONNECTS_TOPIC_PREFIX": self.prefix,
             "CONNECTS_SETTLEMENT_GRACE": str(int(self.grace_seconds)),
             "CONNECTS_HTTP_PORT": str(http_port),
+            **settings,
         }
         name = f"w{len(self.workers) + 1}"
         started = await WorkerProcess.start(name, environment, self.folder / f"{name}.log", "worker", "run")

@@ -23,6 +23,7 @@ from worker.domain.policy import PolicyBook
 from worker.engine.commands import Command, CommandRunner
 from worker.engine.writer import Committed, Writer
 from worker.errors import LeadershipLost, OperatorNeeded, Transient
+from worker.ledger.budget import MOST_BY_DEFAULT
 from worker.ledger.leadership import Leadership
 from worker.ledger.postgres import PostgresStore
 from worker.probes import Probe, no_probe
@@ -66,6 +67,7 @@ class WorkerConfig:
     clock: WallClock
     holder: str
     simulated_time: bool = False
+    most_connections: int = MOST_BY_DEFAULT
 
 
 class Term:
@@ -75,7 +77,9 @@ class Term:
         self, config: WorkerConfig, epoch: int, ledger_id: UUID, observe: Callable[[Committed], None], reached: Probe
     ) -> None:
         self._config, self._epoch, self._observe, self._reached = config, epoch, observe, reached
-        self.store = PostgresStore(config.database_url, config.holder, reached)
+        self.store = PostgresStore(
+            config.database_url, config.holder, reached, most_connections=config.most_connections
+        )
         self.relay = Relay(config.kafka, config.topic_prefix, ledger_id, self.store, reached=reached)
         self.letters = DeadLetterLane(config.kafka, config.topic_prefix, self.store)
         self.intake = Intake(
@@ -111,6 +115,7 @@ class Term:
             Transient: the database is away.
             OperatorNeeded: relay marker or policy contradict the ledger.
         """
+        await self.store.open()
         await self.relay.open(self._epoch)
         await self.writer.open()
         await check_policies(self.store, self.writer, self._config.policies)
@@ -133,12 +138,12 @@ class Term:
 
     async def close(self) -> None:
         """Let go of everything; what was not acknowledged is taken as not done."""
+        self.writer.abandon()
+        await self.store.close()
         with suppress(Exception):
             await self.intake.stop()
         with suppress(Exception):
             await self.relay.close()
-        self.writer.abandon()
-        await self.store.close()
 
     async def _work(self, stopping: asyncio.Event) -> None:
         writer, relay = self.writer, self.relay
@@ -344,7 +349,7 @@ class Service:
         if term is None:
             return [problem for problem in (self.leadership.trouble, self.last_error) if problem]
         if not term.opened:
-            return [self.last_error or term.relay.last_error or "taking the ledger over"]
+            return [term.store.trouble or self.last_error or term.relay.last_error or "taking the ledger over"]
         found = [self.last_error, *(None if lane.healthy else lane.last_error for lane in (term.intake, term.relay))]
         if term.clock_disagrees is not None:
             found.append(f"the clock differs from the database's by {term.clock_disagrees.total_seconds():.0f} s")

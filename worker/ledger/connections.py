@@ -6,7 +6,7 @@ Nothing is asked for in the start-up message, which poolers refuse: what a sessi
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import asyncpg
 
@@ -15,7 +15,10 @@ from worker.ledger.deadlines import SERVER_STATEMENT_SECONDS, SERVER_TRANSACTION
 from worker.ledger.pooler import require_session_pooling
 from worker.ledger.sql import load
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
 
 LEAST_VERSION: Final = 14
 ENCODINGS: Final = frozenset({"UTF8", "SQL_ASCII"})

@@ -12,6 +12,7 @@ import structlog
 
 from worker.errors import LeadershipLost, OperatorNeeded
 from worker.ledger.connections import AWAY, Connection, Session, connect
+from worker.ledger.slots import lacks_slot, no_slot
 from worker.ledger.sql import load
 
 _SQL: Final = load("leadership.sql")
@@ -23,6 +24,7 @@ _LOCK_TIMEOUT_MS: Final = 500
 _ANSWER_SECONDS: Final = 1.0  # longer than the lock timeout, so that a wait for a lock is told from a silent server
 _CONNECT_SECONDS: Final = 2.0
 _LOOK_AT_BLOCKERS_SECONDS: Final = 0.05
+_SILENT: Final = f"it did not answer within {_ANSWER_SECONDS:g} s"
 
 _log = structlog.get_logger(__name__)
 
@@ -93,9 +95,7 @@ class Leadership:
                 if epoch is not None:
                     return epoch
             except AWAY as error:
-                self._drop_connection()
-                self.trouble = f"PostgreSQL is away: {error!r}"
-                _log.warning("leadership.database_away", error=repr(error))
+                self._note_trouble(error)
             except asyncpg.UndefinedTableError as error:
                 raise OperatorNeeded("the database has no ledger yet. Run `connects migrate`.") from error
             await _pause(_POLL_SECONDS)
@@ -119,8 +119,7 @@ class Leadership:
                         return self._hold(row, sent)
                     seen = await self._look()
                 except AWAY as error:
-                    self._drop_connection()
-                    _log.warning("leadership.database_away", error=repr(error))
+                    self._note_trouble(error)
                     await _pause(_RETRY_SECONDS)
                     continue
                 if seen["holder"] != self._holder:
@@ -140,9 +139,17 @@ class Leadership:
                 connection = await self._connected()
                 await connection.execute(_SQL["hand_back"], epoch)
         except AWAY as error:
-            _log.warning("leadership.not_handed_back", error=repr(error))
+            _log.warning("leadership.not_handed_back", error=str(error) or _SILENT)
         finally:
             self._drop_connection()
+
+    def _note_trouble(self, error: Exception) -> None:
+        """Say, once until something else is the matter, why the ledger can be neither watched nor taken."""
+        self._drop_connection()
+        trouble = str(no_slot(error, has=0)) if lacks_slot(error) else f"PostgreSQL is away: {str(error) or _SILENT}"
+        if trouble != self.trouble:
+            self.trouble = trouble
+            _log.warning("leadership.database_away", error=trouble)
 
     async def _try_to_take_over(self) -> int | None:
         seen = await self._look()
@@ -194,6 +201,7 @@ class Leadership:
     def _hold(self, row: asyncpg.Record, sent: float) -> int:
         self._ledger_id = UUID(bytes=row["ledger_id"].bytes)  # not the driver's own kind of UUID
         self._epoch = epoch = int(row["epoch"])
+        self.trouble = None
         self.lost.clear()
         self._lease_confirmed(sent)
         if self._renewing is None or self._renewing.done():
@@ -222,7 +230,7 @@ class Leadership:
                     return
                 except AWAY as error:
                     self._drop_connection()
-                    _log.warning("leadership.not_renewed", error=repr(error))
+                    _log.warning("leadership.not_renewed", error=str(error) or _SILENT)
                     pause = _RETRY_SECONDS
                 else:
                     pause = _RENEWAL_SECONDS

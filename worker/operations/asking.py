@@ -60,7 +60,8 @@ def postgres_told(database_url: str) -> Iterator[None]:
             f"{where}: {error}. Run `connects migrate` as the schema's owner (CONNECTS_MIGRATE_URL)."
         ) from None
     except AWAY as error:
-        raise Transient(f"{where} cannot be reached ({error or type(error).__name__}). Is it running?") from error
+        why = str(error) or "it did not answer in time"
+        raise Transient(f"{where} cannot be reached ({why}). Is it running?") from error
 
 
 @contextmanager

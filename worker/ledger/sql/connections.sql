@@ -15,3 +15,15 @@ SELECT current_setting('connects.session', true)
 
 -- name: forget_mark
 RESET connects.session; COMMIT
+
+-- name: slots
+-- How many connections this role may have: by its own limit, the database's, and the server's. Null: no limit. Superusers
+-- have the server's only.
+SELECT r.rolname AS role, quote_ident(r.rolname) AS quoted_role, d.datname AS database, quote_ident(d.datname) AS quoted_database,
+       CASE WHEN r.rolconnlimit >= 0 AND NOT r.rolsuper THEN r.rolconnlimit END AS of_role,
+       CASE WHEN d.datconnlimit >= 0 AND NOT r.rolsuper THEN d.datconnlimit END AS of_database,
+       current_setting('max_connections')::int - CASE WHEN r.rolsuper THEN 0
+           ELSE current_setting('superuser_reserved_connections')::int
+                + coalesce(current_setting('reserved_connections', true)::int, 0) END AS of_server
+FROM pg_roles r, pg_database d
+WHERE r.rolname = session_user AND d.datname = current_database()
