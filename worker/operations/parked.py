@@ -1,4 +1,4 @@
-"""`connects parked list`: wallets and jobs stopped by a failure inside a rule."""
+"""`connects parked list`: wallets and jobs stopped by a failure."""
 
 from datetime import datetime
 from typing import Final
