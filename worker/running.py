@@ -17,7 +17,7 @@ from worker import observability
 from worker.engine.commands import Command, CommandRunner
 from worker.engine.service import Service, Term, WorkerConfig, check_policies
 from worker.engine.writer import Committed, Writer
-from worker.errors import OperatorNeeded, Transient
+from worker.errors import Transient, WorkerError
 from worker.http import HttpServer
 from worker.ledger.budget import LEAST
 from worker.ledger.leadership import Leadership
@@ -94,7 +94,7 @@ async def execute_pending_commands(settings: Settings) -> None:
             arguments = msgspec.json.decode(row["arguments"])
             await CommandRunner(writer).run(Command(row["id"], row["name"], arguments, row["actor"], row["why"]))
     except TimeoutError:
-        raise Transient("another worker has just taken the ledger; ask again") from None
+        raise Transient(leadership.trouble or "another worker has just taken the ledger; ask again") from None
     finally:
         await store.close()
         await leadership.release()
@@ -218,6 +218,6 @@ class _Metrics:
                     async with connected(database_url) as connection:
                         overdrawn, charges, oldest = await connection.fetchrow(_SQL["sampled"]) or (0, 0, 0.0)
                     observability.observe_sample(overdrawn=overdrawn, charges=charges, oldest_charge=oldest)
-                except (Transient, OperatorNeeded) as error:
+                except WorkerError as error:
                     _log.debug("not sampled", error=str(error))
             await asyncio.sleep(_SAMPLE_SECONDS)

@@ -48,6 +48,8 @@ _YOUNG_OUTBOX: Final = timedelta(seconds=1)
 _CLOCK_CHECK_SECONDS: Final = 10.0
 _MOST_CLOCK_DIFFERENCE: Final = timedelta(minutes=1)
 _DRAIN_SECONDS: Final = 6.0
+_STOP_SECONDS: Final = 8.0
+"""A worker that is told to stop ends in ten seconds, also if PostgreSQL says nothing just then."""
 
 _log = structlog.get_logger(__name__)
 
@@ -128,13 +130,13 @@ class Term:
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then finish what was begun; or raise what went wrong."""
         beside = [asyncio.create_task(task) for task in (self.relay.run(), self.letters.run())]
-        work = asyncio.create_task(self._work(stopping))
+        tasks = [asyncio.create_task(self._work(stopping)), *beside, asyncio.create_task(_overdue(stopping))]
         try:
-            done, _ = await asyncio.wait([work, *beside], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            await _cancel([work, *beside])
+            await _cancel(tasks)
 
     async def close(self) -> None:
         """Let go of everything; what was not acknowledged is taken as not done."""
@@ -265,14 +267,17 @@ class Term:
             )
 
     async def _finish(self) -> None:
-        """Commit and publish what was begun, so that whoever comes next finds nothing half done."""
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            await self.writer.flush()
-            await self.writer.settle_down()
-            await self._publish_what_is_left()
-            self._drop_published()
-            await self.writer.advance(self.intake.advanced())
-            await self.writer.settle_down()
+        """Commit and publish what was begun, so that the next leader starts from a clean state."""
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self.writer.flush()
+                await self.writer.settle_down()
+                await self._publish_what_is_left()
+                self._drop_published()
+                await self.writer.advance(self.intake.advanced())
+                await self.writer.settle_down()
+        except TimeoutError:  # the next leader decides it again from its records
+            _log.warning("stopping with work uncommitted: PostgreSQL does not answer", seconds=_DRAIN_SECONDS)
 
     async def _publish_what_is_left(self) -> None:
         """Give the relay a while; what it cannot publish now stands in the outbox for whoever comes next."""
@@ -432,6 +437,13 @@ class Service:
             return task.result() if task.done() else None
         finally:
             await _cancel([task, stop])
+
+
+async def _overdue(stopping: asyncio.Event) -> None:
+    """Wait until the worker has been told to stop for so long that nothing more is waited for."""
+    await stopping.wait()
+    await asyncio.sleep(_STOP_SECONDS)
+    _log.warning("stopping with work unfinished: the next leader decides it again", seconds=_STOP_SECONDS)
 
 
 async def _either(*waits: Coroutine[Any, Any, object]) -> None:

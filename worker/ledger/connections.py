@@ -40,6 +40,7 @@ AWAY: Final = (
     asyncpg.QueryCanceledError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TransactionTimeoutError,
+    asyncpg.InvalidCachedStatementError,  # the schema was migrated meanwhile: new connections know it
     asyncpg.InterfaceError,  # a connection that broke between two statements
     asyncpg.InternalClientError,
     asyncpg.PostgresIOError,

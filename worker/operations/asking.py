@@ -7,6 +7,7 @@ import asyncpg
 
 from worker.errors import OperatorNeeded, Transient
 from worker.ledger.connections import AWAY, COMMAND_SESSION, Connection, connect
+from worker.ledger.slots import lacks_slot
 from worker.settings import Settings, without_password
 
 _CLOSE_SECONDS = 2
@@ -60,6 +61,8 @@ def postgres_told(database_url: str) -> Iterator[None]:
             f"{where}: {error}. Run `connects migrate` as the schema's owner (CONNECTS_MIGRATE_URL)."
         ) from None
     except AWAY as error:
+        if lacks_slot(error):
+            raise Transient(f"{where} has no connection left for this command ({error}). Ask again later.") from error
         why = str(error) or "it did not answer in time"
         raise Transient(f"{where} cannot be reached ({why}). Is it running?") from error
 
