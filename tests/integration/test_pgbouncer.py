@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.asking import Asking
 from tests.support.clusters import a_pooler
-from tests.support.http import free_port
+from tests.support.http import ask, free_port
 from tests.support.invariants import check_everything
 from tests.support.processes import child
 from tests.support.waiting import until_async
@@ -152,6 +152,38 @@ async def test_a_pool_without_a_free_server_is_no_reason_to_refuse(database_url:
         connection = await asyncio.wait_for(connect(url, COMMAND_SESSION), 8)
         assert await connection.fetchval("SELECT 1") == 1
         connection.terminate()
+
+
+@pytest.mark.parametrize("size", ["8", "6"])
+async def test_a_small_pool_makes_reading_slower_and_nothing_else(world: World, size: str) -> None:
+    """The pooler refuses nothing: it lets its clients wait for a server. The readers make do with fewer then."""
+    told = Told()
+    for number in range(30):
+        about = {"freelancer_id": f"f-{number}", "job_id": "j-1", "proposal_id": f"p-{number}"}
+        told("freelancer-registered", freelancer_id=f"f-{number}")
+        told("proposal-submitted", **about, connects=2, origin="proposal")
+    await world.produce(told.messages)
+    with a_pooler(world.database_url, "session", default_pool_size=size) as url:
+        worker = await world.worker(database_url=url)
+        await world.settled()
+        assert not worker.said("recovering"), worker.tail()
+        assert await world.value("SELECT epoch FROM leader") == 1
+        await worker.kill()
+
+
+async def test_a_pool_that_is_too_small_is_named_and_the_ledger_not_taken_again_and_again(world: World) -> None:
+    port = free_port()
+    with a_pooler(world.database_url, "session", default_pool_size="3") as url:
+        worker = await world.connects_run(port, database_url=url)
+
+        async def problem() -> bool:
+            return "default_pool_size" in (await ask(port, "/health/ready"))[1]
+
+        await until_async(problem, 30)
+        assert worker.runs
+        assert await world.value("SELECT epoch FROM leader") == 1
+        assert worker.said("needs at least 6"), worker.tail()
+        await worker.kill()
 
 
 async def test_a_parameter_that_the_pooler_refuses_is_not_a_database_that_is_away(world: World) -> None:

@@ -18,7 +18,8 @@ Purpose = Literal["reader", "writer", "relay", "letters"]
 
 _PURPOSES: Final[tuple[Purpose, ...]] = ("relay", "writer", "letters", "reader")
 _FEWER_SECONDS: Final = 30.0
-"""For how long there are fewer readers, after PostgreSQL had no connection for one more."""
+_LONGEST_FEWER_SECONDS: Final = 600.0
+"""For how long there are fewer readers, after PostgreSQL had no connection for one more: twice as long each time."""
 _SHORTEST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 
@@ -39,14 +40,15 @@ class Pool:
         """Why `open` does not come to an end; None when nothing is in its way."""
         self._database_url, self._holder, self._prepare = database_url, holder, prepare
         self._readers = self._most_readers = most - OTHERS
-        self._fewer_until = 0.0
+        self._fewer_until, self._fewer_seconds = 0.0, _FEWER_SECONDS
         self._idle: dict[Purpose, list[Connection]] = {purpose: [] for purpose in _PURPOSES}
         self._count: dict[Purpose, int] = dict.fromkeys(_PURPOSES, 0)
         """How many are open."""
         self._answered: dict[Connection, float] = {}
         """All open connections, each with the time of its last answer."""
-        self._returned = asyncio.Event()
-        self._opening = asyncio.Lock()  # one at a time: a refusal then says how many there can be
+        self._opening: dict[Purpose, asyncio.Task[Exception | None]] = {}
+        """Connections on their way, one at a time for each purpose: a refusal then says how many there can be."""
+        self._changed = asyncio.Event()
         self._is_closed = False
 
     async def open(self) -> None:
@@ -99,35 +101,25 @@ class Pool:
     def close(self) -> None:
         """Close all connections, also those in use: what they are used for fails."""
         self._is_closed = True
-        for connection in list(self._answered):
+        for task in self._opening.values():
+            task.cancel()
+        for connection in self._answered:
             connection.terminate()
-        self._answered.clear()
-        self._returned.set()
+        self._changed.set()
 
     async def _take(self, purpose: Purpose) -> Connection:
+        """The next idle connection. More are opened meanwhile, and nobody waits for them who could have another."""
+        opening: asyncio.Task[Exception | None] | None = None
         while not self._is_closed:
             if (connection := self._idle_one(purpose)) is not None:
                 return connection
-            if self._count[purpose] >= self._most_of(purpose):
-                self._returned.clear()
-                await self._returned.wait()
-                continue
-            async with self._opening:
-                if self._idle[purpose] or self._count[purpose] >= self._most_of(purpose):
-                    continue
-                try:
-                    connection = await self._open(purpose)
-                except Exception as error:
-                    if not lacks_slot(error):
-                        raise
-                    if not self._make_do_with_fewer(purpose):
-                        raise no_slot(error, 1 + len(self._answered)) from error
-                else:
-                    if not self._is_closed:
-                        return connection
-                    self._drop(purpose, connection)
-                    continue
-            await asyncio.sleep(_SHORTEST_PAUSE_SECONDS)  # a server takes a moment to notice that a client has gone
+            if opening is not None and opening.done() and (error := opening.result()) is not None:
+                raise error
+            if purpose not in self._opening and self._count[purpose] < self._most_of(purpose):
+                self._opening[purpose] = asyncio.create_task(self._open(purpose))
+            opening = self._opening.get(purpose)
+            self._changed.clear()
+            await self._changed.wait()
         raise Transient("the store was closed")
 
     def _idle_one(self, purpose: Purpose) -> Connection | None:
@@ -138,7 +130,27 @@ class Pool:
             self._drop(purpose, connection)
         return None
 
-    async def _open(self, purpose: Purpose) -> Connection:
+    async def _open(self, purpose: Purpose) -> Exception | None:
+        """Add a connection to the idle ones; gives what those who wait for it should raise, if there is none."""
+        try:
+            connection = await self._connected(purpose)
+        except Exception as error:  # noqa: BLE001 - raised by those who wait
+            if not (lacks_slot(error) or isinstance(error, TimeoutError)):
+                return error
+            if not self._make_do_with_fewer(purpose):
+                return no_slot(error, 1 + len(self._answered))
+            await asyncio.sleep(_SHORTEST_PAUSE_SECONDS)  # a server takes a moment to notice that a client has gone
+            return None
+        else:
+            self._count[purpose] += 1
+            self._answered[connection] = _now()
+            self._idle[purpose].append(connection)
+            return None
+        finally:
+            del self._opening[purpose]
+            self._changed.set()
+
+    async def _connected(self, purpose: Purpose) -> Connection:
         connection = await connect(self._database_url, store_session(f"{self._holder}/{purpose}"))
         try:
             with answered_within(connection, STATEMENT_SECONDS):
@@ -146,8 +158,6 @@ class Pool:
         except BaseException:
             connection.terminate()
             raise
-        self._count[purpose] += 1
-        self._answered[connection] = _now()
         return connection
 
     def _most_of(self, purpose: Purpose) -> int:
@@ -165,7 +175,8 @@ class Pool:
         fewer = max(1, readers - 1)
         if self._fewer_until == 0.0:
             _log.warning("postgres.fewer_readers", readers=fewer, instead_of=self._most_readers)
-        self._readers, self._fewer_until = fewer, _now() + _FEWER_SECONDS
+        self._readers, self._fewer_until = fewer, _now() + self._fewer_seconds
+        self._fewer_seconds = min(2 * self._fewer_seconds, _LONGEST_FEWER_SECONDS)
         while self._idle["reader"] and self._count["reader"] > fewer:
             self._drop("reader", self._idle["reader"].pop())
         return True
@@ -176,13 +187,13 @@ class Pool:
             return
         self._answered[connection] = _now()
         self._idle[purpose].append(connection)
-        self._returned.set()
+        self._changed.set()
 
     def _drop(self, purpose: Purpose, connection: Connection) -> None:
         self._answered.pop(connection, None)
         self._count[purpose] -= 1
         connection.terminate()
-        self._returned.set()
+        self._changed.set()
 
     def _drop_silent(self, asked: float) -> None:
         """Close all idle connections that said nothing since a question was asked that was not answered.

@@ -31,8 +31,16 @@ def lacks_slot(error: Exception) -> bool:
 
 
 def no_slot(error: Exception, has: int) -> NoSlot:
-    """What refused, how many connections this worker has, how many it needs, and what to do."""
+    """What refused, how many connections this worker has, how many it needs, and what to do.
+
+    A pooler without a free server refuses nothing: it lets its clients wait.
+    """
     said = str(error)
+    if isinstance(error, TimeoutError):
+        return NoSlot(
+            f"PostgreSQL gave this worker no further connection, which has {has} and needs at least {LEAST}: {said}. "
+            "If there is a pooler, its pool for this database may be too small (default_pool_size)"
+        )
     limit = next((words for part, words in _LIMITS.items() if part in said), _SERVERS_LIMIT)
     return NoSlot(
         f"PostgreSQL has no connection left for this worker, which has {has} and needs at least {LEAST}: {said}. "
