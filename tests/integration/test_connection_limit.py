@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from tests.support.asking import Asking
 from tests.support.clusters import a_cluster
 from tests.support.histories import History
 from tests.support.http import ask, free_port
@@ -82,7 +81,7 @@ def events_of_every_kind(told: Told) -> None:
         told("badge-earned", freelancer_id="")
 
 
-@pytest.mark.parametrize("limit", [MOST_BY_DEFAULT, 8, LEAST])
+@pytest.mark.parametrize("limit", [MOST_BY_DEFAULT, LEAST])
 async def test_few_connections_are_enough_whatever_the_batch_holds(world: World, role: Role, limit: int) -> None:
     """Those who read take turns; one leadership, and readiness 200."""
     world.grace_seconds = 1
@@ -134,7 +133,7 @@ async def test_a_leader_and_a_standby_have_no_more_connections_than_operators_ar
     assert found["with a standby"] <= most + STANDBY
 
 
-@pytest.mark.parametrize("limit", [LEAST - 1, 3, 1])
+@pytest.mark.parametrize("limit", [LEAST - 1, 1])
 async def test_a_limit_that_is_too_low_is_refused_before_the_ledger_is_taken(
     world: World, role: Role, limit: int
 ) -> None:
@@ -173,12 +172,7 @@ async def test_slots_that_others_have_are_waited_for_and_used_when_they_become_f
     events_of_every_kind(told)
     await world.produce(told.messages)
     port = free_port()
-    connects = Asking(
-        world.folder,
-        DATABASE_URL=world.database_url,
-        KAFKA_BOOTSTRAP_SERVERS=world.kafka["bootstrap_servers"],
-        CONNECTS_TOPIC_PREFIX=world.prefix,
-    )
+    connects = world.asking()
     async with others(role, 6) as held:
         worker = await world.connects_run(port, database_url=role.url)
 

@@ -7,8 +7,6 @@ from typing import Final
 import asyncpg
 import pytest
 
-from tests.support.asking import Asking
-from tests.support.http import free_port
 from tests.support.invariants import check_everything
 from tests.support.world import Told, World, a_world
 from worker.errors import UsageError
@@ -16,7 +14,7 @@ from worker.ledger.leadership import Leadership
 from worker.ledger.migrate import migrate
 from worker.local.stack import LocalStack
 
-NARROW: Final = ("LATIN1", "EUC_JP", "WIN1252")
+NARROW: Final = ("LATIN1", "EUC_JP")
 WIDE: Final = {
     "UTF8": "ENCODING 'UTF8' LOCALE 'C'",
     "UTF8 of another provider": "ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'",
@@ -33,16 +31,6 @@ async def a_database(stack: LocalStack, options: str) -> str:
     return f"{stack.addresses.database_url.rpartition('/')[0]}/{name}"
 
 
-def asking(world: World, **settings: str) -> Asking:
-    return Asking(
-        world.folder,
-        KAFKA_BOOTSTRAP_SERVERS=world.kafka["bootstrap_servers"],
-        CONNECTS_TOPIC_PREFIX=world.prefix,
-        CONNECTS_HTTP_PORT=str(free_port()),
-        **settings,
-    )
-
-
 @pytest.mark.parametrize("encoding", NARROW)
 async def test_migrate_refuses_an_encoding_that_cannot_hold_every_text(
     stack: LocalStack, world: World, encoding: str
@@ -52,7 +40,7 @@ async def test_migrate_refuses_an_encoding_that_cannot_hold_every_text(
         ("DATABASE_URL", {"DATABASE_URL": url}),
         ("CONNECTS_MIGRATE_URL", {"DATABASE_URL": world.database_url, "CONNECTS_MIGRATE_URL": url}),
     ):
-        told = await asking(world, **settings)("migrate")
+        told = await world.asking(**settings)("migrate")
         assert told.code == 2
         (line,) = told.err.splitlines()
         assert line.startswith(f"connects: {name}: the database's encoding is {encoding}")
@@ -73,7 +61,7 @@ async def of_before(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 async def test_a_ledger_that_is_already_there_is_not_led_but_can_be_asked(world: World, of_before: str) -> None:
-    connects = asking(world, DATABASE_URL=of_before)
+    connects = world.asking(of_before)
     told = await connects("run")
     assert told.code == 2
     (line,) = told.err.splitlines()
@@ -98,7 +86,7 @@ async def test_a_database_that_holds_every_text_keeps_it(
 ) -> None:
     url = await a_database(stack, WIDE[encoding])
     async with a_world(stack, tmp_path, url, prefix) as world:
-        connects = asking(world, DATABASE_URL=url)
+        connects = world.asking(url)
         assert (await connects("migrate")).code == 0
         told = Told()
         told("freelancer-registered", freelancer_id="a")

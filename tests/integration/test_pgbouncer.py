@@ -4,12 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import asyncpg
 import pytest
 
-from tests.support.asking import Asking
 from tests.support.clusters import a_pooler
 from tests.support.http import ask, free_port
 from tests.support.invariants import check_everything
@@ -20,10 +18,10 @@ from worker.errors import UsageError
 from worker.ledger.connections import COMMAND_SESSION, connect, store_session
 from worker.ledger.leadership import Leadership
 
-SHARED = ("transaction", "statement")
-COMMANDS = (
-    *("migrate", "run", "status", "history f-1", "explain --freelancer f-1", "parked list", "positions list"),
-    *("dead-letters list", "relay show", "parked release wallet f-1"),
+THREE = ("migrate", "run", "status")
+OTHERS = (
+    *("history f-1", "explain --freelancer f-1", "parked list", "positions list", "dead-letters list", "relay show"),
+    "parked release wallet f-1",
 )
 
 
@@ -32,16 +30,6 @@ async def pooled(database_url: str) -> AsyncIterator[str]:
     """The ledger through a pooler that pools by session."""
     with a_pooler(database_url, "session") as url:
         yield url
-
-
-def asking(world: World, url: str) -> Asking:
-    return Asking(
-        world.folder,
-        DATABASE_URL=url,
-        KAFKA_BOOTSTRAP_SERVERS=world.kafka["bootstrap_servers"],
-        CONNECTS_TOPIC_PREFIX=world.prefix,
-        CONNECTS_HTTP_PORT=str(free_port()),
-    )
 
 
 async def test_a_worker_leads_decides_and_publishes_through_a_pooler_by_session(world: World, pooled: str) -> None:
@@ -53,7 +41,7 @@ async def test_a_worker_leads_decides_and_publishes_through_a_pooler_by_session(
     await world.produce([told("freelancer-registered", freelancer_id="f-1")])
     await world.settled()
     assert await world.balance("f-1") == 40
-    connects = asking(world, pooled)
+    connects = world.asking(pooled)
     assert (await connects("migrate")).code == 0
     assert (await connects("history f-1 --json")).json["balance"] == 40
     assert (await connects("status")).code == 0
@@ -101,11 +89,15 @@ async def test_a_session_leaves_no_setting_behind_for_the_next_client(pooled: st
     await until_async(another_client_has_its_server)
 
 
-@pytest.mark.parametrize("mode", SHARED)
-async def test_every_command_refuses_a_pooler_that_shares_sessions_every_time(world: World, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "commands"), [("transaction", (*THREE, *OTHERS, *THREE)), ("statement", (*THREE, *THREE))]
+)
+async def test_every_command_refuses_a_pooler_that_shares_sessions_every_time(
+    world: World, mode: str, commands: tuple[str, ...]
+) -> None:
     with a_pooler(world.database_url, mode) as url:
-        connects = asking(world, url)
-        for command in (*COMMANDS, *COMMANDS[:3]):
+        connects = world.asking(url)
+        for command in commands:
             told = await connects(command)
             assert told.code == 2, (command, told)
             (line,) = told.err.splitlines()
@@ -115,9 +107,9 @@ async def test_every_command_refuses_a_pooler_that_shares_sessions_every_time(wo
     assert await world.value("SELECT count(*) FROM commands") == 0
 
 
-async def test_migrate_names_the_setting_that_it_used(world: World, tmp_path: Path) -> None:
+async def test_migrate_names_the_setting_that_it_used(world: World) -> None:
     with a_pooler(world.database_url, "transaction") as url:
-        connects = Asking(tmp_path, **{**asking(world, world.database_url).settings, "CONNECTS_MIGRATE_URL": url})
+        connects = world.asking(CONNECTS_MIGRATE_URL=url)
         told = await connects("migrate")
     assert told.code == 2
     assert told.err.startswith("connects: CONNECTS_MIGRATE_URL: the pooler"), told.err
@@ -188,7 +180,7 @@ async def test_a_pool_that_is_too_small_is_named_and_the_ledger_not_taken_again_
 
 async def test_a_parameter_that_the_pooler_refuses_is_not_a_database_that_is_away(world: World) -> None:
     with a_pooler(world.database_url, "session") as url:
-        connects = asking(world, f"{url}?search_path=public")
+        connects = world.asking(f"{url}?search_path=public")
         for command in ("migrate", "run", "status"):
             told = await connects(command)
             assert told.code == 2, (command, told)

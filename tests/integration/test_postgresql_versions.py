@@ -7,18 +7,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
-from tests.support.asking import Asking
 from tests.support.clusters import Cluster, a_cluster
 from tests.support.histories import History
 from tests.support.http import free_port
 from tests.support.invariants import check_everything
 from tests.support.processes import child
 from tests.support.produce import by_key
+from tests.support.proxy import place_of, through
 from tests.support.waiting import until, until_async
 from tests.support.world import PARTITIONS, World, a_world
 from worker.errors import UsageError
@@ -60,7 +59,7 @@ async def test_the_ledger_lives_there(stack: LocalStack, ledger: str, tmp_path: 
         await world.settled()
         assert second.runs, second.tail()
         await check_everything(world)
-        connects = asking(world, ledger)
+        connects = world.asking()
         for command, code in (("migrate", 0), ("status", 0), ("history nobody", 1), ("positions list", 0)):
             told = await connects(command)
             assert told.code == code, (command, told)
@@ -73,16 +72,6 @@ async def test_the_ledger_lives_there(stack: LocalStack, ledger: str, tmp_path: 
 
         await world.comes_true(another_one_leads)
         await until(lambda: third.said("relay.open"), 20)
-
-
-def asking(world: World, url: str) -> Asking:
-    return Asking(
-        world.folder,
-        DATABASE_URL=url,
-        KAFKA_BOOTSTRAP_SERVERS=world.kafka["bootstrap_servers"],
-        CONNECTS_TOPIC_PREFIX=world.prefix,
-        CONNECTS_HTTP_PORT=str(free_port()),
-    )
 
 
 async def test_settings_that_a_server_does_not_know_are_left_out_and_all_others_are_made(ledger: str) -> None:
@@ -148,8 +137,7 @@ class Announcing:
     """A proxy before a server that announces another version: nothing else of an older server matters here."""
 
     def __init__(self, url: str, version: str) -> None:
-        parts = urlsplit(url)
-        self._target, self._version = (parts.hostname, parts.port), version.encode()
+        self._target, self._version = place_of(url), version.encode()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection(*self._target)
@@ -173,23 +161,13 @@ class Announcing:
         return data[:begin] + self._version.ljust(end - begin)[: end - begin] + data[end:]
 
 
-@asynccontextmanager
-async def announcing(url: str, version: str) -> AsyncIterator[str]:
-    server = await asyncio.start_server(Announcing(url, version).serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    try:
-        yield urlsplit(url)._replace(netloc=f"postgres@127.0.0.1:{port}").geturl()
-    finally:
-        server.close()
-
-
 @pytest.mark.parametrize("version", ["13.9", "9.6"])
 async def test_an_older_server_is_refused_in_one_line_before_anything_is_changed(
     stack: LocalStack, world: World, version: str
 ) -> None:
     empty = stack.create_database(f"empty_{uuid.uuid4().hex[:12]}")
-    async with announcing(empty, version) as url:
-        told = await asking(world, url)("migrate")
+    async with through(Announcing(empty, version).serve, empty) as url:
+        told = await world.asking(url)("migrate")
         assert told.code == 2, told
         assert told.err == (
             f"connects: DATABASE_URL: the server is PostgreSQL {version}, which is too old for a ledger. "
@@ -198,9 +176,9 @@ async def test_an_older_server_is_refused_in_one_line_before_anything_is_changed
     made = await asyncpg.connect(empty)
     assert await made.fetchval("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
     await made.close()
-    async with announcing(world.database_url, version) as url:
+    async with through(Announcing(world.database_url, version).serve, world.database_url) as url:
         for command in ("run", "status", "history f-1"):
-            told = await asking(world, url)(command)
+            told = await world.asking(url)(command)
             assert (told.code, len(told.err.splitlines())) == (2, 1), told
             assert f"PostgreSQL {version}" in told.err
         with pytest.raises(UsageError):

@@ -8,7 +8,6 @@ from typing import Final
 
 import pytest
 
-from tests.support.asking import Asking
 from tests.support.histories import History
 from tests.support.http import ask, free_port
 from tests.support.invariants import check_everything
@@ -35,12 +34,7 @@ async def is_ready(port: int) -> tuple[bool, str]:
 async def test_an_event_is_decided_in_time_and_nothing_claims_that_all_is_well(world: World, which: str) -> None:
     """As users run it, with the limits that they have."""
     port = free_port()
-    connects = Asking(
-        world.folder,
-        DATABASE_URL=world.database_url,
-        KAFKA_BOOTSTRAP_SERVERS=world.kafka["bootstrap_servers"],
-        CONNECTS_TOPIC_PREFIX=world.prefix,
-    )
+    connects = world.asking()
     told = Told()
     async with falling_silent(world.database_url) as (proxy, url):
         worker = await world.connects_run(port, database_url=url)
@@ -70,7 +64,6 @@ async def test_an_event_is_decided_in_time_and_nothing_claims_that_all_is_well(w
 PARTS: Final[dict[str, Callable[[Link, bytes, bool], bool]]] = {
     "in the middle of a COPY": lambda _, data, to_server: to_server and b"COPY" in data and b"FROM STDIN" in data,
     "between COMMIT and its answer": lambda _, data, to_server: to_server and data.endswith(b"COMMIT\0"),
-    "at the check of the epoch": lambda _, data, to_server: to_server and b"FOR KEY SHARE" in data,
 }
 
 

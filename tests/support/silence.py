@@ -5,13 +5,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
-from urllib.parse import urlsplit
+
+from tests.support.proxy import place_of, through
 
 _SOME_BYTES: Final = 65_536
 
 
 class Link:
-    """One connection: `names` are the application names that its client has given it, so far as they were seen."""
+    """One connection through the proxy."""
 
     def __init__(self) -> None:
         self.heard = time.monotonic()
@@ -98,13 +99,9 @@ class SilentProxy:
 @asynccontextmanager
 async def falling_silent(database_url: str) -> AsyncIterator[tuple[SilentProxy, str]]:
     """The proxy, and the database's URL through it."""
-    parts = urlsplit(database_url)
-    proxy = SilentProxy(parts.hostname or "", parts.port or 0)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    user = parts.netloc.rpartition("@")[0]
-    try:
-        yield proxy, parts._replace(netloc=f"{user}@127.0.0.1:{port}" if user else f"127.0.0.1:{port}").geturl()
-    finally:
-        server.close()
-        await proxy.close()
+    proxy = SilentProxy(*place_of(database_url))
+    async with through(proxy.serve, database_url) as url:
+        try:
+            yield proxy, url
+        finally:
+            await proxy.close()

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from tests.support.asking import Asking
 from tests.support.produce import Partitioner, Record, Sent, anywhere, messages_of, produce
 from tests.support.reading import Reader, reading
 from tests.support.waiting import until_async
@@ -101,6 +102,16 @@ class World:
         started = await WorkerProcess.start(name, environment, self.folder / f"{name}.log", "worker", "run")
         self.workers.append(started)
         return started
+
+    def asking(self, database_url: str | None = None, **settings: str) -> Asking:
+        """`connects` with the settings that its workers have."""
+        named = {
+            "DATABASE_URL": database_url or self.database_url,
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka["bootstrap_servers"],
+            "CONNECTS_TOPIC_PREFIX": self.prefix,
+            "CONNECTS_HTTP_PORT": "0",
+        }
+        return Asking(self.folder, **{**named, **settings})
 
     async def leads(self, worker: WorkerProcess, limit_seconds: float = 15) -> None:
         """Wait until a worker leads."""

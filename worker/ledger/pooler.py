@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from worker.errors import UsageError
-from worker.ledger.deadlines import NoAnswer, answered_within
 from worker.ledger.sql import load
 
 if TYPE_CHECKING:
@@ -18,7 +17,9 @@ _SQL: Final = load("connections.sql")
 _LOOKS: Final = 3
 """Other clients of the pooler may have taken the server that the first connection used: then we look again."""
 _TURN_SECONDS: Final = 1.0
-"""A pool without a free server keeps its clients waiting. Only one that pools by session can be checked then."""
+"""A pool without a free server keeps its clients waiting. By session that proves nothing."""
+_BY_STATEMENT: Final = "statement pooling"
+"""In PgBouncer's answer to BEGIN."""
 
 
 async def require_session_pooling(
@@ -33,15 +34,25 @@ async def require_session_pooling(
     Raises:
         UsageError: it pools by transaction or by statement; `setting` names the address to correct.
     """
+    mark = secrets.token_hex(8)
     try:
-        pools_by = await _pools_by(connection, open_another)
+        for _ in range(_LOOKS):
+            await value_of(connection, _SQL["mark_session"], mark)
+            other = await open_another()
+            try:
+                if await _mark_seen_in_a_transaction(other) == mark:
+                    await other.execute(_SQL["forget_mark"])
+                    raise _refusal("transaction", setting)
+                if await value_of(connection, _SQL["marked"]) != mark:
+                    raise _refusal("transaction", setting)
+            finally:
+                other.terminate()
     except asyncpg.InvalidSQLStatementNameError:  # parsed on one server, executed on another
-        pools_by = "transaction"
-    if pools_by is not None:
-        raise UsageError(
-            f"{setting}: the pooler before PostgreSQL pools by {pools_by}, and a worker needs its session for itself. "
-            "Set pool_mode = session for this database (PgBouncer), or give the address of PostgreSQL itself."
-        )
+        raise _refusal("transaction", setting) from None
+    except asyncpg.PostgresConnectionError as error:
+        if _BY_STATEMENT not in str(error):
+            raise
+        raise _refusal("statement", setting) from None
 
 
 async def value_of(connection: "Connection", statement: str, *arguments: object) -> object:
@@ -50,41 +61,18 @@ async def value_of(connection: "Connection", statement: str, *arguments: object)
     return await prepared.fetchval(*arguments)
 
 
-async def _pools_by(connection: "Connection", open_another: Callable[[], "Awaitable[Connection]"]) -> str | None:
-    mark = secrets.token_hex(8)
-    for _ in range(_LOOKS):
-        await value_of(connection, _SQL["mark_session"], mark)
-        other = await open_another()
-        try:
-            seen = await _hold_a_server(other)
-            if seen == mark:
-                await other.execute(_SQL["forget_mark"])
-                return "transaction"
-            if seen == _BY_STATEMENT:
-                return "statement"
-            with answered_within(connection, _TURN_SECONDS):
-                mine = await value_of(connection, _SQL["marked"])
-        except NoAnswer:
-            return "transaction"  # a session's own server would have answered: this one waits for its turn
-        finally:
-            other.terminate()
-        if mine != mark:
-            return "transaction"
-    return None
-
-
-_BY_STATEMENT: Final = "statement pooling"
-
-
-async def _hold_a_server(other: "Connection") -> object:
-    """Begin a transaction on the other connection; the mark that is seen there, or None if no server becomes free."""
+async def _mark_seen_in_a_transaction(other: "Connection") -> object:
+    """Let the other connection hold a server in a transaction: the mark that it sees; None if no server is free."""
     try:
         async with asyncio.timeout(_TURN_SECONDS):
             await other.execute("BEGIN")
             return await value_of(other, _SQL["marked"])
     except TimeoutError:
         return None
-    except asyncpg.PostgresConnectionError as error:
-        if _BY_STATEMENT in str(error):
-            return _BY_STATEMENT
-        raise
+
+
+def _refusal(pools_by: str, setting: str) -> UsageError:
+    return UsageError(
+        f"{setting}: the pooler before PostgreSQL pools by {pools_by}, and a worker needs its session for itself. "
+        "Set pool_mode = session for this database (PgBouncer), or give the address of PostgreSQL itself."
+    )

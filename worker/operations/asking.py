@@ -11,6 +11,7 @@ from worker.ledger.slots import lacks_slot
 from worker.settings import Settings, without_password
 
 _CLOSE_SECONDS = 2
+_UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
 
 
 @asynccontextmanager
@@ -63,6 +64,8 @@ def postgres_told(database_url: str) -> Iterator[None]:
     except AWAY as error:
         if lacks_slot(error):
             raise Transient(f"{where} has no connection left for this command ({error}). Ask again later.") from error
+        if not isinstance(error, _UNREACHABLE):
+            raise Transient(f"{where} refused for now: {error}. Ask again later.") from error
         why = str(error) or "it did not answer in time"
         raise Transient(f"{where} cannot be reached ({why}). Is it running?") from error
 
