@@ -163,3 +163,25 @@ async def test_a_standby_takes_over_from_a_leader_whose_new_connections_are_sile
         assert cut_off.runs
         await check_everything(world)
         await cut_off.kill()
+
+
+async def test_readiness_names_postgresql_while_nothing_answers_and_is_well_afterwards(world: World) -> None:
+    port = free_port()
+    async with falling_silent(world.database_url) as (proxy, url):
+        worker = await world.connects_run(port, database_url=url)
+
+        async def well() -> bool:
+            return (await is_ready(port))[0]
+
+        async def named() -> bool:
+            ready, problems = await is_ready(port)
+            return not ready and "PostgreSQL" in problems
+
+        await world.comes_true(well)
+        proxy.silence_when = lambda _link, _data, _to_server: True
+        proxy.fall_silent()
+        await world.comes_true(named, NOTICED_SECONDS)
+        proxy.silence_when = lambda _link, _data, _to_server: False
+        await world.comes_true(well)
+        assert worker.runs
+        await worker.kill()
