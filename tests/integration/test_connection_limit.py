@@ -107,6 +107,7 @@ async def test_a_leader_and_a_standby_have_no_more_connections_than_operators_ar
     world: World, role: Role, setting: int | None
 ) -> None:
     """In a catch-up, live, and over a takeover of a worker that was stopped."""
+    world.grace_seconds = 1
     most = setting or MOST_BY_DEFAULT
     given = {} if setting is None else {"CONNECTS_MAX_DATABASE_CONNECTIONS": str(setting)}
     found = {"alone": 0, "with a standby": 0}
@@ -167,6 +168,7 @@ async def test_a_servers_limit_is_refused_likewise() -> None:
 
 async def test_slots_that_others_have_are_waited_for_and_used_when_they_become_free(world: World, role: Role) -> None:
     """Readiness stays 503 meanwhile, the log says once what is lacking, and `status` tells it."""
+    world.grace_seconds = 1
     await role.may_have(9)
     told = Told()
     events_of_every_kind(told)

@@ -51,6 +51,7 @@ async def ledger(cluster: Cluster) -> str:
 async def test_the_ledger_lives_there(stack: LocalStack, ledger: str, tmp_path: Path, prefix: str) -> None:
     """Migrated, led, taken over after a kill, asked."""
     async with a_world(stack, tmp_path, ledger, prefix) as world:
+        world.grace_seconds = 1
         await world.produce(History(seed=15, freelancers=30, jobs=60, events=900), by_key(PARTITIONS))
         first = await world.worker(batch_size=100, kill_at="before-commit:4")
         await world.leads(first)

@@ -70,6 +70,7 @@ PARTS: Final[dict[str, Callable[[Link, bytes, bool], bool]]] = {
 @pytest.mark.parametrize("where", PARTS)
 async def test_silence_while_a_batch_is_written_loses_and_repeats_nothing(world: World, where: str) -> None:
     """Two times; with shorter limits than in production."""
+    world.grace_seconds = 1
     history = History(seed=31, freelancers=40, jobs=80, events=1_500)
     await world.produce(history, by_key(PARTITIONS))
     async with falling_silent(world.database_url) as (proxy, url):
