@@ -30,7 +30,7 @@ def _group(words: str) -> typer.Typer:
 
 
 topics = _group("The topics that the worker reads and writes.")
-parked = _group("Wallets and jobs stopped by a failure inside a rule.")
+parked = _group("Wallets and jobs stopped by a failure.")
 positions = _group("Where reading goes on.")
 relay = _group("What was published.")
 dead_letters = _group("Records that can never be decided.")

@@ -35,7 +35,7 @@ def refusals() -> Iterator[None]:
 
     LOG_LEVEL=debug, or --debug, shows the traceback besides.
     """
-    from worker.errors import WorkerError  # noqa: PLC0415 - `--help` needs none of it
+    from worker.errors import UsageError, WorkerError  # noqa: PLC0415 - `--help` needs none of it
     from worker.local.errors import LocalStackError  # noqa: PLC0415
     from worker.settings import SettingsError  # noqa: PLC0415
 
@@ -43,7 +43,7 @@ def refusals() -> Iterator[None]:
         yield
     except (typer.Exit, typer.Abort, TyperException):
         raise
-    except SettingsError as error:
+    except (SettingsError, UsageError) as error:
         _end(str(error), WRONG_USE)
     except (WorkerError, LocalStackError) as error:
         _end(str(error), FOUND_SOMETHING)

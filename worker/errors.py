@@ -13,8 +13,23 @@ class Bug(WorkerError):
     """A failure inside a rule: the wallet or job is parked."""
 
 
+class BatchRefused(WorkerError):
+    """PostgreSQL cannot take what a batch holds, and nothing of it was written: find the event, and go on without it.
+
+    `why` is what the server said, for the event that it is about.
+    """
+
+    def __init__(self, told: str, why: str) -> None:
+        super().__init__(told)
+        self.why = why
+
+
 class LeadershipLost(WorkerError):
     """Another worker holds the ledger's epoch; stop writing at once."""
+
+
+class UsageError(WorkerError):
+    """What the user has set cannot be used; the text names the setting and what would be right. Exit 2."""
 
 
 class OperatorNeeded(WorkerError):

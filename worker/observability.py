@@ -35,7 +35,11 @@ event_id_conflicts = Counter(
 hires_after_settlement = Counter(
     "connects_hires_after_settlement", "Hires that came after their job's refunds.", registry=REGISTRY
 )
-failures_in_rules = Counter("connects_failures_in_rules", "Wallets and jobs parked. Alarm: a bug.", registry=REGISTRY)
+failures_in_rules = Counter(
+    "connects_failures_in_rules",
+    "Wallets and jobs parked: a rule failed, or PostgreSQL refused the decision. Alarm.",
+    registry=REGISTRY,
+)
 takeovers = Counter("connects_takeovers", "How often this worker began to lead.", registry=REGISTRY)
 
 _SIZES: Final = (1, 10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
@@ -86,6 +90,7 @@ def observe_batch(
     event_id_conflicts.inc(outcomes.get(("rejected", "event-id-conflict"), 0))
     hires_after_settlement.inc(outcomes.get(("recorded", "hire-after-settlement"), 0))
     failures_in_rules.inc(outcomes.get(("parked", "failure-in-rule"), 0))
+    failures_in_rules.inc(outcomes.get(("parked", "refused-by-postgresql"), 0))
     records.inc(records_decided)
     late_events.inc(late)
     batch_decisions.observe(sum(outcomes.values()))

@@ -20,8 +20,9 @@ from worker import observability
 from worker.engine.commands import Command, CommandRunner
 from worker.engine.service import Service, Term, WorkerConfig, check_policies
 from worker.engine.writer import Committed, Writer
-from worker.errors import OperatorNeeded, PolicyRefused, Transient
+from worker.errors import OperatorNeeded, PolicyRefused, Transient, WorkerError
 from worker.http import HttpServer
+from worker.ledger.budget import LEAST
 from worker.ledger.leadership import Leadership
 from worker.ledger.postgres import PostgresStore
 from worker.ledger.sql import load
@@ -68,6 +69,7 @@ def worker_config(settings: Settings) -> WorkerConfig:
         clock=settings.wall_clock(),
         holder=f"{socket.gethostname()}:{os.getpid()}",
         simulated_time=bool(settings.clock),
+        most_connections=settings.max_database_connections,
     )
 
 
@@ -89,7 +91,7 @@ async def _execute_pending_commands(settings: Settings) -> None:
     config = worker_config(settings)
     await _check_policy(settings, config)
     leadership = Leadership(settings.database_url, f"command:{config.holder}")
-    store = PostgresStore(settings.database_url, config.holder)
+    store = PostgresStore(settings.database_url, config.holder, most_connections=LEAST)
     try:
         async with asyncio.timeout(_LEASE_SECONDS):
             epoch = await leadership.acquire()
@@ -102,7 +104,7 @@ async def _execute_pending_commands(settings: Settings) -> None:
             arguments = msgspec.json.decode(row["arguments"])
             await CommandRunner(writer).run(Command(row["id"], row["name"], arguments, row["actor"], row["why"]))
     except TimeoutError:
-        raise Transient("another worker has just taken the ledger; ask again") from None
+        raise Transient(leadership.trouble or "another worker has just taken the ledger; ask again") from None
     finally:
         await store.close()
         await leadership.release()
@@ -251,6 +253,6 @@ class _Metrics:
                     async with connected(database_url) as connection:
                         overdrawn, charges, oldest = await connection.fetchrow(_SQL["sampled"]) or (0, 0, 0.0)
                     observability.observe_sample(overdrawn=overdrawn, charges=charges, oldest_charge=oldest)
-                except (Transient, OperatorNeeded) as error:
+                except WorkerError as error:
                     _log.debug("not sampled", error=str(error))
             await asyncio.sleep(_SAMPLE_SECONDS)

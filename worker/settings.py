@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker.ledger.budget import LEAST, MOST_BY_DEFAULT
 from worker.stream.wall_clock import WallClock, wall_clock
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     settlement_grace_seconds: float = Field(30, alias="CONNECTS_SETTLEMENT_GRACE", ge=0, le=86_400)
     max_clock_skew_seconds: float = Field(300, alias="CONNECTS_MAX_CLOCK_SKEW", ge=0, le=86_400)
     batch_size: int = Field(5_000, alias="CONNECTS_BATCH_SIZE", ge=1, le=50_000)
+    max_database_connections: int = Field(MOST_BY_DEFAULT, alias="CONNECTS_MAX_DATABASE_CONNECTIONS", ge=LEAST, le=100)
     http_host: str = Field("127.0.0.1", alias="CONNECTS_HTTP_HOST", min_length=1)
     http_port: int = Field(8_000, alias="CONNECTS_HTTP_PORT", ge=0, le=65_535)
     clock: Annotated[str, AfterValidator(_is_clock)] = Field("", alias="CONNECTS_CLOCK")

@@ -12,7 +12,7 @@ from tests.support.deciding import wipe
 from tests.support.story import GRACE, Story
 from worker.domain.books import Books
 from worker.domain.model import FreelancerId
-from worker.errors import LeadershipLost, OperatorNeeded
+from worker.errors import BatchRefused, LeadershipLost
 from worker.ledger import at_once
 from worker.ledger.migrate import migrate
 from worker.ledger.postgres import PostgresStore
@@ -111,7 +111,7 @@ async def test_the_same_again_is_refused_even_if_the_code_lets_it_through(kept: 
         new_spends=[*batch.new_spends],
     )
     AGAIN[what](first, batch)
-    with pytest.raises(OperatorNeeded, match=f"^PostgreSQL refused batch {batch.batch_no} .* already exists"):
+    with pytest.raises(BatchRefused, match=f"^PostgreSQL refused batch {batch.batch_no} .* already exists"):
         await kept.commit(batch)
     await the_same_is_there(kept, before)
     await kept.commit(innocent)
@@ -159,7 +159,7 @@ async def test_a_refused_batch_is_told_to_the_operator(
     batch = await kept.draft(story)
     breaks, told = REFUSED[what]
     breaks(batch)
-    with pytest.raises(OperatorNeeded) as refused:
+    with pytest.raises(BatchRefused) as refused:
         await kept.commit(batch)
     words = str(refused.value)
     assert words.startswith(f"PostgreSQL refused batch 2 (decisions 2 to 3): {told}")
@@ -171,12 +171,48 @@ async def test_a_refused_batch_is_told_to_the_operator(
     assert (await kept.store.tail()).batch_no == 1
 
 
+def a_change_that_says(words: str, balance: int = 10) -> Broken:
+    def add(batch: Batch) -> None:
+        *before, _, _, key, movements = a_purchase("f-2", batch)
+        batch.changes.append((*before, balance, words, f"{key}-2", movements))
+
+    return add
+
+
+UNSTORABLE: dict[str, tuple[Broken, str]] = {
+    "a NUL": (a_change_that_says("a\0b"), "invalid byte sequence for encoding"),
+    "half of a pair of surrogates": (a_change_that_says("\ud83d"), "surrogates not allowed"),
+    "a number that is too large": (a_change_that_says("", 2**63), "int64"),
+}
+"""What no event can bring, for all of it is refused before: but if it came, it would cost that event only."""
+
+
+@pytest.mark.parametrize("small_rows", [0, 2_000], ids=["by copy", "in one statement"])
+@pytest.mark.parametrize("what", UNSTORABLE)
+async def test_a_value_that_cannot_be_stored_refuses_the_batch_in_words_that_can_be_stored(
+    kept: Kept, story: Story, monkeypatch: pytest.MonkeyPatch, what: str, small_rows: int
+) -> None:
+    monkeypatch.setattr(at_once, "SMALL_ROWS", small_rows)
+    story.bought("f-1", 10, "b-1")
+    await kept.keep(story)
+    story.registered("f-2")
+    batch = await kept.draft(story)
+    breaks, told = UNSTORABLE[what]
+    breaks(batch)
+    with pytest.raises(BatchRefused, match=r"^PostgreSQL refused batch 2 ") as refused:
+        await kept.commit(batch)
+    assert told in refused.value.why
+    assert refused.value.why.isascii()
+    assert refused.value.why.isprintable()
+    assert (await kept.store.tail()).batch_no == 1
+
+
 async def test_a_refused_batch_that_decides_nothing_names_no_decisions(kept: Kept, story: Story) -> None:
     story.bought("f-1", 10, "b-1")
     await kept.keep(story)
     batch = await kept.draft(story)
     batch.changes.append(a_purchase("f-2", batch))
-    with pytest.raises(OperatorNeeded, match=r"^PostgreSQL refused batch 2 \(no decisions\): table changes"):
+    with pytest.raises(BatchRefused, match=r"^PostgreSQL refused batch 2 \(no decisions\): table changes"):
         await kept.commit(batch)
 
 
@@ -184,7 +220,7 @@ async def test_what_would_steer_a_terminal_is_not_told(kept: Kept, story: Story)
     story.registered("f-1")
     batch = await kept.draft(story)
     batch.parked.append(("nobody", "f-1", 1, "one\ntwo\x1b[2J", batch.recorded_at))
-    with pytest.raises(OperatorNeeded, match=r"constraint parked_scope_check: .*one two") as refused:
+    with pytest.raises(BatchRefused, match=r"constraint parked_scope_check: .*one two") as refused:
         await kept.commit(batch)
     assert str(refused.value).isprintable()
 

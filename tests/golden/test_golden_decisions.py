@@ -8,7 +8,7 @@ from tests.support.policies import as_document
 from worker.domain.explanations import _WORDS
 
 OPERATORS_ONLY = {
-    *("failure-in-rule", "waits-behind", "unreadable-record"),
+    *("failure-in-rule", "refused-by-postgresql", "waits-behind", "unreadable-record"),
     *("position-set", "wrong-arguments", "unknown-command", "not-parked", "released", "fails-again"),
     "worker-stopping",
 }

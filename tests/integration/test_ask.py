@@ -574,6 +574,7 @@ async def test_migrations_at_the_same_time_take_turns(database_url: str) -> None
 
 async def test_every_question_about_someone_is_answered_by_index(database_url: str) -> None:
     of_the_whole_ledger = {"leader", "waiting_work", "sampled", "unpublished", "positions", "parked", "ask"}
+    of_the_whole_ledger |= {"progress", "connections_of_workers"}
     connection = await asyncpg.connect(database_url)
     await connection.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
     for name, statement in load("asking.sql").items():

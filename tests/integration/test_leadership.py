@@ -14,7 +14,8 @@ from tests.support.processes import child
 from tests.support.proxy import proxied
 from tests.support.waiting import until_async
 from worker.errors import LeadershipLost, OperatorNeeded
-from worker.ledger.leadership import Leadership, guard, writer_connection_settings
+from worker.ledger.connections import connect, store_session
+from worker.ledger.leadership import Leadership, guard
 from worker.ledger.sql import load
 from worker.local.stack import LocalStack
 
@@ -40,7 +41,7 @@ async def a_worker(database_url: str, holder: str) -> AsyncIterator[Leadership]:
 
 @asynccontextmanager
 async def a_writer(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(database_url, server_settings=writer_connection_settings("a"))
+    connection = await connect(database_url, store_session("a"))
     try:
         yield connection
     finally:

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
-from urllib.parse import urlsplit
 
-COMMIT = b"COMMIT;\x00"
-COMMITTED = b"COMMIT\x00"
+from tests.support.proxy import place_of, through
+
+COMMIT = b"COMMIT\x00"
+"""As a statement on its way to the server, and as the server's answer to it."""
 
 Cut = Literal["before the server has it", "after the server did it"]
 
@@ -64,7 +65,7 @@ class CommitCutter:
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(65_536):
-                if cutting.is_set() and COMMITTED in data:
+                if cutting.is_set() and COMMIT in data:
                     return
                 writer.write(data)
                 await writer.drain()
@@ -73,12 +74,6 @@ class CommitCutter:
 @asynccontextmanager
 async def cutting_commits(database_url: str, at: set[int], cut: Cut) -> AsyncIterator[tuple[CommitCutter, str]]:
     """The proxy, and the database's URL through it."""
-    parts = urlsplit(database_url)
-    cutter = CommitCutter(parts.hostname or "", parts.port or 0, at, cut)
-    server = await asyncio.start_server(cutter.serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    user = parts.netloc.rpartition("@")[0]
-    try:
-        yield cutter, parts._replace(netloc=f"{user}@127.0.0.1:{port}").geturl()
-    finally:
-        server.close()
+    cutter = CommitCutter(*place_of(database_url), at, cut)
+    async with through(cutter.serve, database_url) as url:
+        yield cutter, url

@@ -7,8 +7,11 @@ TEST_HOLDER             its name in the table leader
 TEST_KILL_AT            <point>:<n>            end by SIGKILL when the point is passed for the n-th time
 TEST_STOP_AT            <point>:<n>            stop by SIGSTOP there, once
 TEST_HANG_AT            <point>:<n>            block the event loop there, for good
+TEST_FAIL_AT            <point>:<n>            fail there once, as a Kafka transaction does that the broker aborted
 TEST_KILL_AFTER         <decisions>:<point>    end by SIGKILL at that point once it has committed so many decisions
 TEST_BUG_WHILE          a file: while it exists every rule fails for freelancers `f-bug...` and jobs `j-bug...`
+TEST_PATIENCE_SECONDS   how long it waits for an answer of PostgreSQL (see impatience.py)
+CONNECTS_MAX_DATABASE_CONNECTIONS   how many connections it has at most
 """
 
 import asyncio
@@ -24,12 +27,15 @@ from typing import Any
 
 import asyncpg
 
+import tests.support.impatience  # noqa: F401 - first: others take their limits from what it changes
 from worker.domain.policy import PolicyBook
 from worker.domain.policy_file import read_policy
 from worker.engine import clock_work, release, writer
 from worker.engine.service import Service, WorkerConfig
 from worker.engine.writer import Committed
 from worker.ledger import at_once
+from worker.ledger.budget import MOST_BY_DEFAULT
+from worker.stream.transactions import TransactionFailed
 from worker.stream.wall_clock import wall_clock
 
 POLICY_FILE = Path(__file__).parents[2] / "policies" / "connects.toml"
@@ -66,6 +72,7 @@ class Faults:
         self.kill_at = Place.read(environment.get("TEST_KILL_AT"))
         self.stop_at = Place.read(environment.get("TEST_STOP_AT"))
         self.hang_at = Place.read(environment.get("TEST_HANG_AT"))
+        self.fail_at = Place.read(environment.get("TEST_FAIL_AT"))
         decisions, _, self.kill_point = environment.get("TEST_KILL_AFTER", "-1:").partition(":")
         self.kill_after = int(decisions)
         self.decisions = 0
@@ -80,6 +87,8 @@ class Faults:
             strike(point, signal.SIGSTOP)
         if here == self.hang_at:
             hang(point)
+        if here == self.fail_at:
+            raise TransactionFailed(f"made to fail at {point}")
 
     def may_strike(self, point: str) -> bool:
         """Whether this point is one that it was told."""
@@ -172,6 +181,7 @@ async def main(environment: Mapping[str, str]) -> None:
         clock=wall_clock(environment.get("CONNECTS_CLOCK")),
         holder=environment["TEST_HOLDER"],
         simulated_time="CONNECTS_CLOCK" in environment,
+        most_connections=int(environment.get("CONNECTS_MAX_DATABASE_CONNECTIONS", MOST_BY_DEFAULT)),
     )
     service = Service(config, faults.committed, faults.reached)
     loop = asyncio.get_running_loop()

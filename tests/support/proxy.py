@@ -1,7 +1,7 @@
 """A TCP proxy that a test cuts."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -36,13 +36,31 @@ class Proxy:
 @asynccontextmanager
 async def proxied(database_url: str) -> AsyncIterator[tuple[Proxy, str]]:
     """A proxy before a database, and the database's URL through it."""
+    proxy = Proxy(*place_of(database_url))
+    async with through(proxy.serve, database_url) as url:
+        try:
+            yield proxy, url
+        finally:
+            proxy.mend()
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def place_of(database_url: str) -> tuple[str, int]:
+    """The host and port of a database's server."""
     parts = urlsplit(database_url)
-    proxy = Proxy(parts.hostname or "", parts.port or 0)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    return parts.hostname or "", parts.port or 0
+
+
+@asynccontextmanager
+async def through(serve: Serve, database_url: str) -> AsyncIterator[str]:
+    """A database's URL by way of what serves its clients."""
+    parts = urlsplit(database_url)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     user = parts.netloc.rpartition("@")[0]
     try:
-        yield proxy, parts._replace(netloc=f"{user}@127.0.0.1:{port}" if user else f"127.0.0.1:{port}").geturl()
+        yield parts._replace(netloc=f"{user}@127.0.0.1:{port}" if user else f"127.0.0.1:{port}").geturl()
     finally:
-        proxy.mend()
         server.close()

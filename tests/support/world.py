@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from tests.support.asking import Asking
 from tests.support.produce import Partitioner, Record, Sent, anywhere, messages_of, produce
 from tests.support.reading import Reader, reading
 from tests.support.waiting import until_async
@@ -89,11 +90,11 @@ class World:
         self.workers.append(started)
         return started
 
-    async def connects_run(self, http_port: int) -> WorkerProcess:
+    async def connects_run(self, http_port: int, *, database_url: str | None = None, **settings: str) -> WorkerProcess:
         """Start a worker as its users do, as of now."""
         clock = {"CONNECTS_CLOCK": f"{self.now().isoformat()}@1", "CONNECTS_ALLOW_SIMULATED_TIME": "1"}
         environment = {
-            "DATABASE_URL": self.database_url,
+            "DATABASE_URL": database_url or self.database_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka["bootstrap_servers"],
             "KAFKA_GROUP_ID": f"{self.prefix}worker",
             "CONNECTS_TOPIC_PREFIX": self.prefix,
@@ -101,11 +102,22 @@ class World:
             "CONNECTS_HTTP_PORT": str(http_port),
             "CONNECTS_POLICY": str(self.policy_file),
             **(clock if self._ahead else {}),
+            **settings,
         }
         name = f"w{len(self.workers) + 1}"
         started = await WorkerProcess.start(name, environment, self.folder / f"{name}.log", "worker", "run")
         self.workers.append(started)
         return started
+
+    def asking(self, database_url: str | None = None, **settings: str) -> Asking:
+        """`connects` with the settings that its workers have."""
+        named = {
+            "DATABASE_URL": database_url or self.database_url,
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka["bootstrap_servers"],
+            "CONNECTS_TOPIC_PREFIX": self.prefix,
+            "CONNECTS_HTTP_PORT": "0",
+        }
+        return Asking(self.folder, **{**named, **settings})
 
     async def leads(self, worker: WorkerProcess, limit_seconds: float = 15) -> None:
         """Wait until a worker leads."""

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 import asyncpg
 
 from worker.errors import LeadershipLost
-from worker.ledger.leadership import Leadership, guard, writer_connection_settings
+from worker.ledger.connections import connect, store_session
+from worker.ledger.leadership import Leadership, guard
 
 
 def say(line: str) -> None:
@@ -64,7 +65,7 @@ async def write_forever(connection: asyncpg.Connection, epoch: int) -> None:
 async def main(url: str, holder: str, point: str) -> None:
     leadership = Leadership(url, holder)
     epoch = await leadership.acquire()
-    connection = await asyncpg.connect(url, server_settings=writer_connection_settings(holder))
+    connection = await connect(url, store_session(holder))
     say(f"leads {epoch}")
     try:
         if point == "forever":

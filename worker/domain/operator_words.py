@@ -47,6 +47,14 @@ def _failure_in_rule(_outcome: str, subject: Subject, facts: Facts) -> str:
     )
 
 
+def _refused_by_postgresql(_outcome: str, subject: Subject, facts: Facts) -> str:
+    error = facts.get("error")
+    return (
+        f"Set aside: PostgreSQL refused to store what was decided{f' ({error})' if error else ''}. This and what "
+        f"follows for {whose(subject)} wait until an operator releases them; nothing is lost."
+    )
+
+
 def _waits_behind(_outcome: str, subject: Subject, facts: Facts) -> str:
     scope, key = facts.get("scope"), facts.get("key")
     who = f"the {scope} {key}" if scope and key else whose(subject)
@@ -116,6 +124,7 @@ OPERATOR_WORDS: Final[Mapping[str, Words]] = {
     "event-id-conflict": _event_id_conflict,
     "unreadable-record": _unreadable_record,
     "failure-in-rule": _failure_in_rule,
+    "refused-by-postgresql": _refused_by_postgresql,
     "waits-behind": _waits_behind,
     "position-set": _position_set,
     "released": _released,

@@ -14,6 +14,9 @@ from worker.ledger.store import FirstDecision, ParkedKey, Row
 from worker.stream.headers import pack_headers
 from worker.stream.records import InputRecord, Rejection
 
+REFUSED_BY_POSTGRESQL: Final = "PostgreSQL refused it: "
+"""How the failure of a trigger begins that no rule failed on, but whose decision PostgreSQL would not take."""
+
 _ID: Final = re.compile(ID_PATTERN)
 
 
@@ -72,12 +75,12 @@ def seen_before(
 def parked(
     seq: int, kind: Kind, cause: Cause, event: InputEvent | None, subject: Subject, key: ParkedKey, error: str | None
 ) -> Decision:
-    """A trigger that waits: for a failure inside a rule (`error`), or behind an earlier one of its wallet or job."""
+    """A trigger that waits: for a failure of its own (`error`), or behind an earlier one of its wallet or job."""
     facts: dict[str, Fact] = {"scope": key.scope, "key": key.key}
     reason = "waits-behind"
     if error is not None:
-        facts["error"] = error
-        reason = "failure-in-rule"
+        facts["error"] = error.removeprefix(REFUSED_BY_POSTGRESQL)
+        reason = "refused-by-postgresql" if error.startswith(REFUSED_BY_POSTGRESQL) else "failure-in-rule"
     decision = _answer(seq, kind, cause, event, "parked", reason, facts)
     decision.subject = subject
     return decision

@@ -21,6 +21,8 @@ class ClockWork:
 
     def __init__(self, desk: Desk, memory: Memory, grace: timedelta) -> None:
         self._desk, self._memory, self._grace = desk, memory, grace
+        self.at_once = AT_ONCE
+        """How many settlements of a job are decided before the batch may be closed."""
         self._cursors: dict[int, int] = {}
         """How many of its job's proposals each closure under way is past."""
 
@@ -64,7 +66,7 @@ class ClockWork:
         if closure.settled:
             return True  # by this batch, which the ledger does not know yet
         place = self._cursors.get(closure.decision_seq, 0)
-        some = job.proposal_ids[place : place + AT_ONCE]
+        some = job.proposal_ids[place : place + self.at_once]
         await self._memory.load_whole_spends(some, business_time)
         for proposal_id in some:
             spend = self._desk.books.spends[proposal_id]
@@ -92,6 +94,7 @@ class ClockWork:
     def _settle_now(self, closure: Closure, spend: Spend, due_at: datetime) -> None:
         seq = self._desk.draft.next_seq
         identity = (closure.decision_seq, spend.proposal_id)
+        self._desk.draft.triggers.append(identity)
         key = ParkedKey("wallet", spend.freelancer_id)
         if key in self._desk.parked or identity in self._desk.failing:
             subject = Subject(spend.freelancer_id, spend.job_id, spend.proposal_id)
@@ -113,6 +116,7 @@ class ClockWork:
         lot = lot_that_expires(wallet.lots, appointment.due_at - self._grace, LotId(appointment.key))
         if lot is None:
             return  # nothing remains in it
+        self._desk.draft.triggers.append(expiry_cause(lot.lot_id))
         if self._waits(appointment, lambda: expiry_cause(lot.lot_id), lot.expires_at):
             return
         try:
@@ -128,6 +132,7 @@ class ClockWork:
         day = membership.next_renewal
         if day is None or midnight(day) + self._grace != appointment.due_at:
             return  # its cycle has been moved since
+        self._desk.draft.triggers.append(cycle_cause(freelancer_id, day))
         if self._waits(appointment, lambda: cycle_cause(freelancer_id, day), midnight(day)):
             return
         try:

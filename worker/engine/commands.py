@@ -54,8 +54,8 @@ class CommandableWriter(Protocol):
         """Decide what waits behind a stopped wallet or job: how many were, how many still wait, and why they do."""
         ...
 
-    async def answer(self, command: Command, answer: Answer) -> None:
-        """Commit the command's decision and answer, with what it set in motion."""
+    async def answer(self, command: Command, answer: Answer) -> bool:
+        """Commit the command's decision and answer, with what it set in motion; False: carry it out again."""
         ...
 
 
@@ -67,16 +67,19 @@ class CommandRunner:
 
     async def run(self, command: Command) -> Answer:
         """Carry one command out, in a batch of its own, with its answer."""
+        while True:
+            answer = await self._carry_out(command)
+            if await self._writer.answer(command, answer):
+                return answer
+
+    async def _carry_out(self, command: Command) -> Answer:
         handler = _HANDLERS.get(command.name)
         if handler is None:
-            answer = Answer("declined", "unknown-command", {"name": command.name})
-        else:
-            try:
-                answer = await handler(self._writer, command)
-            except (KeyError, ValueError, TypeError) as error:
-                answer = Answer("declined", "wrong-arguments", {"detail": f"{type(error).__name__}: {error}"})
-        await self._writer.answer(command, answer)
-        return answer
+            return Answer("declined", "unknown-command", {"name": command.name})
+        try:
+            return await handler(self._writer, command)
+        except (KeyError, ValueError, TypeError) as error:
+            return Answer("declined", "wrong-arguments", {"detail": f"{type(error).__name__}: {error}"})
 
 
 _LARGEST_INT: Final = 2**31 - 1

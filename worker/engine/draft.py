@@ -77,6 +77,8 @@ class Draft:
         self.batch = Batch(tail.batch_no + 1, tail.last_seq, b"", tail.business_time, recorded_at)
         self.outcomes: dict[tuple[str, str], int] = {}
         """How many decisions of each (outcome, reason); known once finished."""
+        self.triggers: list[object] = []
+        """What it decides, by what `failing` of the desk knows each by."""
         self.late = 0
         self.movements = 0
         """How many movements its changes have, for there is no end to them in one change."""

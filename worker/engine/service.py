@@ -24,6 +24,7 @@ from worker.domain.policy_use import compare
 from worker.engine.commands import Command, CommandRunner
 from worker.engine.writer import Committed, Writer
 from worker.errors import LeadershipLost, PolicyRefused, Transient
+from worker.ledger.budget import MOST_BY_DEFAULT
 from worker.ledger.leadership import LEASE_SECONDS, Leadership
 from worker.ledger.postgres import PostgresStore
 from worker.probes import Probe, no_probe
@@ -49,6 +50,8 @@ _YOUNG_OUTBOX: Final = timedelta(seconds=1)
 _CLOCK_CHECK_SECONDS: Final = 10.0
 _MOST_CLOCK_DIFFERENCE: Final = timedelta(minutes=1)
 _DRAIN_SECONDS: Final = 6.0
+_STOP_SECONDS: Final = 8.0
+"""A worker that is told to stop ends in ten seconds, also if PostgreSQL says nothing just then."""
 
 _log = structlog.get_logger(__name__)
 
@@ -68,6 +71,7 @@ class WorkerConfig:
     clock: WallClock
     holder: str
     simulated_time: bool = False
+    most_connections: int = MOST_BY_DEFAULT
 
 
 class Term:
@@ -77,7 +81,9 @@ class Term:
         self, config: WorkerConfig, epoch: int, ledger_id: UUID, observe: Callable[[Committed], None], reached: Probe
     ) -> None:
         self._config, self._epoch, self._observe, self._reached = config, epoch, observe, reached
-        self.store = PostgresStore(config.database_url, config.holder, reached)
+        self.store = PostgresStore(
+            config.database_url, config.holder, reached, most_connections=config.most_connections
+        )
         self.relay = Relay(config.kafka, config.topic_prefix, ledger_id, self.store, reached=reached)
         self.letters = DeadLetterLane(config.kafka, config.topic_prefix, self.store)
         self.intake = Intake(
@@ -113,6 +119,7 @@ class Term:
             Transient: the database is away.
             OperatorNeeded: relay marker or policy contradict the ledger (PolicyRefused).
         """
+        await self.store.open()
         await self.relay.open(self._epoch)
         await self.writer.open()
         await check_policies(self.store, self.writer, self._config.policies)
@@ -125,22 +132,22 @@ class Term:
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then finish what was begun; or raise what went wrong."""
         beside = [asyncio.create_task(task) for task in (self.relay.run(), self.letters.run())]
-        work = asyncio.create_task(self._work(stopping))
+        tasks = [asyncio.create_task(self._work(stopping)), *beside, asyncio.create_task(_overdue(stopping))]
         try:
-            done, _ = await asyncio.wait([work, *beside], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            await _cancel([work, *beside])
+            await _cancel(tasks)
 
     async def close(self) -> None:
         """Let go of everything; what was not acknowledged is taken as not done."""
+        self.writer.abandon()
+        await self.store.close()
         with suppress(Exception):
             await self.intake.stop()
         with suppress(Exception):
             await self.relay.close()
-        self.writer.abandon()
-        await self.store.close()
 
     async def _work(self, stopping: asyncio.Event) -> None:
         writer, relay = self.writer, self.relay
@@ -262,14 +269,17 @@ class Term:
             )
 
     async def _finish(self) -> None:
-        """Commit and publish what was begun, so that whoever comes next finds nothing half done."""
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            await self.writer.flush()
-            await self.writer.settle_down()
-            await self._publish_what_is_left()
-            self._drop_published()
-            await self.writer.advance(self.intake.advanced())
-            await self.writer.settle_down()
+        """Commit and publish what was begun, so that the next leader starts from a clean state."""
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self.writer.flush()
+                await self.writer.settle_down()
+                await self._publish_what_is_left()
+                self._drop_published()
+                await self.writer.advance(self.intake.advanced())
+                await self.writer.settle_down()
+        except TimeoutError:  # the next leader decides it again from its records
+            _log.warning("stopping with work uncommitted: PostgreSQL does not answer", seconds=_DRAIN_SECONDS)
 
     async def _publish_what_is_left(self) -> None:
         """Give the relay a while; what it cannot publish now stands in the outbox for whoever comes next."""
@@ -330,7 +340,7 @@ class Service:
         if term is None:
             return [problem for problem in (self.leadership.trouble, self.last_error) if problem]
         if not term.opened:
-            return [self.last_error or term.relay.last_error or "taking the ledger over"]
+            return [term.store.trouble or self.last_error or term.relay.last_error or "taking the ledger over"]
         found = [self.last_error, *(None if lane.healthy else lane.last_error for lane in (term.intake, term.relay))]
         if term.clock_disagrees is not None:
             found.append(f"the clock differs from the database's by {term.clock_disagrees.total_seconds():.0f} s")
@@ -416,6 +426,13 @@ class Service:
             return task.result() if task.done() else None
         finally:
             await _cancel([task, stop])
+
+
+async def _overdue(stopping: asyncio.Event) -> None:
+    """Wait until the worker has been told to stop for so long that nothing more is waited for."""
+    await stopping.wait()
+    await asyncio.sleep(_STOP_SECONDS)
+    _log.warning("stopping with work unfinished: the next leader decides it again", seconds=_STOP_SECONDS)
 
 
 async def _either(*waits: Coroutine[Any, Any, object]) -> None:

@@ -6,7 +6,7 @@ any failure everything in memory is thrown away and read again (the recovery pat
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,9 +26,11 @@ from worker.engine.commands import Answer, Command, command_decision
 from worker.engine.desk import LARGE, Desk
 from worker.engine.draft import Draft
 from worker.engine.look_ahead import MOST_APPOINTMENTS, LookAhead
-from worker.engine.memory import Memory
+from worker.engine.memory import AT_ONCE, Memory
+from worker.engine.narrowing import Narrowing
 from worker.engine.release import Release
-from worker.errors import Bug
+from worker.errors import BatchRefused, Bug
+from worker.futures import hear_out
 from worker.ledger.store import (
     Batch,
     ParkedKey,
@@ -78,8 +80,9 @@ class Writer:
         reached: Probe = no_probe,
     ) -> None:
         self._store, self._epoch, self._policies, self._grace = store, epoch, policies, grace
-        self._now, self._on_commit, self._batch_size, self._reached = now, on_commit, batch_size, reached
+        self._now, self._on_commit, self._reached = now, on_commit, reached
         self._failing: dict[object, str] = {}
+        self._narrowing = Narrowing(batch_size, self._failing)
         self._committing: asyncio.Task[None] | None = None
         self.positions: dict[TopicPartition, Position] = {}
         self.business_time: datetime | None = None
@@ -93,6 +96,10 @@ class Writer:
         self._done = 0
         self._drop_through = self._records = 0
         self._begun_at = 0.0
+        self._in_flight: tuple[Draft, list[InputRecord]] | None = None
+        """What was cut last and is being committed, with its records."""
+        self._waited: dict[ParkedKey, int] = {}
+        """How much waited behind what is being released, before anything of it was decided."""
         self._forget_everything()
 
     def _forget_everything(self) -> None:
@@ -101,6 +108,7 @@ class Writer:
         self._look_ahead = LookAhead(self._store, self._memory, agenda, self._grace)
         self._desk = Desk(books, self._policies, self._grace, agenda, self.parked, self._failing)
         self._clock_work = ClockWork(self._desk, self._memory, self._grace)
+        self._clock_work.at_once = min(AT_ONCE, self._narrowing.most)
         self._moved: dict[TopicPartition, InputRecord] = {}
         self._new_positions: dict[TopicPartition, Position] = {}
         self._pending: list[InputRecord] = []
@@ -135,9 +143,9 @@ class Writer:
         while not self.left_records:
             try:
                 await self._decide_all(records)
-            except Bug as bug:
-                records = [*self._pending, *records[self._done :]]
-                await self._start_over(bug)
+            except (Bug, BatchRefused) as failure:
+                left = records[self._done :]
+                records = [*await self._start_over(failure), *left]
             else:
                 return
 
@@ -161,16 +169,13 @@ class Writer:
             begun = time.monotonic()
             least = None if least_seconds is None else begun + least_seconds
             return await self._do_due(instant, begun + seconds, least=least)
-        except Bug as bug:
-            pending = self._pending
-            await self._start_over(bug)
-            if pending:
-                await self.decide(pending)
+        except (Bug, BatchRefused) as failure:
+            await self.decide(await self._start_over(failure))
             return False
 
     async def flush(self) -> None:
         """Begin to commit what has been decided."""
-        await self._cut()
+        await self._in_spite_of_refusals(self._cut)
 
     def clock_due(self, instant: datetime | None) -> int:
         """How many pieces of clock work are due and not done (of those in memory)."""
@@ -183,7 +188,7 @@ class Writer:
             known = self.positions.get(source)
             if known is None or offset > known.next_offset:
                 self._move(source, offset)
-        await self._cut(even_empty=True)
+        await self._in_spite_of_refusals(lambda: self._cut(even_empty=True))
 
     def add_policy(self, policy: Policy) -> None:
         """Have the next batch store a policy version, for good."""
@@ -205,11 +210,26 @@ class Writer:
         Raises:
             LeadershipLost: the epoch is over.
             Transient: the database is away, or the outcome of a commit is unknown: take the recovery path.
-            OperatorNeeded: a constraint refused a commit.
+            OperatorNeeded: PostgreSQL refused a commit, and not for what one event holds.
         """
-        if self._committing is not None:
-            committing, self._committing = self._committing, None
-            await committing
+        while True:
+            try:
+                await self._settle()
+            except BatchRefused as refusal:
+                await self.decide(await self._start_over(refusal))
+                await self.flush()
+            else:
+                return
+
+    async def _in_spite_of_refusals(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step that waits for the commit before; if that was refused, decide it again, then take the step."""
+        while True:
+            try:
+                await step()
+            except BatchRefused as refusal:
+                await self.decide(await self._start_over(refusal))
+            else:
+                return
 
     def abandon(self) -> None:
         """Let go of what is being read ahead: what is in memory is not used any more."""
@@ -226,20 +246,20 @@ class Writer:
 
         Gives how many were decided, how many still wait, and the failure that stopped it.
         """
-        await self._commit_all()
-        waited = await self._store.count_parked_triggers(key)
-        failure, finished = None, False
-        while not finished:
+        while True:
             try:
+                await self._commit_all()  # what was parked just now is in the ledger then
+                if key not in self._waited:  # before a failure batches of it may have been committed
+                    self._waited[key] = await self._store.count_parked_triggers(key)
                 failure = await self._release_all(key)
-                finished = True
-            except Bug as bug:
-                await self._start_over(bug)
-        if key not in self.parked:
-            return waited, 0, None
-        await self._commit_all()
-        left = await self._store.count_parked_triggers(key)
-        return waited - left, left, failure
+                if key not in self.parked:
+                    return self._waited[key], 0, None
+                await self._commit_all()
+                left = await self._store.count_parked_triggers(key)
+            except (Bug, BatchRefused) as error:
+                await self.decide(await self._start_over(error))
+            else:
+                return self._waited[key] - left, left, failure
 
     async def _release_all(self, key: ParkedKey) -> str | None:
         """Decide what waits, page by page. It ends early for a stop, between two batches, or for a failure: why."""
@@ -267,27 +287,37 @@ class Writer:
             where = f"{key.scope} {key.key}, waiting trigger {row['seq']}"
             raise self._desk.fails(_released(row["seq"]), where, error) from error
         if decisions:
+            self._desk.draft.triggers.append(_released(row["seq"]))
             self._desk.book(decisions)
         self._desk.draft.batch.triggers_released.append(row["seq"])
-        if self._desk.draft.is_full(self._batch_size):
+        if self._desk.draft.is_full(self._narrowing.most):
             await self._cut()
         await asyncio.sleep(0)  # the lease is renewed meanwhile
 
     async def _commit_all(self) -> None:
         """Commit what is decided, and wait until it is in the ledger."""
         await self._cut()
-        await self.settle_down()
+        await self._settle()
 
-    async def answer(self, command: Command, answer: Answer) -> None:
-        """Commit the command's decision and answer, with what it set in motion."""
+    async def answer(self, command: Command, answer: Answer) -> bool:
+        """Commit the command's decision and answer, with what it set in motion.
+
+        False if PostgreSQL refused what was decided up to here: nothing was written, so it is to be carried out again.
+        """
         self._freshen_draft()
         decision = command_decision(command, answer, self._desk.draft.next_seq)
         decision.business_time = self.business_time
         self._desk.draft.add(decision)
         told = {"outcome": answer.outcome, "reason": answer.reason, **answer.told}
         self._desk.draft.batch.answers.append((command.id, msgspec.json.encode(told).decode()))
-        await self._cut()
-        await self.settle_down()
+        try:
+            await self._cut()
+            await self._settle()
+        except BatchRefused as refusal:
+            await self.decide(await self._start_over(refusal))
+            return False
+        self._waited.clear()
+        return True
 
     # Deciding.
 
@@ -325,7 +355,7 @@ class Writer:
                 self._decide_record(record)
             self._pending.append(record)
             self._done += 1
-            if self._desk.draft.is_full(self._batch_size):
+            if self._desk.draft.is_full(self._narrowing.most):
                 await self._cut()
             if time.monotonic() > slice_end:
                 await asyncio.sleep(0)
@@ -354,6 +384,7 @@ class Writer:
         self._moved[record.source] = record
         self._records += 1
         seq = draft.next_seq
+        draft.triggers.append(_identity(record))
         if record.rejection is not None or event is None:
             rejection = record.rejection
             if rejection is None:
@@ -413,7 +444,7 @@ class Writer:
                 return self._desk.agenda.is_clear(instant)
             if self.is_stopping:
                 return False
-            if self._desk.draft.is_full(self._batch_size):
+            if self._desk.draft.is_full(self._narrowing.most):
                 await self._cut()
                 self._reached("between-chunks")
             if now > slice_end:
@@ -498,26 +529,49 @@ class Writer:
         loading = min(self._look_ahead.seconds, spent)
         encoding = time.monotonic() - self._begun_at - spent
         seconds = (loading, spent - loading, encoding)
-        await self.settle_down()
+        await self._settle()
+        self._in_flight = (draft, self._pending)
         self._memory.in_flight, self._pending = touched, []
         self._tail = draft.tail()
         self._desk.agenda.batch_is_cut()
         self._begin_draft()
         self._committing = asyncio.create_task(self._commit(batch, draft, records, seconds))
+        hear_out(self._committing)
 
     async def _commit(self, batch: Batch, draft: Draft, records: int, seconds: tuple[float, float, float]) -> None:
         begun = time.monotonic()
         await self._store.commit(batch, self._epoch)
         commit_seconds = time.monotonic() - begun
         self._memory.committed_through = batch.last_seq
+        self._in_flight = None
+        self._narrowing.committed(batch)
+        self._clock_work.at_once = min(AT_ONCE, self._narrowing.most)
         self._on_commit(Committed(batch, draft.outcomes, draft.late, records, *seconds, commit_seconds))
 
-    async def _start_over(self, bug: Bug) -> None:
-        """After a failure in a rule: forget everything not committed, to decide it again knowing what fails."""
-        _log.error("a rule failed: its wallet or job is parked", error=str(bug), exc_info=bug.__cause__)
+    async def _settle(self) -> None:
+        """Wait until the batch that was cut last is committed."""
+        if self._committing is not None:
+            committing, self._committing = self._committing, None
+            await committing
+
+    async def _start_over(self, failure: Bug | BatchRefused) -> list[InputRecord]:
+        """Forget everything not committed, to decide it again, knowing more of what fails; gives its records."""
+        again = self._pending
         self.abandon()
-        await self.settle_down()
+        if isinstance(failure, Bug):
+            _log.error("a rule failed: its wallet or job is parked", error=str(failure), exc_info=failure.__cause__)
+            try:
+                await self._settle()
+            except BatchRefused as refusal:
+                failure = refusal
+        if isinstance(failure, BatchRefused):
+            if self._in_flight is None:
+                raise AssertionError("only a batch that was cut is refused")
+            draft, records = self._in_flight
+            self._narrowing.refused(draft.batch, draft.triggers, failure)
+            again = [*records, *again]
         await self.open()
+        return again
 
     def _pass(self, instant: datetime | None) -> None:
         if self.clock_is_stopped or instant is None:

@@ -11,6 +11,8 @@ import asyncpg
 import structlog
 
 from worker.errors import LeadershipLost, OperatorNeeded
+from worker.ledger.connections import AWAY, Connection, Session, connect
+from worker.ledger.slots import lacks_slot, no_slot
 from worker.ledger.sql import load
 
 _SQL: Final = load("leadership.sql")
@@ -24,26 +26,12 @@ _LOCK_TIMEOUT_MS: Final = 500
 _ANSWER_SECONDS: Final = 1.0  # longer than the lock timeout, so that a wait for a lock is told from a silent server
 _CONNECT_SECONDS: Final = 2.0
 _LOOK_AT_BLOCKERS_SECONDS: Final = 0.05
-_NAME_LENGTH: Final = 63  # PostgreSQL cuts application_name there
-_FIRST_WITH_TRANSACTION_TIMEOUT: Final = 170_000
-
-_AWAY: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # shut down, starting up, ended by an administrator
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,  # a failover under way
-    asyncpg.LockNotAvailableError,
-    asyncpg.InterfaceError,  # a connection that broke between two statements
-    asyncpg.InternalClientError,
-)
-"""What waiting mends."""
+_SILENT: Final = f"it did not answer within {_ANSWER_SECONDS:g} s"
 
 _log = structlog.get_logger(__name__)
 
 
-async def guard(connection: "asyncpg.Connection[asyncpg.Record]", epoch: int) -> None:
+async def guard(connection: Connection, epoch: int) -> None:
     """Prove the epoch and hold it until COMMIT: the first statement of every ledger transaction (READ COMMITTED).
 
     A takeover waits for the transaction that holds it, or ends its backend; after a takeover nobody gets it.
@@ -53,37 +41,6 @@ async def guard(connection: "asyncpg.Connection[asyncpg.Record]", epoch: int) ->
     """
     if await connection.fetchval(_SQL["guard"], epoch) is None:
         raise LeadershipLost(f"epoch {epoch} is over: another worker has taken the ledger")
-
-
-def writer_connection_settings(holder: str, server_version: int = 180_000) -> dict[str, str]:
-    """Server settings for the connection that writes batches: a dead or stopped writer lets go by itself.
-
-    `server_version` as PostgreSQL numbers it (17.2 is 170002); what the server does not know yet is left out.
-    """
-    settings = {
-        "application_name": f"connects-writer:{holder}"[:_NAME_LENGTH],
-        "default_transaction_isolation": "read committed",
-        "synchronous_commit": "on",
-        "statement_timeout": "20s",
-        "lock_timeout": "5s",
-        "idle_in_transaction_session_timeout": "5s",
-        "transaction_timeout": "30s",
-        "client_connection_check_interval": "1s",
-        # Every statement names its rows by key. The planner knows no statistics of staged rows, and would now and then
-        # read a whole table to find a few thousand.
-        "plan_cache_mode": "force_generic_plan",
-        "enable_seqscan": "off",
-        "enable_hashjoin": "off",
-        "enable_mergejoin": "off",
-        "enable_bitmapscan": "off",
-        "tcp_user_timeout": "5s",
-        "tcp_keepalives_idle": "5",
-        "tcp_keepalives_interval": "2",
-        "tcp_keepalives_count": "3",
-    }
-    if server_version < _FIRST_WITH_TRANSACTION_TIMEOUT:
-        del settings["transaction_timeout"]
-    return settings
 
 
 class Leadership:
@@ -102,7 +59,7 @@ class Leadership:
         self._lease_seconds = lease_seconds
         # Unique for each instance, so that a takeover whose answer got lost is known again as our own.
         self._holder = f"{holder}/{secrets.token_hex(4)}"
-        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._connection: Connection | None = None
         self._epoch: int | None = None
         self._ledger_id: UUID | None = None
         self._renewing: asyncio.Task[None] | None = None
@@ -139,10 +96,8 @@ class Leadership:
                 self.trouble = None
                 if epoch is not None:
                     return epoch
-            except _AWAY as error:
-                self._drop_connection()
-                self.trouble = f"PostgreSQL is away: {error!r}"
-                _log.warning("leadership.database_away", error=repr(error))
+            except AWAY as error:
+                self._note_trouble(error)
             except asyncpg.UndefinedTableError as error:
                 raise OperatorNeeded("the database has no ledger yet. Run `connects migrate`.") from error
             await _pause(_POLL_SECONDS)
@@ -165,9 +120,8 @@ class Leadership:
                     if row is not None:
                         return self._hold(row, sent)
                     seen = await self._look()
-                except _AWAY as error:
-                    self._drop_connection()
-                    _log.warning("leadership.database_away", error=repr(error))
+                except AWAY as error:
+                    self._note_trouble(error)
                     await _pause(_RETRY_SECONDS)
                     continue
                 if seen["holder"] != self._holder:
@@ -186,10 +140,18 @@ class Leadership:
             if epoch is not None:
                 connection = await self._connected()
                 await connection.execute(_SQL["hand_back"], epoch)
-        except _AWAY as error:
-            _log.warning("leadership.not_handed_back", error=repr(error))
+        except AWAY as error:
+            _log.warning("leadership.not_handed_back", error=str(error) or _SILENT)
         finally:
             self._drop_connection()
+
+    def _note_trouble(self, error: Exception) -> None:
+        """Say, once until something else is the matter, why the ledger can be neither watched nor taken."""
+        self._drop_connection()
+        trouble = str(no_slot(error, has=0)) if lacks_slot(error) else f"PostgreSQL is away: {str(error) or _SILENT}"
+        if trouble != self.trouble:
+            self.trouble = trouble
+            _log.warning("leadership.database_away", error=trouble)
 
     async def _try_to_take_over(self) -> int | None:
         seen = await self._look()
@@ -222,12 +184,13 @@ class Leadership:
             return await connection.fetchrow(statement, *arguments)
         except asyncpg.LockNotAvailableError:
             pass
+        pid = await connection.fetchval(_SQL["backend"])  # behind a pooler not the one that the driver was told
         watcher = await self._new_connection()
         try:
             while True:
                 taking = asyncio.create_task(connection.fetchrow(statement, *arguments))
                 try:
-                    await _end_blockers(watcher, connection.get_server_pid(), taking)
+                    await _end_blockers(watcher, pid, taking)
                     return await taking
                 except asyncpg.LockNotAvailableError:
                     continue
@@ -240,6 +203,7 @@ class Leadership:
     def _hold(self, row: asyncpg.Record, sent: float) -> int:
         self._ledger_id = UUID(bytes=row["ledger_id"].bytes)  # not the driver's own kind of UUID
         self._epoch = epoch = int(row["epoch"])
+        self.trouble = None
         self.lost.clear()
         self._lease_confirmed(sent)
         if self._renewing is None or self._renewing.done():
@@ -266,9 +230,9 @@ class Leadership:
                 except LeadershipLost:
                     self.lost.set()
                     return
-                except _AWAY as error:
+                except AWAY as error:
                     self._drop_connection()
-                    _log.warning("leadership.not_renewed", error=repr(error))
+                    _log.warning("leadership.not_renewed", error=str(error) or _SILENT)
                     pause = _RETRY_SECONDS
                 else:
                     pause = _RENEWAL_SECONDS
@@ -292,23 +256,24 @@ class Leadership:
             self._renewing = None
             self._drop_connection()  # the cancelled statement may still be under way on it
 
-    async def _connected(self) -> "asyncpg.Connection[asyncpg.Record]":
+    async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._new_connection()
         return self._connection
 
-    async def _new_connection(self) -> "asyncpg.Connection[asyncpg.Record]":
-        return await asyncpg.connect(
-            self._database_url,
-            timeout=_CONNECT_SECONDS,
-            command_timeout=_ANSWER_SECONDS,
-            server_settings={
-                "application_name": f"connects-lease:{self._holder}"[:_NAME_LENGTH],
+    async def _new_connection(self) -> Connection:
+        session = Session(
+            f"connects-lease:{self._holder}",
+            {
                 "default_transaction_isolation": "read committed",
                 "synchronous_commit": "on",
                 "lock_timeout": f"{_LOCK_TIMEOUT_MS}ms",
             },
+            connect_seconds=_CONNECT_SECONDS,
+            statement_seconds=_ANSWER_SECONDS,
+            utf8_only=True,
         )
+        return await connect(self._database_url, session)
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
@@ -317,7 +282,7 @@ class Leadership:
 
 
 async def _end_blockers(
-    watcher: "asyncpg.Connection[asyncpg.Record]",
+    watcher: Connection,
     waiting_pid: int,
     waiting: "asyncio.Task[asyncpg.Record | None]",
 ) -> None:

@@ -11,14 +11,15 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
+import sqlalchemy
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 
 from worker.errors import OperatorNeeded
+from worker.ledger.connections import Connection, Session, connect
 
 FOLDER: Final = Path(__file__).parent / "migrations"
 HEAD: Final = max(file.name for file in (FOLDER / "versions").glob("[0-9]*.sql"))[:4]
@@ -52,28 +53,32 @@ STATE: Final = (
 TURN: Final = 4_036_219_087
 """Any fixed number: two `connects migrate` at once take turns. The lock is a transaction's own: poolers do no harm."""
 
-_CONNECT_SECONDS = 10
+_MIGRATION_SECONDS: Final = 900.0
+"""A revision's statements may take long on a large ledger; but they end, also when the server has gone silent."""
+_SESSION: Final = Session("connects-migrate", statement_seconds=_MIGRATION_SECONDS, utf8_only=True)
 _ONE_IN_THIS_PROCESS = threading.Lock()  # alembic keeps the migration under way in global variables
 
 
-async def migrate(database_url: str, *, worker_url: str | None = None) -> None:
+async def migrate(database_url: str, *, worker_url: str | None = None, setting: str = "DATABASE_URL") -> None:
     """Bring the schema to `HEAD`; doing it again changes nothing.
 
-    `database_url` is the schema owner's. If `worker_url` names another role, that role is granted what a worker needs.
+    `database_url` is the schema owner's, `setting` what people call it. If `worker_url` names another role, that role
+    is granted what a worker needs.
 
     Raises:
+        UsageError: no ledger can live in that database; nothing was made there.
         OperatorNeeded: the worker's role does not exist.
         OSError, asyncpg.PostgresError: the database is away, or refuses.
     """
-    await asyncio.to_thread(_upgrade, database_url)
-    connection = await asyncpg.connect(database_url, timeout=_CONNECT_SECONDS)
+    await asyncio.to_thread(_upgrade, database_url, setting)
+    connection = await connect(database_url, _SESSION, setting=setting)
     try:
         await _grant(connection, _role(worker_url))
     finally:
-        await connection.close()
+        connection.terminate()
 
 
-async def schema_is_current(connection: asyncpg.Connection) -> bool:
+async def schema_is_current(connection: Connection) -> bool:
     """Whether this code can work on that database: its schema is at `HEAD`, or newer (revisions only add)."""
     if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
         return False
@@ -81,7 +86,7 @@ async def schema_is_current(connection: asyncpg.Connection) -> bool:
     return found is not None and str(found) >= HEAD
 
 
-def run_statements(connection: Connection, file_name: str) -> None:
+def run_statements(connection: sqlalchemy.Connection, file_name: str) -> None:
     """Run all statements of a revision's SQL file, within the revision's transaction."""
     statements = (FOLDER / "versions" / file_name).read_text()
     connection.exec_driver_sql("SELECT 1")  # opens the transaction, which the driver's own call below would not
@@ -91,22 +96,22 @@ def run_statements(connection: Connection, file_name: str) -> None:
     await_only(driver.execute(statements))
 
 
-def _upgrade(database_url: str) -> None:
+def _upgrade(database_url: str, setting: str) -> None:
     with _ONE_IN_THIS_PROCESS:
-        asyncio.run(_run_alembic(database_url))
+        asyncio.run(_run_alembic(database_url, setting))
 
 
-async def _run_alembic(database_url: str) -> None:
-    async def connect() -> asyncpg.Connection:
-        return await asyncpg.connect(database_url, timeout=_CONNECT_SECONDS)
+async def _run_alembic(database_url: str, setting: str) -> None:
+    async def connected() -> Connection:
+        return await connect(database_url, _SESSION, setting=setting)
 
-    def upgrade(connection: Connection) -> None:
+    def upgrade(connection: sqlalchemy.Connection) -> None:
         config = Config()
         config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connected, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(upgrade)
@@ -119,7 +124,7 @@ def _role(worker_url: str | None) -> str | None:
     return unquote(user) if user else None
 
 
-async def _grant(connection: asyncpg.Connection, role: str | None) -> None:
+async def _grant(connection: Connection, role: str | None) -> None:
     if role is None or role == await connection.fetchval("SELECT current_user"):
         return
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):

@@ -1,10 +1,8 @@
 """The store on PostgreSQL: set-based reads, and one transaction per batch that proves the epoch first."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from typing import Final
 from uuid import UUID
 
@@ -28,12 +26,14 @@ from worker.domain.model import (
     Wallet,
 )
 from worker.domain.policy_use import StoredVersion
-from worker.errors import Transient
-from worker.ledger import at_once
 from worker.ledger.appointments import read_appointments
-from worker.ledger.leadership import guard, writer_connection_settings
+from worker.ledger.batch_writing import BatchWriting
+from worker.ledger.budget import MOST_BY_DEFAULT
+from worker.ledger.deadlines import TRANSACTION_SECONDS
+from worker.ledger.leadership import guard
 from worker.ledger.membership_rows import read_charge, read_held, read_membership
-from worker.ledger.refused import refused
+from worker.ledger.pool import Pool, Purpose
+from worker.ledger.refused import REFUSED, refused
 from worker.ledger.rows import as_uuid, read_awaited, read_closure, read_lot, read_spend
 from worker.ledger.sql import load
 from worker.ledger.store import (
@@ -49,73 +49,23 @@ from worker.stream.records import Position, TopicPartition
 
 _SQL: Final = load("store.sql")
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-_AWAY: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.TransactionTimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresIOError,
-)
-"""What waiting, or taking the ledger again, mends. After a commit they leave its outcome unknown."""
-
 _ROWS_A_TURN: Final = 2_000
 """How many rows are turned into objects between two turns of the event loop: a few milliseconds."""
-
-_MERGED: Final = ("lots", "spends", "closures", "hires", "memberships", "charges")
-"""Tables of current state: a batch gives the whole row, in the order of the table's columns."""
-_COPIED: Final = {
-    "decisions": [
-        *("seq", "batch_no", "kind", "follows", "topic", "incarnation", "partition", "offset", "event_id"),
-        *("occurred_at", "freelancer_id", "job_id", "proposal_id", "outcome", "reason", "rule", "policy_version"),
-        *("facts", "late_by_seconds", "business_time", "recorded_at", "payload"),
-    ],
-    "changes": [
-        *("freelancer_id", "version", "decision_seq", "ordinal", "occurred_at", "recorded_at", "rule", "reason"),
-        *("policy_version", "delta", "debt_delta", "balance_after", "explanation", "natural_key", "movements"),
-    ],
-    "mentions": ["key", "seq"],
-    "seen_events": ["key", "seq"],
-    "awaiting": ["proposal_id", "decision_seq"],
-    "due": ["due_at", "kind", "key"],
-    "held": ["decision_seq", "freelancer_id"],
-}
-"""Tables that a batch only adds to, and the columns of its rows."""
-_NEW: Final = {"new_spends": "spends", "new_lots": "lots"}
-"""Rows that are new in tables of current state, and their tables."""
-_RARE: Final = {
-    "parked": ["scope", "key", "decision_seq", "error", "since"],
-    "parked_triggers": ["decision_seq", "scope", "key"],
-    "dead_letters": [
-        *("decision_seq", "topic", "incarnation", "partition", "offset", "timestamp_ms", "key", "value", "headers"),
-        *("error_code", "error_detail"),
-    ],
-}
-"""The same, of what hardly any batch has."""
 
 
 class PostgresStore:
     """The ledger's store. One connection writes, others read ahead while it does; one serves the relay.
 
-    Every method raises Transient when the database is away; `commit` besides LeadershipLost and OperatorNeeded.
+    It has at most `most_connections`, with those that the rest of a leader needs. Every method raises Transient when
+    the database is away; `commit` also LeadershipLost and BatchRefused.
     """
 
-    def __init__(self, database_url: str, holder: str, reached: Probe = no_probe) -> None:
-        self._database_url = database_url
-        self._holder = holder
+    def __init__(
+        self, database_url: str, holder: str, reached: Probe = no_probe, *, most_connections: int = MOST_BY_DEFAULT
+    ) -> None:
         self._reached = reached
-        self._idle: dict[str, list[asyncpg.Connection[asyncpg.Record]]] = {}
-        """Open connections that nobody uses now, by purpose."""
-        self._at_once: at_once.AtOnce | None = None
-        """The statement for each batch, of the present connection that writes."""
+        self._writing = BatchWriting()
+        self._pool = Pool(database_url, holder, most_connections, self._writing.prepare)
 
     async def tail(self) -> Tail:
         """Where the ledger ends."""
@@ -280,45 +230,20 @@ class PostgresStore:
         Raises:
             LeadershipLost: the epoch is not ours any more; nothing was written.
             Transient: it may or may not have been written; take the recovery path.
-            OperatorNeeded: a constraint refused it; nothing was written.
+            BatchRefused: it holds what PostgreSQL cannot take; nothing was written.
         """
-        async with self._connected("writer") as connection:
+        async with self._pool.use("writer", TRANSACTION_SECONDS) as connection:
+            # After a failure the connection is closed, which ends the transaction: nobody waits for a ROLLBACK.
+            await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            await guard(connection, epoch)
+            self._reached("after-epoch-check")
             try:
-                async with connection.transaction():
-                    await guard(connection, epoch)
-                    self._reached("after-epoch-check")
-                    await self._write(connection, batch, epoch)
-                    self._reached("before-commit")
-            except asyncpg.IntegrityConstraintViolationError as error:
+                await self._writing.write(connection, batch, epoch)
+                self._reached("before-commit")
+                await connection.execute("COMMIT")
+            except REFUSED as error:
                 raise refused(batch, error) from error
             self._reached("after-commit")
-
-    async def _write(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch, epoch: int) -> None:
-        await self._add_rare(connection, batch)
-        large = {name for name in (*_COPIED, *_MERGED, *_NEW) if len(getattr(batch, name)) >= at_once.SMALL_ROWS}
-        for table in _MERGED:
-            if table in large:
-                await connection.copy_records_to_table(f"staged_{table}", records=getattr(batch, table))
-                await connection.execute(_SQL[f"write_{table}"])
-        for name, table in _NEW.items():
-            if name in large:
-                await connection.copy_records_to_table(table, records=getattr(batch, name))
-        await _copy(connection, batch, {table: names for table, names in _COPIED.items() if table in large})
-        if self._at_once is None:
-            raise AssertionError("the connection that writes has its statement")
-        await connection.execute(self._at_once.text, *self._at_once.arguments(batch, epoch, large))
-
-    async def _add_rare(self, connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch) -> None:
-        """Write what hardly any batch has: letters, what is parked or released, answers, policy versions."""
-        await _copy(connection, batch, _RARE)
-        for key in batch.unparked:
-            await connection.execute(_SQL["unpark"], *key)
-        if batch.triggers_released:
-            await connection.execute(_SQL["release_triggers"], batch.triggers_released)
-        for command_id, answer in batch.answers:
-            await connection.execute(_SQL["answer_command"], command_id, answer)
-        for policy in batch.policies:
-            await connection.execute(_SQL["store_policy"], *policy)
 
     # What the relay and the dead-letter lane ask.
 
@@ -348,41 +273,26 @@ class PostgresStore:
         """Note that the letters of these decisions were acknowledged."""
         await self._rows("letters_sent", seqs, on="letters")
 
+    async def open(self) -> None:
+        """Have one connection for each purpose; wait until PostgreSQL has as many.
+
+        Raises:
+            Transient: the database is away.
+        """
+        await self._pool.open()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why `open` does not come to an end; None when nothing is in its way."""
+        return self._pool.trouble
+
     async def close(self) -> None:
-        """Let go of all connections."""
-        idle, self._idle = self._idle, {}
-        for connection in chain.from_iterable(idle.values()):
-            connection.terminate()
+        """Let go of all connections; what is under way on them fails."""
+        self._pool.close()
 
-    async def _rows(self, statement: str, *arguments: object, on: str = "reader") -> list[asyncpg.Record]:
-        async with self._connected(on) as connection:
+    async def _rows(self, statement: str, *arguments: object, on: Purpose = "reader") -> list[asyncpg.Record]:
+        async with self._pool.use(on) as connection:
             return await connection.fetch(_SQL[statement], *arguments)
-
-    @asynccontextmanager
-    async def _connected(self, purpose: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-        """A connection of that purpose; thrown away after any failure, so that nothing of it lingers."""
-        try:
-            idle = self._idle.setdefault(purpose, [])
-            connection = idle.pop() if idle else None
-            if connection is None or connection.is_closed():
-                settings = writer_connection_settings(f"{self._holder}/{purpose}")
-                connection = await asyncpg.connect(
-                    self._database_url, server_settings=settings, timeout=5, max_cacheable_statement_size=0
-                )
-                if purpose == "writer":
-                    await connection.execute(_SQL["staging"])
-                    self._at_once = at_once.AtOnce(await at_once.columns_of(connection), _COPIED, _NEW, _MERGED)
-            try:
-                yield connection
-            except BaseException:
-                connection.terminate()
-                raise
-            if self._idle.get(purpose) is idle:
-                idle.append(connection)
-            else:
-                connection.terminate()  # the store was closed meanwhile
-        except _AWAY as error:
-            raise Transient(f"PostgreSQL is away or said no for now: {error or type(error).__name__}") from error
 
 
 async def _in_turns(rows: Sequence[asyncpg.Record]) -> AsyncIterator[Sequence[asyncpg.Record]]:
@@ -391,14 +301,6 @@ async def _in_turns(rows: Sequence[asyncpg.Record]) -> AsyncIterator[Sequence[as
         if start:
             await asyncio.sleep(0)
         yield rows[start : start + _ROWS_A_TURN]
-
-
-async def _copy(
-    connection: "asyncpg.Connection[asyncpg.Record]", batch: Batch, tables: Mapping[str, Sequence[str]]
-) -> None:
-    for table, names in tables.items():
-        if rows := getattr(batch, table):
-            await connection.copy_records_to_table(table, records=rows, columns=names)
 
 
 def _listed(ids: Iterable[str]) -> str:

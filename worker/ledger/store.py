@@ -227,6 +227,6 @@ class Store(Protocol):
         Raises:
             LeadershipLost: the epoch is not ours any more; nothing was written.
             Transient: it may or may not have been written; take the recovery path.
-            OperatorNeeded: a constraint refused it; nothing was written.
+            BatchRefused: it holds what the ledger cannot take; nothing was written.
         """
         ...

@@ -17,19 +17,19 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 
 from schemas.catalogue import INPUT_TOPICS
 from worker.domain.phrases import counted
 from worker.domain.policy_file import read_policy
+from worker.ledger.connections import connect
 from worker.local.cases import asked_at
 from worker.local.demo_checks import Finding, check
 from worker.local.demo_market import FREELANCERS, Market, quiet_before
 from worker.local.demo_policy import write_policy
 from worker.local.demo_questions import answer_questions
-from worker.local.demo_stage import PARTITIONS, DemoWorker, Stage, default_folder, leads
+from worker.local.demo_stage import DEMO_SESSION, PARTITIONS, DemoWorker, Stage, default_folder, leads
 from worker.local.demo_time import DemoTime, pace
 from worker.local.demo_view import closing, demo_console, heading, usable
 from worker.local.demo_watch import Reader, Tap, Watcher
@@ -112,7 +112,7 @@ class _Demo:
             self._policy = write_policy(self._stage.folder, self._time.now())
             self._tap = Tap(self._stage.kafka)
             self._reader = Reader(self._stage.kafka, self._tap)
-            self._connection = await asyncpg.connect(self._stage.database_url)
+            self._connection = await connect(self._stage.database_url, DEMO_SESSION)
             self._watcher = Watcher(self._connection)
             self._market = Market(self._tap, self._reader, self._watcher, self._time, self._options.seed)
             try:

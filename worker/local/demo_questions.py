@@ -5,10 +5,11 @@ from datetime import datetime
 from rich.console import Console
 
 from worker.domain.policy import PolicyBook
+from worker.ledger.connections import Connection
 from worker.local.cases import Case
 from worker.local.demo_view import Answer, answered
 from worker.local.seed_cases import SEED_CASES
-from worker.operations.asking import Connection, snapshot
+from worker.operations.asking import snapshot
 from worker.operations.explain import Explanation, explain_event, explain_freelancer, explain_proposal
 from worker.operations.history import history
 

@@ -12,10 +12,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 
 from worker.errors import OperatorNeeded
+from worker.ledger.connections import Session, connect
 from worker.ledger.migrate import migrate
 from worker.local import processes
 from worker.local import state as states
@@ -26,6 +26,8 @@ from worker.local.stack import LocalStack, cache_folder
 from worker.stream.topics import create_topics, input_topic_specs, output_topic_specs
 
 PARTITIONS: Final = 3
+DEMO_SESSION: Final = Session("connects-demo", statement_seconds=300.0)
+"""For what follows the demo; its checks at the end read all that was decided."""
 
 _WORKER_PID: Final = "demo-worker.pid"
 _OLD_MARK: Final = "this-is-the-demo"
@@ -245,7 +247,7 @@ async def leads(database_url: str, worker: DemoWorker) -> None:
     Raises:
         LocalStackError: the worker ended, or did not begin in time.
     """
-    connection = await asyncpg.connect(database_url)
+    connection = await connect(database_url, DEMO_SESSION)
     try:
         deadline = time.monotonic() + _LEAD_SECONDS
         while not await connection.fetchval("SELECT lease_until > clock_timestamp() FROM leader"):

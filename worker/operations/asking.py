@@ -1,24 +1,17 @@
 """How the commands reach the ledger and Kafka: one snapshot to read from, and words for whoever cannot be reached."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import TypeAlias
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import asyncpg
 
 from worker.errors import OperatorNeeded, Transient
+from worker.ledger.connections import AWAY, COMMAND_SESSION, Connection, connect
+from worker.ledger.slots import lacks_slot
 from worker.settings import Settings, without_password
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
-_CONNECT_SECONDS = 10
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-)
+_CLOSE_SECONDS = 2
+_UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
 
 
 @asynccontextmanager
@@ -28,10 +21,8 @@ async def snapshot(database_url: str) -> AsyncIterator[Connection]:
     Raises:
         OperatorNeeded, Transient: the database cannot be used; the text says what to do.
     """
-    async with (
-        connected(database_url) as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
+    async with connected(database_url) as connection:
+        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")  # it ends with the connection
         yield connection
 
 
@@ -43,13 +34,13 @@ async def connected(database_url: str) -> AsyncIterator[Connection]:
         OperatorNeeded, Transient: the database cannot be used; the text says what to do.
     """
     with postgres_told(database_url):
-        connection = await asyncpg.connect(
-            database_url, timeout=_CONNECT_SECONDS, server_settings={"application_name": "connects-command"}
-        )
+        connection = await connect(database_url, COMMAND_SESSION)
         try:
             yield connection
+            with suppress(*AWAY):  # the answer is there: a server that does not say goodbye changes nothing
+                await connection.close(timeout=_CLOSE_SECONDS)
         finally:
-            await connection.close(timeout=_CONNECT_SECONDS)
+            connection.terminate()
 
 
 @contextmanager
@@ -70,8 +61,13 @@ def postgres_told(database_url: str) -> Iterator[None]:
         raise OperatorNeeded(
             f"{where}: {error}. Run `connects migrate` as the schema's owner (CONNECTS_MIGRATE_URL)."
         ) from None
-    except _AWAY as error:
-        raise Transient(f"{where} cannot be reached ({error or type(error).__name__}). Is it running?") from error
+    except AWAY as error:
+        if lacks_slot(error):
+            raise Transient(f"{where} has no connection left for this command ({error}). Ask again later.") from error
+        if not isinstance(error, _UNREACHABLE):
+            raise Transient(f"{where} refused for now: {error}. Ask again later.") from error
+        why = str(error) or "it did not answer in time"
+        raise Transient(f"{where} cannot be reached ({why}). Is it running?") from error
 
 
 @contextmanager

@@ -12,8 +12,9 @@ import msgspec
 from worker.domain.decisions import Subject
 from worker.domain.explanations import explain
 from worker.errors import Transient
+from worker.ledger.connections import Connection
 from worker.ledger.sql import load
-from worker.operations.asking import Connection, connected
+from worker.operations.asking import connected
 from worker.settings import Settings
 
 Execute = Callable[[Settings], Awaitable[None]]

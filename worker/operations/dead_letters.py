@@ -6,8 +6,8 @@ from typing import Final
 import asyncpg
 import msgspec
 
+from worker.ledger.connections import Connection
 from worker.ledger.sql import load
-from worker.operations.asking import Connection
 from worker.stream.headers import unpack_headers
 
 _SQL: Final = load("asking.sql")

@@ -17,8 +17,8 @@ from worker.domain.model import midnight
 from worker.domain.phrases import day
 from worker.domain.policy import PolicyBook
 from worker.engine.memory import seen_key
+from worker.ledger.connections import Connection
 from worker.ledger.sql import load
-from worker.operations.asking import Connection
 from worker.operations.history import named
 from worker.operations.memberships import Standing, standing
 

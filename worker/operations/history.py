@@ -10,8 +10,8 @@ import msgspec
 from worker.domain.phrases import agreeing, day
 from worker.domain.phrases import connects as in_words
 from worker.domain.policy import PolicyBook
+from worker.ledger.connections import Connection
 from worker.ledger.sql import load
-from worker.operations.asking import Connection
 from worker.operations.memberships import MembershipTold, standing
 
 _SQL: Final = load("asking.sql")

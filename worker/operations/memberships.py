@@ -12,9 +12,9 @@ from worker.domain.phrases import day, money
 from worker.domain.policy import PolicyBook
 from worker.domain.rules.cycles import running_cycle, seen, suspended_by_latest, suspended_since
 from worker.domain.rules.upcoming import Upcoming, upcoming
+from worker.ledger.connections import Connection
 from worker.ledger.membership_rows import read_charge, read_membership
 from worker.ledger.sql import load
-from worker.operations.asking import Connection
 
 _SQL: Final = load("asking.sql")
 _SCOPES: Final[dict[Scope, str]] = {"account": "The account", "billing-method": "The billing method"}

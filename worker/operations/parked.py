@@ -1,12 +1,12 @@
-"""`connects parked list`: wallets and jobs stopped by a failure inside a rule."""
+"""`connects parked list`: wallets and jobs stopped by a failure."""
 
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
+from worker.ledger.connections import Connection
 from worker.ledger.sql import load
-from worker.operations.asking import Connection
 
 _SQL: Final = load("asking.sql")
 

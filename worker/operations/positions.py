@@ -6,8 +6,9 @@ from typing import Final
 import msgspec
 
 from worker.errors import OperatorNeeded
+from worker.ledger.connections import Connection
 from worker.ledger.sql import load
-from worker.operations.asking import Connection, kafka_told, snapshot
+from worker.operations.asking import kafka_told, snapshot
 from worker.operations.lag import log_of
 from worker.settings import Settings
 from worker.stream.records import Position, TopicPartition

@@ -3,7 +3,9 @@
 import asyncio
 
 from worker.errors import OperatorNeeded
+from worker.ledger.connections import require_utf8
 from worker.ledger.migrate import migrate, schema_is_current
+from worker.ledger.slots import require_slots
 from worker.operations.asking import connected, postgres_told
 from worker.settings import Settings, without_password
 
@@ -12,16 +14,18 @@ def migrate_schema(settings: Settings) -> None:
     """Bring the schema up to date, as its owner, and grant the worker's role what it needs.
 
     Raises:
-        OperatorNeeded, Transient: the database cannot be used.
+        UsageError, OperatorNeeded, Transient: the database cannot be used.
     """
     with postgres_told(settings.owner_url):
-        asyncio.run(migrate(settings.owner_url, worker_url=settings.database_url))
+        setting = "CONNECTS_MIGRATE_URL" if settings.migrate_url else "DATABASE_URL"
+        asyncio.run(migrate(settings.owner_url, worker_url=settings.database_url, setting=setting))
 
 
 def require_schema(settings: Settings) -> None:
     """Refuse to work on a database without a schema that this release knows.
 
     Raises:
+        UsageError: no worker can work there: its encoding, or how many connections it allows.
         OperatorNeeded: with the command that mends it.
         Transient: the database is away.
     """
@@ -34,4 +38,6 @@ def require_schema(settings: Settings) -> None:
 
 async def _is_current(settings: Settings) -> bool:
     async with connected(settings.database_url) as connection:
+        require_utf8(connection, "DATABASE_URL")
+        await require_slots(connection)
         return await schema_is_current(connection)

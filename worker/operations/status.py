@@ -10,14 +10,16 @@ from aiokafka.errors import KafkaError
 
 from worker.domain.phrases import agreeing, counted
 from worker.errors import OperatorNeeded, Transient
+from worker.ledger.connections import Connection
 from worker.ledger.rows import as_uuid
 from worker.ledger.sql import load
-from worker.operations.asking import Connection, connected, kafka_told, snapshot
+from worker.operations.asking import connected, kafka_told, snapshot
 from worker.operations.explain import in_words
 from worker.operations.history import named
 from worker.operations.lag import Holder, Lag, StoppedPartition, measure_lag
 from worker.operations.memberships import UnansweredCharge, unanswered_charges
 from worker.operations.positions import stored_positions
+from worker.operations.progress import standstill, wrong_encoding
 from worker.settings import Settings
 from worker.stream.marker import MARKER_TOPIC, read_marker
 from worker.stream.topics import DEAD_LETTER_TOPIC
@@ -107,6 +109,9 @@ async def status(settings: Settings) -> Status:
         kafka_problem = str(error)
     async with connected(settings.database_url) as connection:
         unpublished = await connection.fetchrow(_SQL["unpublished"], published)
+        found = [wrong_encoding(connection)]
+        if lag is not None and ledger.held:
+            found.append(await standstill(connection, lag.records, ledger.holder))
     waiting = ledger.waiting
     return Status(
         role="active" if ledger.held else "none",
@@ -131,7 +136,10 @@ async def status(settings: Settings) -> Status:
         missing_topics=None if lag is None else lag.missing_topics,
         missing_output_topics=None if lag is None else lag.missing_outputs,
         stopped_partitions=None if lag is None else lag.stopped,
-        problems=list(_problems(ledger, lag, kafka_problem, 0 if unpublished is None else unpublished["batches"])),
+        problems=[
+            *(problem for problem in found if problem is not None),
+            *_problems(ledger, lag, kafka_problem, 0 if unpublished is None else unpublished["batches"]),
+        ],
         for_operators=ledger.listed,
         charges_waiting=ledger.charges,
     )
@@ -181,7 +189,7 @@ def _problems(ledger: _Ledger, lag: Lag | None, kafka_problem: str | None, unpub
     if parked := ledger.waiting["parked"]:
         behind = ledger.waiting["parked_triggers"]
         yield (
-            f"{counted(parked, 'wallet or job is', 'wallets or jobs are')} stopped by a failure inside a rule, and "
+            f"{counted(parked, 'wallet or job is', 'wallets or jobs are')} stopped by a failure, and "
             f"{counted(behind, 'message waits', 'messages wait')} behind {agreeing(parked, 'it', 'them')}. "
             "See `connects parked list`."
         )

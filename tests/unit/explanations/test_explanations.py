@@ -504,6 +504,16 @@ WORDED: list[Case] = [
         ),
     ),
     (
+        "refused-by-postgresql",
+        "parked",
+        ABOUT_A_FREELANCER,
+        {"error": "table changes, constraint x: no"},
+        (
+            "Set aside: PostgreSQL refused to store what was decided (table changes, constraint x: no). This and what "
+            "follows for the wallet of f-1 wait until an operator releases them; nothing is lost."
+        ),
+    ),
+    (
         "waits-behind",
         "parked",
         ABOUT_A_FREELANCER,

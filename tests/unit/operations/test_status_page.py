@@ -126,10 +126,7 @@ def test_counts_are_told_in_their_own_number(count: int, lag: str, parked: str) 
         (
             1,
             [
-                (
-                    "1 wallet or job is stopped by a failure inside a rule, and 1 message waits behind it. "
-                    "See `connects parked list`."
-                ),
+                ("1 wallet or job is stopped by a failure, and 1 message waits behind it. See `connects parked list`."),
                 (
                     "1 dead letter has waited to be sent for more than 60 s. Does a worker run, and does "
                     "connects-dead-letters take messages of 4 MiB?"
@@ -145,7 +142,7 @@ def test_counts_are_told_in_their_own_number(count: int, lag: str, parked: str) 
             2,
             [
                 (
-                    "2 wallets or jobs are stopped by a failure inside a rule, and 2 messages wait behind them. "
+                    "2 wallets or jobs are stopped by a failure, and 2 messages wait behind them. "
                     "See `connects parked list`."
                 ),
                 (

@@ -75,6 +75,7 @@ def test_one_of_kafka_and_database_alone_is_wrong(monkeypatch: pytest.MonkeyPatc
     [
         ("CONNECTS_BATCH_SIZE", "many"),
         ("CONNECTS_BATCH_SIZE", "0"),
+        ("CONNECTS_MAX_DATABASE_CONNECTIONS", "5"),
         ("CONNECTS_HTTP_PORT", "70000"),
         ("CONNECTS_SETTLEMENT_GRACE", "-1"),
         ("CONNECTS_SETTLEMENT_GRACE", "nan"),
@@ -156,6 +157,7 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown["DATABASE_URL"] == f"postgresql://worker:{MASK}@db/connects"
     assert shown["KAFKA_SASL_PASSWORD"] == MASK
     assert shown["CONNECTS_BATCH_SIZE"] == "5000"
+    assert shown["CONNECTS_MAX_DATABASE_CONNECTIONS"] == "10"
 
 
 @pytest.mark.parametrize(

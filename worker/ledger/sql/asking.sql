@@ -143,6 +143,34 @@ SELECT version, effective_from, document FROM policies ORDER BY version
 -- name: last_batch
 SELECT batch_no, last_seq, business_time, recorded_at FROM batches ORDER BY batch_no DESC LIMIT 1
 
+-- name: progress
+-- Where the ledger is, how old the last batch is, and how often the ledger was taken in the last two minutes, or since the last
+-- batch, without that anything was decided. Every leader begins with a batch that may be empty.
+WITH latest AS (SELECT * FROM batches ORDER BY batch_no DESC LIMIT 200),
+last AS (SELECT * FROM latest ORDER BY batch_no DESC LIMIT 1)
+SELECT coalesce((SELECT last_seq FROM last), 0)::bigint AS last_seq,
+       coalesce((SELECT sum(next_offset) FROM positions), 0)::bigint AS read,
+       (SELECT extract(epoch FROM clock_timestamp() - recorded_at)::float FROM last) AS quiet_seconds,
+       coalesce(leader.epoch - least(
+           (SELECT epoch FROM last),
+           (SELECT min(b.epoch) FROM latest b, last
+            WHERE b.last_seq = last.last_seq AND b.recorded_at > clock_timestamp() - interval '2 minutes')), 0)::int AS taken_again
+FROM leader
+
+-- name: connections_of_workers
+-- How many connections the role of the workers that are connected has, and how many it may have; null: no limit.
+SELECT r.rolname AS role, d.datname AS database,
+       (SELECT count(*) FROM pg_stat_activity a WHERE a.usesysid = r.oid) AS of_role,
+       (SELECT count(*) FROM pg_stat_activity a WHERE a.datid = d.oid) AS of_database,
+       (SELECT count(*) FROM pg_stat_activity a WHERE a.usesysid IS NOT NULL) AS of_server,
+       CASE WHEN r.rolconnlimit >= 0 AND NOT r.rolsuper THEN r.rolconnlimit END AS most_of_role,
+       CASE WHEN d.datconnlimit >= 0 AND NOT r.rolsuper THEN d.datconnlimit END AS most_of_database,
+       current_setting('max_connections')::int - CASE WHEN r.rolsuper THEN 0
+           ELSE current_setting('superuser_reserved_connections')::int
+                + coalesce(current_setting('reserved_connections', true)::int, 0) END AS most_of_server
+FROM pg_database d JOIN pg_stat_activity lease ON lease.datid = d.oid JOIN pg_roles r ON r.oid = lease.usesysid
+WHERE d.datname = current_database() AND lease.application_name LIKE 'connects-lease:%' LIMIT 1
+
 -- name: waiting_work
 -- What is waiting, counted; $1 is business time, $2 business time less the grace. Only who owes can be overdrawn.
 -- A cycle starts at 00:00 UTC. Of the letters, $3 is the age in seconds beyond which one should have been sent.

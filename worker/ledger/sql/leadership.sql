@@ -38,6 +38,9 @@ FROM leader
 WHERE epoch = $1
 FOR KEY SHARE
 
+-- name: backend
+SELECT pg_backend_pid()
+
 -- name: end_blockers
 -- Ends the backends that keep the takeover statement of backend $1 waiting. Another standby that waits in the same queue is
 -- spared: it holds nothing.
