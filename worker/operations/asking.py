@@ -40,7 +40,7 @@ async def connected(database_url: str) -> AsyncIterator[Connection]:
     Raises:
         UsageError, OperatorNeeded, Transient: the database cannot be used; the text says what to do.
     """
-    async with postgres_asked(database_url):
+    async with postgres_failures(database_url):
         connecting = connect(database_url, COMMAND_SESSION)
         connection = await connected_or_refused(connecting, database_url, "DATABASE_URL")
         try:
@@ -52,7 +52,7 @@ async def connected(database_url: str) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def postgres_asked(database_url: str, setting: str = "DATABASE_URL") -> AsyncIterator[None]:
+async def postgres_failures(database_url: str, setting: str = "DATABASE_URL") -> AsyncIterator[None]:
     """Word whatever PostgreSQL refuses inside: what, where, what to do. `setting` is what people call the address.
 
     Raises:
@@ -63,8 +63,8 @@ async def postgres_asked(database_url: str, setting: str = "DATABASE_URL") -> As
     except WorkerError:
         raise
     except Exception as error:
-        if told := refused_statement(error, database_url, setting):
-            raise told from None
+        if refused := refused_statement(error, database_url, setting):
+            raise refused from None
         if lacks_slot(error):
             raise no_connection_left(error, database_url) from error
         if isinstance(error, AWAY):
@@ -75,8 +75,8 @@ async def postgres_asked(database_url: str, setting: str = "DATABASE_URL") -> As
 
 
 @asynccontextmanager
-async def kafka_asked(settings: Settings) -> AsyncIterator[Settings]:
-    """Reach Kafka first, then word whatever it refuses inside. Gives the settings with the servers that answer.
+async def reached_kafka(settings: Settings) -> AsyncIterator[Settings]:
+    """Reach Kafka first, then word whatever it refuses inside. Yields the settings with the servers that answer.
 
     Raises:
         UsageError, Transient: Kafka cannot be used; the text says what to do.
