@@ -1,13 +1,16 @@
 """`connects`: the one command. What a command does lives in worker/operations; here is how it is called."""
 
+import io
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from worker import cli_groups
+from worker.cli_errors import Commands, show_warning
 from worker.cli_support import (
     FOUND_SOMETHING,
     WRONG_USE,
@@ -15,13 +18,16 @@ from worker.cli_support import (
     answer,
     print_json,
     print_page,
+    read_settings,
     ready_settings,
     refusals,
+    say,
 )
 from worker.local.commands import app as local_app
 
 app = typer.Typer(
     name="connects",
+    cls=Commands,
     help="The Connects ledger: marketplace events in, wallets in PostgreSQL, wallet-updated out, exactly once.",
     no_args_is_help=True,
     add_completion=False,
@@ -56,12 +62,11 @@ def run() -> None:
         from worker.observability import configure_logging  # noqa: PLC0415
         from worker.operations.policies import policies  # noqa: PLC0415
         from worker.operations.schema import migrate_schema, require_schema  # noqa: PLC0415
-        from worker.settings import Settings  # noqa: PLC0415
 
-        told = Settings.read()
-        embedded = told.embedded
-        policies(told)  # one that cannot be used is refused before anything is started or made
-        settings = ready_settings()
+        given = read_settings()
+        embedded = given.embedded
+        policies(given)  # one that cannot be used is refused before anything is started or made
+        settings = ready_settings(given)
         configure_logging(settings)
         (migrate_schema if embedded else require_schema)(settings)
         running.run(settings)
@@ -127,23 +132,20 @@ def migrate() -> None:
 
 @app.command()
 def settings(*, as_json: Json = False) -> None:
-    """Print every setting, secrets masked; exit 1 if a variable looks like a setting and is none.
+    """Print every setting, secrets masked; exit 1 if a CONNECTS_* variable, or a line of .env, is not a known setting.
 
     Example: connects settings --json
     """
     with refusals():
-        from worker.settings import Settings, unknown_settings  # noqa: PLC0415
-
-        shown = Settings.read().shown()
-        unknown = unknown_settings()
+        found = read_settings()
+        found.kafka_kwargs()  # a file of certificates that cannot be used is refused here as everywhere
+        shown = found.shown()
     if as_json:
-        print_json({"settings": shown, "unknown": unknown})
+        print_json({"settings": shown, "unknown": found.unknown})
     else:
         for name, value in shown.items():
             typer.echo(f"{name}={value}")
-        for name in unknown:
-            typer.echo(f"{name} is no setting. Is it mistyped?", err=True)
-    if unknown:
+    if found.mistyped:
         raise typer.Exit(FOUND_SOMETHING)
 
 
@@ -183,7 +185,7 @@ def history(
     if found is None:
         if as_json:
             print_json(wallets.Upcoming([]) if upcoming else wallets.History(freelancer, 0, 0, False, [], []))
-        typer.echo(f"no event has named the freelancer {freelancer!r} yet", err=True)
+        say(f"no event has named the freelancer {freelancer!r} yet")
         raise typer.Exit(FOUND_SOMETHING)
     if as_json:
         print_json(found)
@@ -244,9 +246,7 @@ def explain(
     if as_json:
         print_json(found)
     if not found.decisions and not found.open and not found.awaited:
-        typer.echo(
-            "nothing was decided about it yet; `connects status` tells whether input is still to be read", err=True
-        )
+        say("nothing was decided about it yet; `connects status` shows whether input is still to be read")
         raise typer.Exit(FOUND_SOMETHING)
     if not as_json:
         print_page(pages.explanation_page(found, last=last))
@@ -272,12 +272,15 @@ def status(*, as_json: Json = False) -> None:
 
 def main() -> None:
     """Run the command that was typed; what is not text is wrong use of any command, for no id or option holds it."""
+    warnings.showwarning = show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is shown its number
     for argument in sys.argv[1:]:
         if not _is_text(argument):
             shown = repr(os.fsencode(argument))[1:]
-            typer.echo(f"connects: the argument {shown} is not UTF-8 text. Ids, options and folders are.", err=True)
+            say(f"connects: the argument {shown} is not UTF-8 text. Ids, options and folders are.")
             sys.exit(WRONG_USE)
-    app()
+    app(prog_name="connects")
 
 
 def _is_text(argument: str) -> bool:
@@ -293,7 +296,7 @@ def _standing_answer(about: str, *, as_json: bool) -> None:
 
     words = standing_answer(about)
     if words is None:
-        typer.echo(f"connects explain: --about is one of {', '.join(STANDING_ANSWERS)}, not {about!r}", err=True)
+        say(f"connects explain: --about is one of {', '.join(STANDING_ANSWERS)}, not {about!r}")
         raise typer.Exit(WRONG_USE)
     if as_json:
         print_json({"about": about, "explanation": words, "decisions": []})

@@ -15,6 +15,7 @@ from worker.cli_support import (
     answer,
     print_json,
     print_page,
+    say,
     who,
 )
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 _SCHEMAS = Path("schemas/json")
+_LARGEST = 2**63 - 1
+"""What PostgreSQL's bigint and Kafka's offsets hold."""
+_LARGEST_PARTITION = 2**31 - 1
 
 
 def _group(words: str) -> typer.Typer:
@@ -73,13 +77,13 @@ def create_topics(
 
     Example: connects topics create --partitions 12 --replication 3
     """
-    from worker.operations.asking import kafka_told  # noqa: PLC0415 - `--help` needs none of it
+    from worker.operations.asking import reached_kafka  # noqa: PLC0415 - `--help` needs none of it
     from worker.stream import topics as making  # noqa: PLC0415
 
     async def make(settings: "Settings") -> making.CreatedTopics:
-        with kafka_told(settings):
+        async with reached_kafka(settings) as reached:
             return await making.create_topics(
-                settings.kafka_kwargs(), settings.topic_prefix, partitions, replication, inputs=inputs
+                reached.kafka_kwargs(), settings.topic_prefix, partitions, replication, inputs=inputs
             )
 
     made = answer(make)
@@ -158,8 +162,8 @@ def list_positions(*, as_json: Json = False) -> None:
 def set_position(
     *,
     topic: Annotated[str, typer.Option(help="The topic, by its name in the contract.")],
-    partition: Annotated[int, typer.Option(min=0, help="The partition.")],
-    offset: Annotated[int | None, typer.Option(min=0, help="Go on at this offset.")] = None,
+    partition: Annotated[int, typer.Option(min=0, max=_LARGEST_PARTITION, help="The partition.")],
+    offset: Annotated[int | None, typer.Option(min=0, max=_LARGEST, help="Go on at this offset.")] = None,
     recreated: Annotated[
         bool, typer.Option("--recreated", help="The topic was made anew: read it from its beginning, as other records.")
     ] = False,
@@ -245,7 +249,9 @@ def list_letters(
 
 @dead_letters.command("show")
 def show_letter(
-    seq: Annotated[int, typer.Argument(metavar="SEQ", help="The letter's seq, as listed.")], *, as_json: Json = False
+    seq: Annotated[int, typer.Argument(metavar="SEQ", min=1, max=_LARGEST, help="The letter's seq, as listed.")],
+    *,
+    as_json: Json = False,
 ) -> None:
     """Show one dead letter with its key, headers and value. Exit 1 if there is none.
 
@@ -261,7 +267,7 @@ def show_letter(
 
     found = answer(ask)
     if found is None:
-        typer.echo(f"there is no dead letter {seq}", err=True)
+        say(f"there is no dead letter {seq}")
         raise typer.Exit(FOUND_SOMETHING)
     if as_json:
         print_json(found)

@@ -3,14 +3,29 @@
 import asyncio
 import getpass
 import logging
-import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from typer.exceptions import TyperException
+
+from worker.cli_errors import FOUND_SOMETHING, WRONG_USE, debugging, refusals, say
+
+__all__ = [
+    "FOUND_SOMETHING",
+    "WRONG_USE",
+    "Actor",
+    "Json",
+    "Why",
+    "answer",
+    "print_json",
+    "print_page",
+    "read_settings",
+    "ready_settings",
+    "refusals",
+    "say",
+    "who",
+]
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,50 +40,34 @@ Actor = Annotated[
     str | None, typer.Option("--actor", help="Who asks, kept in the ledger for good. Default: the user's name here.")
 ]
 
-FOUND_SOMETHING = 1
-WRONG_USE = 2
 
+def read_settings() -> "Settings":
+    """The settings as they are set; what looks like one and is not is named on standard error.
 
-@contextmanager
-def refusals() -> Iterator[None]:
-    """End the command with one line when it cannot do as asked: exit 2 for wrong use, else 1; never a traceback.
-
-    LOG_LEVEL=debug, or --debug, shows the traceback besides.
+    Raises:
+        SettingsError: a setting cannot be used.
     """
-    from worker.errors import UsageError, WorkerError  # noqa: PLC0415 - `--help` needs none of it
-    from worker.local.errors import LocalStackError  # noqa: PLC0415
-    from worker.settings import SettingsError  # noqa: PLC0415
+    from worker.settings import Settings  # noqa: PLC0415
 
-    try:
-        yield
-    except (typer.Exit, typer.Abort, TyperException):
-        raise
-    except (SettingsError, UsageError) as error:
-        _end(str(error), WRONG_USE)
-    except (WorkerError, LocalStackError) as error:
-        _end(str(error), FOUND_SOMETHING)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except Exception as error:  # noqa: BLE001 - a bug of ours is told in a line too
-        _end(f"failed unexpectedly, {type(error).__name__}: {error} (--debug tells more)", FOUND_SOMETHING)
+    settings = Settings.read()
+    for line in settings.mistyped:
+        say(f"connects: {line}")
+    return settings
 
 
-def ready_settings(*, quiet: bool = False) -> "Settings":
-    """The settings; if nobody named a Kafka and a PostgreSQL, those of the embedded stack, which is started.
+def ready_settings(given: "Settings | None" = None) -> "Settings":
+    """The settings, or those given; if nobody named a Kafka and a PostgreSQL, with the embedded stack, started.
 
     Raises:
         SettingsError: a setting cannot be used.
         LocalStackError: the embedded stack does not start.
     """
-    from worker.settings import Settings  # noqa: PLC0415
-
-    settings = Settings.read()
+    settings = given or read_settings()
     if not settings.embedded:
         return settings
     from worker.local.stack import LocalStack, default_folder  # noqa: PLC0415
 
-    stack = LocalStack(default_folder())
-    addresses = stack.up((lambda _: None) if quiet else (lambda line: typer.echo(line, err=True)))
+    addresses = LocalStack(default_folder()).up(say)
     return settings.on_stack(addresses.kafka_bootstrap, addresses.database_url)
 
 
@@ -109,11 +108,6 @@ def who(actor: str | None) -> str:
         return "unknown"
 
 
-def debugging() -> bool:
-    """Whether tracebacks are wanted."""
-    return os.environ.get("LOG_LEVEL", "").lower() == "debug"
-
-
 def _say_nothing_besides() -> None:
     """Keep libraries' log lines out of an answer; what matters in them is in the line that refuses."""
     if debugging():
@@ -126,10 +120,3 @@ def _say_nothing_besides() -> None:
     )
     for name in ("aiokafka", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-
-
-def _end(words: str, code: int) -> None:
-    if debugging():
-        sys.excepthook(*sys.exc_info())  # called where an exception is handled
-    typer.echo(f"connects: {words}", err=True)
-    raise typer.Exit(code) from None

@@ -32,6 +32,10 @@ class UsageError(WorkerError):
     """What the user has set cannot be used; the text names the setting and what would be right. Exit 2."""
 
 
+class SettingsError(UsageError):
+    """A setting that cannot be used: one line that names it and says what it should be."""
+
+
 class OperatorNeeded(WorkerError):
     """Going on would risk the ledger; the text says what is wrong and the command that mends it."""
 

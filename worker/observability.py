@@ -3,21 +3,20 @@
 All metrics are declared here. The engine counts for each batch, not for each event.
 """
 
-import json
 import logging
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final, TextIO
-from urllib.parse import unquote, urlsplit
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from worker.settings import MASK, Settings
+from worker.database_url import taken_apart
+from worker.secrecy import MASK, SHORTEST, forms
+from worker.settings import Settings
 
-_SHORTEST_SECRET: Final = 4  # anything shorter would blot out half of each line
 _NOISY: Final = ("aiokafka", "alembic", "faststream", "sqlalchemy")
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody asks for
@@ -146,7 +145,7 @@ def observe_role(*, leads: bool, present_epoch: int | None) -> None:
 
 def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     """Log to `stream` (standard error): lines of JSON, or, on a terminal, lines for people. Secrets are blotted out."""
-    out = stream or sys.stderr
+    out: TextIO | None = stream or sys.stderr
     level = logging.getLevelName(settings.log_level.upper())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -154,7 +153,7 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    if out.isatty():
+    if out is not None and out.isatty():
         pretty = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         last: list[Processor] = [pretty]
     else:
@@ -166,7 +165,9 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(out)
+    # Standard error may be closed, as some supervisors do.
+    handler = logging.NullHandler() if out is None else logging.StreamHandler(out)
+    handler.addFilter(_is_worth_a_line)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -178,20 +179,25 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Leave out what aiokafka says of connecting: our own lines say it in words, and why."""
+    return not (record.name.startswith("aiokafka") and record.module in {"client", "conn"})
+
+
 def secrets_of(settings: Settings) -> list[str]:
     """The passwords in the settings, as they could turn up in a text."""
     found = {settings.kafka_sasl_password}
-    for url in (settings.database_url, settings.migrate_url):
-        password = urlsplit(url).password or ""
-        found |= {password, unquote(password)}
-    return sorted(secret for secret in found if len(secret) >= _SHORTEST_SECRET)
+    for url in filter(None, (settings.database_url, settings.migrate_url)):
+        found.update(taken_apart(url).secrets)
+    return sorted(secret for secret in found if len(secret) >= SHORTEST)
 
 
 class _Blotter:
     """The last processor: masks secrets in the finished line, wherever they came from."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = [text for secret in secrets for text in {secret, json.dumps(secret)[1:-1]}]
+        found = {form for secret in secrets for form in forms(secret)}
+        self._secrets = sorted(found, key=len, reverse=True)
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> str:
         line = str(event)

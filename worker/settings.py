@@ -1,32 +1,37 @@
 """Every setting, from the environment and `.env`: read once, checked at once, and never printed with its secrets."""
 
 import os
-import re
 import ssl
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker import env_file
+from worker.database_url import for_driver, taken_apart, without_password
+from worker.env_file import EnvFile
+from worker.errors import SettingsError
 from worker.ledger.budget import LEAST, MOST_BY_DEFAULT
+from worker.secrecy import MASK, remember
+from worker.setting_names import mistyped_names, unknown_names
+from worker.stream.servers import listed_servers
 from worker.stream.wall_clock import WallClock, wall_clock
+
+__all__ = ["MASK", "Settings", "SettingsError", "packaged_policy", "unknown_settings", "without_password"]
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-MASK: Final = "********"
-
 _WHEEL_POLICY = Path(__file__).parent / "policies" / "connects.toml"
 _CHECKOUT_POLICY = Path(__file__).parent.parent / "policies" / "connects.toml"
-_PARAMETER_PASSWORD = re.compile(r"(?<=password=)[^&]*")
-
-
-class SettingsError(Exception):
-    """A setting that cannot be used: one line that names it and says what it should be."""
+_MOST_SHOWN: Final = 100
+"""Characters of a wrong value that are shown; a longer one is no value of any setting."""
 
 
 def packaged_policy() -> Path:
@@ -34,30 +39,31 @@ def packaged_policy() -> Path:
     return _WHEEL_POLICY if _WHEEL_POLICY.exists() else _CHECKOUT_POLICY
 
 
-def without_password(url: str) -> str:
-    """A database URL as it may be shown."""
-    scheme, separator, rest = url.partition("://")
-    credentials, at, address = rest.rpartition("@")
-    user, colon, _ = credentials.partition(":")
-    if at and colon:
-        rest = f"{user}:{MASK}@{address}"
-    return _PARAMETER_PASSWORD.sub(MASK, scheme + separator + rest)
-
-
 def _is_database_url(url: str) -> str:
-    if url and not url.startswith(("postgresql://", "postgres://")):
-        raise ValueError("should begin with postgresql://")
-    return url
+    return for_driver(url) if url else url
 
 
 def _is_server_list(servers: str) -> str:
-    if servers and not re.fullmatch(r"[^\s,/]+:\d{1,5}(,[^\s,/]+:\d{1,5})*", servers):
-        raise ValueError("should be host:port, or several of them with commas between")
+    if servers:
+        listed_servers(servers)
     return servers
 
 
+def _is_host(host: str) -> str:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError("should be an address of this host, or a name of it that can be looked up") from None
+    return host
+
+
 def _is_clock(spec: str) -> str:
-    wall_clock(spec)
+    try:
+        wall_clock(spec)
+    except ValueError as error:
+        if repr(spec) in str(error):  # it may be another setting's value, with a password in it
+            raise ValueError("should be <start>@<rate>, as in 2026-03-01T00:00:00Z@3600") from None
+        raise
     return spec
 
 
@@ -71,9 +77,7 @@ _DatabaseUrl = Annotated[str, AfterValidator(_is_database_url), Field(repr=False
 class Settings(BaseSettings):
     """All settings. `read` them; names in the environment are the aliases."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
 
     kafka_bootstrap_servers: Annotated[str, AfterValidator(_is_server_list)] = Field(
         "", alias="KAFKA_BOOTSTRAP_SERVERS"
@@ -93,25 +97,50 @@ class Settings(BaseSettings):
     max_clock_skew_seconds: float = Field(300, alias="CONNECTS_MAX_CLOCK_SKEW", ge=0, le=86_400)
     batch_size: int = Field(5_000, alias="CONNECTS_BATCH_SIZE", ge=1, le=50_000)
     max_database_connections: int = Field(MOST_BY_DEFAULT, alias="CONNECTS_MAX_DATABASE_CONNECTIONS", ge=LEAST, le=100)
-    http_host: str = Field("127.0.0.1", alias="CONNECTS_HTTP_HOST", min_length=1)
+    http_host: Annotated[str, AfterValidator(_is_host)] = Field("127.0.0.1", alias="CONNECTS_HTTP_HOST", min_length=1)
     http_port: int = Field(8_000, alias="CONNECTS_HTTP_PORT", ge=0, le=65_535)
     clock: Annotated[str, AfterValidator(_is_clock)] = Field("", alias="CONNECTS_CLOCK")
     allow_simulated_time: bool = Field(False, alias="CONNECTS_ALLOW_SIMULATED_TIME")
+    cache_dir: Path | None = Field(None, alias="CONNECTS_CACHE_DIR")
+
+    _mistyped: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def read(cls) -> Self:
-        """Read the environment and `.env`.
+        """Read the environment, and `.env` for what the environment does not set.
 
         Raises:
             SettingsError: naming the first setting that cannot be used.
         """
+        file = EnvFile.read()
+        given = _given(file)
+        _remember_passwords({**given, **{name.upper(): value for name, value in os.environ.items()}})
+        for name in given.keys() & file.unresolved:
+            raise SettingsError(
+                f"{_placed(name, file, given)}: holds ${{...}} of a name that is not set, so a part of it would be "
+                f"missing. Set that name as well, or set {name} in the environment"
+            )
         try:
-            settings = cls()
+            settings = cls(**given)
         except ValidationError as error:
-            raise SettingsError(_in_one_line(error)) from None
-        for complaint in _contradictions(settings):
-            raise SettingsError(complaint)
+            name, complaint = _in_words(error)
+            raise SettingsError(f"{_placed(name, file, given)}: {complaint}") from None
+        mistyped = mistyped_names(file, os.environ, _known())
+        for name, complaint in _contradictions(settings):
+            also = next((f". {line}" for line in mistyped.values() if name in line), "")
+            raise SettingsError(f"{_placed(name, file, given)}: {complaint}{also}")
+        settings._mistyped = mistyped
         return settings
+
+    @property
+    def mistyped(self) -> list[str]:
+        """A line for each name in the environment or in `.env` that looks like a setting and is not one."""
+        return list(self._mistyped.values())
+
+    @property
+    def unknown(self) -> list[str]:
+        """Those names."""
+        return list(self._mistyped)
 
     @property
     def embedded(self) -> bool:
@@ -172,16 +201,37 @@ class Settings(BaseSettings):
 
 
 def unknown_settings() -> list[str]:
-    """Names in the environment that look like settings and are none: mistyped, most likely."""
-    known = {str(field.alias) for field in Settings.model_fields.values()} | {"CONNECTS_CACHE_DIR"}
-    return sorted(name for name in os.environ if name.startswith("CONNECTS_") and name not in known)
+    """Names in the environment that look like settings and are not: mistyped, most likely."""
+    return unknown_names(os.environ, _known(), os.environ)
+
+
+def _known() -> frozenset[str]:
+    return frozenset(str(field.alias) for field in Settings.model_fields.values())
+
+
+def _given(file: EnvFile) -> dict[str, Any]:
+    """What `.env` sets of our settings and the environment does not."""
+    of_environment = {name.upper() for name, value in os.environ.items() if value}
+    known = _known() - of_environment
+    return {name.upper(): value for name, value in file.values.items() if value and name.upper() in known}
+
+
+def _remember_passwords(values: Mapping[str, str]) -> None:
+    """Have them masked in whatever is printed, also when the settings are refused."""
+    remember([values.get("KAFKA_SASL_PASSWORD", "")])
+    for name in ("DATABASE_URL", "CONNECTS_MIGRATE_URL"):
+        with suppress(ValueError):  # refused later, in words that hold nothing of it
+            remember(taken_apart(values.get(name, "")).secrets)
 
 
 def _tls(cafile: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=cafile)
+    except ssl.SSLError:
+        raise SettingsError(f"KAFKA_SSL_CAFILE: {cafile} cannot be used: it holds no certificate in PEM form") from None
     except OSError as error:
-        raise SettingsError(f"KAFKA_SSL_CAFILE: {cafile} cannot be used ({error.strerror or error})") from None
+        what = f"KAFKA_SSL_CAFILE: {cafile}" if cafile else "KAFKA_SECURITY_PROTOCOL: TLS"
+        raise SettingsError(f"{what} cannot be used ({error.strerror or error})") from None
 
 
 def _shown(name: str, value: object) -> str:
@@ -192,31 +242,49 @@ def _shown(name: str, value: object) -> str:
     return without_password(str(value)) if name.endswith("_url") else str(value)
 
 
-def _in_one_line(error: ValidationError) -> str:
+def _in_words(error: ValidationError) -> tuple[str, str]:
+    """The setting that is wrong, and what is wrong with it."""
     first = error.errors()[0]
     name = str(first["loc"][0])
-    told = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    secret = any(word in name for word in ("PASSWORD", "URL"))
-    return f"{name}: {told}" if secret else f"{name}: {told}, is {first['input']!r}"
+    words = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return name, words + _shown_value(name, str(first["input"]), words)
 
 
-def _contradictions(settings: Settings) -> Iterator[str]:
-    checks: tuple[Callable[[Settings], str | None], ...] = (_one_of_two, _security, _files, _time)
+def _placed(name: str, file: EnvFile, given: Mapping[str, str]) -> str:
+    """The name of a setting, with the line of `.env` if its value is from there."""
+    line = next((line for key, line in file.lines.items() if key.upper() == name), 0) if name in given else 0
+    return f"{name} ({env_file.NAME}, line {line})" if line else name
+
+
+def _shown_value(name: str, value: str, words: str) -> str:
+    """The wrong value, unless it may hold a password or is shown already."""
+    secret = any(word in name for word in ("PASSWORD", "URL", "SASL_", "SERVERS")) or "@" in value or "://" in value
+    if secret or value in words or len(value) > _MOST_SHOWN:
+        return ""
+    return f", is {value!r}"
+
+
+_Complaint = tuple[str, str] | None
+"""The setting that is wrong, and what is wrong with it; or nothing."""
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
+    checks: tuple[Callable[[Settings], _Complaint], ...] = (_one_of_two, _security, _files, _time)
     for check in checks:
         if complaint := check(settings):
             yield complaint
 
 
-def _one_of_two(settings: Settings) -> str | None:
+def _one_of_two(settings: Settings) -> _Complaint:
     if bool(settings.kafka_bootstrap_servers) == bool(settings.database_url):
         return None
     named, missing = ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL")
     if settings.database_url:
         named, missing = missing, named
-    return f"{missing}: not set, though {named} is. Set both, or neither for the embedded stack"
+    return missing, f"not set, though {named} is. Set both, or neither for the embedded stack"
 
 
-def _security(settings: Settings) -> str | None:
+def _security(settings: Settings) -> _Complaint:
     protocol = settings.kafka_security_protocol
     sasl = {
         "KAFKA_SASL_MECHANISM": settings.kafka_sasl_mechanism,
@@ -225,28 +293,47 @@ def _security(settings: Settings) -> str | None:
     }
     if protocol.startswith("SASL_"):
         missing = next((name for name, value in sasl.items() if not value), None)
-        return f"{missing}: needed with KAFKA_SECURITY_PROTOCOL={protocol}" if missing else None
+        return (missing, f"needed with KAFKA_SECURITY_PROTOCOL={protocol}") if missing else None
     contradicting = [name for name, value in sasl.items() if value]
     if contradicting:
-        return f"KAFKA_SECURITY_PROTOCOL: is {protocol}, though {contradicting[0]} is set. SASL_SSL may be meant"
+        return "KAFKA_SECURITY_PROTOCOL", f"is {protocol}, though {contradicting[0]} is set. SASL_SSL may be meant"
     if settings.kafka_ssl_cafile is not None and not protocol.endswith("SSL"):
-        return f"KAFKA_SECURITY_PROTOCOL: is {protocol}, though KAFKA_SSL_CAFILE is set. SSL may be meant"
+        return "KAFKA_SECURITY_PROTOCOL", f"is {protocol}, though KAFKA_SSL_CAFILE is set. SSL may be meant"
     return None
 
 
-def _files(settings: Settings) -> str | None:
+def _files(settings: Settings) -> _Complaint:
     for name, path in (("KAFKA_SSL_CAFILE", settings.kafka_ssl_cafile), ("CONNECTS_POLICY", settings.policy)):
-        if path is not None and path.is_dir():
-            return f"{name}: {path} is a folder. Name the file in it"
-        if path is not None and not path.is_file():
-            return f"{name}: there is no file {path}"
+        if path is not None and (complaint := _not_a_file(path)):
+            return name, complaint
     return None
 
 
-def _time(settings: Settings) -> str | None:
+def _not_a_file(path: Path) -> str | None:
+    try:
+        kind = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return f"there is no file {_shortened(path)}"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return f"{_shortened(path)} cannot be used ({reason}). Name a file that this user can read"
+    if stat.S_ISDIR(kind):
+        return f"{path} is a folder. Name the file in it"
+    return None if stat.S_ISREG(kind) else f"{path} is not a file that can be read twice. Name one"
+
+
+def _shortened(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
+def _time(settings: Settings) -> _Complaint:
     if not settings.clock or settings.embedded or settings.allow_simulated_time:
         return None
     return (
-        "CONNECTS_CLOCK: simulated time is for the embedded stack. On another ledger it would book what is not due; "
-        "to allow it all the same, set CONNECTS_ALLOW_SIMULATED_TIME=1"
+        "CONNECTS_CLOCK",
+        (
+            "simulated time is for the embedded stack. On another ledger it would book what is not due; "
+            "to allow it all the same, set CONNECTS_ALLOW_SIMULATED_TIME=1"
+        ),
     )

@@ -546,7 +546,7 @@ async def test_migrate_grants_the_workers_role_its_work_and_no_more(world: World
     as_worker = missing._replace(netloc=f"{role}@{missing.hostname}:{missing.port}").geturl()
     owner = {"CONNECTS_MIGRATE_URL": world.database_url, "DATABASE_URL": as_worker}
     refused = await connects("migrate", **owner)
-    assert refused.code == 1
+    assert refused.code == 2
     assert role in refused.err
     await world.execute(f"CREATE ROLE {role} LOGIN")
     try:

@@ -73,13 +73,14 @@ async def test_a_broker_that_hangs_and_comes_back_is_waited_for(fault_world: Wor
 async def test_a_worker_killed_while_the_broker_is_away_is_replaced_when_it_is_back(
     fault_world: World, fault_stack: LocalStack
 ) -> None:
-    """F4: the old relay's transaction is open at the broker that died, the new one takes over while it is away."""
+    """F4: the old relay's transaction is open at the broker that died; the new one waits for Kafka before it leads."""
     await fault_world.produce(a_history(10), by_key(PARTITIONS))
     first = await fault_world.worker(batch_size=20, kill_at="inside-kafka-transaction:5")
     await first.died_at("inside-kafka-transaction")
     fault_stack.kill_kafka()
     second = await fault_world.worker(batch_size=20)
-    await fault_world.leads(second)
+    await until(lambda: second.said("kafka.not_reached"))
     await asyncio.to_thread(fault_stack.start_kafka)
+    await fault_world.leads(second)
     await fault_world.settled(HEALED_SECONDS)
     await check_everything(fault_world)

@@ -15,9 +15,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
+from worker.cli import app as connects
 from worker.local import state as states
 from worker.local.commands import app
-from worker.local.stack import LocalStack, LocalStackError
+from worker.local.stack import LocalStack, LocalStackError, default_folder
 
 FOUR_MEBIBYTES = 4 * 1024 * 1024
 READ_SECONDS = 15
@@ -25,8 +26,12 @@ READ_SECONDS = 15
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    stack = LocalStack(tmp_path_factory.mktemp("local") / "a folder, with a comma")
-    stack.up(print)
+    """In a folder whose name is as odd as one may be, and under a locale in which some of it has no form."""
+    name = f'a folder, "it\'s" $(touch gone) `id` ${{sys:user.home}} %d:50% \\ ü 日本 {"x" * 100}'
+    stack = LocalStack(tmp_path_factory.mktemp("local") / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LC_ALL", "C")
+        stack.up(print)
     yield stack
     stack.down(delete=True)
     assert not stack.folder.exists()
@@ -184,6 +189,75 @@ def test_a_copied_folder_is_refused_and_a_moved_one_is_not(tmp_path: Path) -> No
     before = LocalStack(original).addresses
     original.rename(moved)
     assert LocalStack(moved).addresses == before
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("", "the name is empty"),
+        ("file", "file is a file, not a folder"),
+        ("file/below", "cannot be used (Not a directory). Name another folder: --dir"),
+        ("x" * 300, "... cannot be used (File name too long). Name another folder: --dir"),
+        ("/proc/stack", "/proc/stack cannot be"),  # a file system in which nobody makes folders, root neither
+        ("/sys/stack", "/sys/stack cannot be"),
+        ("circle", "circle cannot be used (File exists). Name another folder: --dir"),
+        ("a\nb", "has a line break, another control character or bytes that are not UTF-8 in its name"),
+        ("theirs", "theirs already holds kafka, which no embedded stack made. Use another folder."),
+        ("damaged", "stack.json is not a state file of the embedded stack"),
+        ("taken", "stack.json cannot be used (Is a directory). Name another folder: --dir"),
+    ],
+)
+def test_a_folder_that_cannot_be_a_stacks_is_one_line_and_stays_as_it_was(
+    folder: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "circle").symlink_to("circle")
+    for below in ("theirs/kafka/theirs", "damaged", "taken/stack.json"):
+        (tmp_path / below).mkdir(parents=True)
+    (tmp_path / "damaged" / "stack.json").write_text("{")
+    before = sorted(tmp_path.rglob("*"))
+    answer = CliRunner().invoke(connects, ["local", "up", "--dir", folder])
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert words in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert len(answer.stderr) < 600
+    left = [path for path in sorted(tmp_path.rglob("*")) if path not in before and path.name != "lock"]
+    assert left == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("CONNECTS_CACHE_DIR", "file", "cannot be used (Not a directory). Name another folder"),
+        (
+            "CONNECTS_CACHE_DIR",
+            "a:b",
+            "has a ':' in its name, where Java ends one. Name another one in CONNECTS_CACHE_DIR",
+        ),
+        ("XDG_CACHE_HOME", "file", "cannot be used (Not a directory). Name another folder"),
+    ],
+)
+def test_a_cache_that_cannot_be_used_is_one_line(
+    name: str, value: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    answer = CliRunner().invoke(connects, ["local", "up"], env={"CONNECTS_CACHE_DIR": "", name: value})
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert words in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
+def test_the_cache_may_be_named_in_dot_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CONNECTS_CACHE_DIR", raising=False)
+    (tmp_path / ".env").write_text("CONNECTS_CACHE_DIR=here\n")
+    assert default_folder() == tmp_path / "here" / "stack"
+    (tmp_path / ".env").write_text("CONNECTS_CACHE_DIR\n")
+    answer = CliRunner().invoke(connects, ["local", "status"])
+    assert answer.exit_code == 2
+    assert answer.stderr.startswith("connects local status: .env, line 1: is not NAME=value.")
 
 
 def test_without_java_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import gc
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -23,7 +23,7 @@ from worker.domain.policy import PolicyBook
 from worker.domain.policy_use import compare
 from worker.engine.commands import Command, CommandRunner
 from worker.engine.writer import Committed, Writer
-from worker.errors import LeadershipLost, PolicyRefused, Transient
+from worker.errors import LeadershipLost, PolicyRefused, Transient, WorkerError
 from worker.ledger.budget import MOST_BY_DEFAULT
 from worker.ledger.leadership import LEASE_SECONDS, Leadership
 from worker.ledger.postgres import PostgresStore
@@ -32,6 +32,7 @@ from worker.stream.backoff import Backoff
 from worker.stream.dead_letters import DeadLetterLane
 from worker.stream.intake import Intake
 from worker.stream.outbox import OutboxRow
+from worker.stream.reach import KafkaReach
 from worker.stream.records import InputRecord
 from worker.stream.relay import Relay
 from worker.stream.wall_clock import WallClock
@@ -105,7 +106,9 @@ class Term:
             config.batch_size,
             reached,
         )
+        self.kafka_servers = str(config.kafka["bootstrap_servers"])
         self.opened = False
+        """Whether it has begun to read."""
         self.clock_disagrees: timedelta | None = None
         self._young_outbox = _YOUNG_OUTBOX if not config.simulated_time else timedelta.max
         self._last_batch = time.monotonic()
@@ -128,6 +131,10 @@ class Term:
         await self._compare_clocks()
         await self.intake.start(self.writer.positions)
         self.opened = True
+
+    def hears_kafka(self) -> bool:
+        """Whether a broker has answered of late."""
+        return self.opened and self.intake.healthy
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then finish what was begun; or raise what went wrong."""
@@ -319,12 +326,17 @@ async def check_policies(store: PostgresStore, writer: Writer, policies: PolicyB
             writer.add_policy(policy)
 
 
+class _KafkaAway(WorkerError):
+    """This worker has not reached Kafka for long, and hands the ledger over."""
+
+
 class Service:
     """Stands by, leads, and recovers, until told to stop."""
 
     def __init__(self, config: WorkerConfig, observe: Callable[[Committed], None], reached: Probe = no_probe) -> None:
         self._config, self._observe, self._reached = config, observe, reached
         self.leadership = Leadership(config.database_url, config.holder)
+        self._reach = KafkaReach(config.kafka)
         self.term: Term | None = None
         self.last_error: str | None = None
         self._stopping = asyncio.Event()
@@ -338,7 +350,8 @@ class Service:
         """What is wrong now, in words; nothing when all is well. A healthy standby has none."""
         term = self.term
         if term is None:
-            return [problem for problem in (self.leadership.trouble, self.last_error) if problem]
+            found = [self._reach.trouble, self.leadership.trouble, self.last_error]
+            return [problem for problem in found if problem]
         if not term.opened:
             return [term.store.trouble or self.last_error or term.relay.last_error or "taking the ledger over"]
         found = [self.last_error, *(None if lane.healthy else lane.last_error for lane in (term.intake, term.relay))]
@@ -363,24 +376,44 @@ class Service:
         watchdog.start()
         try:
             while not self._stopping.is_set():
-                epoch = await self._unless_stopped(self.leadership.acquire())
+                epoch = await self._unless_stopped(self._stand_by())
                 if epoch is None:
                     return
                 try:
                     await self._lead(epoch)
                 except LeadershipLost as lost:
-                    self.last_error = None  # whoever stands by and can watch the lease is well
+                    self.last_error = None  # a standby that can watch the lease is healthy
                     _log.warning("standing by", why=str(lost))
+                except _KafkaAway as away:
+                    self.last_error = None  # what is in the way is known: see `problems`
+                    _log.warning("ledger.handed_over", why=str(away))
+                    await self.leadership.release()
         finally:
             await self.leadership.release()
             watchdog.stop()
+
+    async def _stand_by(self) -> int:
+        """Take the ledger as soon as it is free, as long as Kafka is reached; the epoch (docs/decisions/0014)."""
+        while True:
+            await self._reach.established()
+            taking = asyncio.create_task(self.leadership.acquire())
+            losing = asyncio.create_task(self._reach.lost())
+            try:
+                await asyncio.wait([taking, losing], return_when=asyncio.FIRST_COMPLETED)
+                if taking.done():
+                    return taking.result()
+                losing.result()
+            finally:
+                await _cancel([taking, losing])
+            await self.leadership.release()
 
     async def _lead(self, epoch: int) -> None:
         """Lead term after term, each under a new epoch, until stopped or until somebody else leads."""
         backoff = Backoff()
         while True:
             _log.info("leading", epoch=epoch)
-            self.term = Term(self._config, epoch, self.leadership.ledger_id, self._observe, self._reached)
+            config = replace(self._config, kafka=self._reach.kafka)
+            self.term = Term(config, epoch, self.leadership.ledger_id, self._observe, self._reached)
             try:
                 await self._work_through(self.term)
                 return
@@ -398,25 +431,29 @@ class Service:
 
     async def _work_through(self, term: Term) -> None:
         opening = asyncio.create_task(term.open())
-        if not await self._first(opening):
+        if not await self._first(opening, term):
             return
         self.last_error = None
-        await self._first(asyncio.create_task(term.run(self._stopping)), heed_stop=False)
+        await self._first(asyncio.create_task(term.run(self._stopping)), term, heed_stop=False)
 
-    async def _first(self, work: "asyncio.Task[None]", *, heed_stop: bool = True) -> bool:
-        """Wait for the work, unless leadership is lost, or (`heed_stop`) we are told to stop: then False."""
+    async def _first(self, work: "asyncio.Task[None]", term: Term, *, heed_stop: bool = True) -> bool:
+        """Wait for the work, unless leadership or Kafka is lost, or (`heed_stop`) we are told to stop: then False."""
+        away = asyncio.create_task(self._reach.away(term.hears_kafka, term.kafka_servers))
         lost = asyncio.create_task(self.leadership.lost.wait())
         stop = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait([work, lost, *([stop] if heed_stop else [])], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([work, lost, away, *([stop] if heed_stop else [])], return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 work.result()
                 return True
             if lost.done():
                 raise LeadershipLost("the lease could not be confirmed in time, or another worker took it")
+            if away.done():
+                away.result()
+                raise _KafkaAway(self._reach.trouble or "Kafka is not reached")
             return False
         finally:
-            await _cancel([work, lost, stop])
+            await _cancel([work, lost, away, stop])
 
     async def _unless_stopped(self, waiting: Coroutine[Any, Any, int]) -> int | None:
         task = asyncio.create_task(waiting)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import asyncpg
 
-from worker.errors import UsageError
+from worker.errors import UsageError, WorkerError
+from worker.ledger.connect_errors import wrong_setting
 from worker.ledger.deadlines import SERVER_STATEMENT_SECONDS, SERVER_TRANSACTION_SECONDS, STATEMENT_SECONDS
 from worker.ledger.pooler import require_session_pooling
 from worker.ledger.sql import load
@@ -106,19 +107,21 @@ async def connect(database_url: str, session: Session, *, setting: str = "DATABA
         async with asyncio.timeout(session.connect_seconds):
             return await _connect(database_url, session, setting)
     except Exception as error:
-        told = connecting_failed(error, setting, session)
-        if told is error:
+        refused = connecting_failed(error, database_url, setting, session)
+        if refused is error:
             raise
-        raise told from error
+        raise refused from error
 
 
-def connecting_failed(error: Exception, setting: str, session: Session) -> Exception:
+def connecting_failed(error: Exception, database_url: str, setting: str, session: Session) -> Exception:
     """What is raised in the place of an exception from connecting: every one of them passes through here."""
+    if isinstance(error, WorkerError):
+        return error
     if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in str(error):
         return UsageError(f"{setting}: the pooler before PostgreSQL refuses a parameter of the address ({error})")
     if isinstance(error, TimeoutError) and not str(error):
         return TimeoutError(f"PostgreSQL did not answer within {session.connect_seconds:g} s of connecting")
-    return error
+    return wrong_setting(error, database_url, setting) or error
 
 
 async def _connect(database_url: str, session: Session, setting: str) -> Connection:

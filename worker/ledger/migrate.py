@@ -8,7 +8,6 @@ import asyncio
 import threading
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import sqlalchemy
@@ -18,8 +17,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import await_only
 
-from worker.errors import OperatorNeeded
+from worker.database_url import taken_apart
+from worker.errors import UsageError
+from worker.ledger.connect_errors import connected_or_refused
 from worker.ledger.connections import Connection, Session, connect
+from worker.ledger.place import require_own_revisions, require_place
 
 FOLDER: Final = Path(__file__).parent / "migrations"
 HEAD: Final = max(file.name for file in (FOLDER / "versions").glob("[0-9]*.sql"))[:4]
@@ -66,14 +68,29 @@ async def migrate(database_url: str, *, worker_url: str | None = None, setting: 
     is granted what a worker needs.
 
     Raises:
-        UsageError: no ledger can live in that database; nothing was made there.
-        OperatorNeeded: the worker's role does not exist.
+        UsageError: no ledger can live in that database, and nothing was made; or the worker's role does not exist.
         OSError, asyncpg.PostgresError: the database is away, or refuses.
     """
-    await asyncio.to_thread(_upgrade, database_url, setting)
+    if not await _is_current(database_url, setting):
+        await asyncio.to_thread(_upgrade, database_url, setting)
     connection = await connect(database_url, _SESSION, setting=setting)
     try:
         await _grant(connection, _role(worker_url))
+    finally:
+        connection.terminate()
+
+
+async def _is_current(database_url: str, setting: str) -> bool:
+    """Whether there is nothing to upgrade; if there is, the place is checked before anything is changed."""
+    connecting = connect(database_url, _SESSION, setting=setting)
+    connection = await connected_or_refused(connecting, database_url, setting)
+    try:
+        if await connection.fetchval("SELECT to_regclass('alembic_version')") is not None:
+            await require_own_revisions(connection, database_url, setting)
+            if await schema_is_current(connection):
+                return True
+        await require_place(connection, database_url, setting)
+        return False
     finally:
         connection.terminate()
 
@@ -115,20 +132,29 @@ async def _run_alembic(database_url: str, setting: str) -> None:
     try:
         async with engine.connect() as connection:
             await connection.run_sync(upgrade)
+    except sqlalchemy.exc.DBAPIError as error:
+        raise _as_the_driver_said(error) from None
     finally:
         await engine.dispose()
 
 
+def _as_the_driver_said(error: sqlalchemy.exc.DBAPIError) -> BaseException:
+    """The driver's own exception, without the statement and the words of the library between."""
+    cause: BaseException | None = error.orig
+    while cause is not None and not isinstance(cause, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        cause = cause.__cause__
+    return cause or error
+
+
 def _role(worker_url: str | None) -> str | None:
-    user = urlsplit(worker_url or "").username
-    return unquote(user) if user else None
+    return taken_apart(worker_url).role or None if worker_url else None
 
 
 async def _grant(connection: Connection, role: str | None) -> None:
     if role is None or role == await connection.fetchval("SELECT current_user"):
         return
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):
-        raise OperatorNeeded(
+        raise UsageError(
             f"the schema is up to date, but the worker's role {role!r} (of DATABASE_URL) does not exist on this "
             "server. Create it (CREATE ROLE ... LOGIN), then run `connects migrate` again."
         )

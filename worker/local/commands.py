@@ -2,14 +2,13 @@
 
 import json
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from worker.local.errors import LocalStackError
+from worker.cli_errors import refusals, say
 from worker.local.stack import LocalStack, StackAddresses, default_folder
 
 app = typer.Typer(
@@ -18,12 +17,23 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def _named_folder(name: str) -> Path:
+    """The folder of that name. An empty one, as of a variable that is not set, would be the working directory."""
+    if not name:
+        raise typer.BadParameter("the name is empty")
+    with suppress(OSError):  # a name that the system does not take is refused by the stack, in words
+        if Path(name).is_file():
+            raise typer.BadParameter(f"{name} is a file, not a folder")
+    return Path(name)
+
+
 _Folder = Annotated[
     Path | None,
     typer.Option(
         "--dir",
         metavar="DIR",
-        file_okay=False,
+        parser=_named_folder,
         help="The folder of all its data, ports and logs. Default: a folder in the user's cache.",
     ),
 ]
@@ -36,9 +46,9 @@ def up(folder: _Folder = None, *, as_json: _Json = False) -> None:
 
     Example: eval "$(connects local up)"
     """
-    with _refusals("up"):
+    with refusals("connects local up"):
         stack = _stack(folder)
-        addresses = stack.up(lambda line: typer.echo(line, err=True))
+        addresses = stack.up(say)
     if as_json:
         typer.echo(json.dumps({"dir": str(stack.folder)} | _settings(addresses)))
         return
@@ -56,7 +66,7 @@ def down(
 
     Example: connects local down --dir ./stack --delete
     """
-    with _refusals("down"):
+    with refusals("connects local down"):
         _stack(folder).down(delete=delete)
 
 
@@ -66,7 +76,7 @@ def status(folder: _Folder = None, *, as_json: _Json = False) -> None:
 
     Example: connects local status --json
     """
-    with _refusals("status"):
+    with refusals("connects local status"):
         stack = _stack(folder)
         found = stack.status()
     settings = _settings(found.addresses) if found.addresses else {}
@@ -87,13 +97,3 @@ def _stack(folder: Path | None) -> LocalStack:
 
 def _settings(addresses: StackAddresses) -> dict[str, str]:
     return {"kafka_bootstrap_servers": addresses.kafka_bootstrap, "database_url": addresses.database_url}
-
-
-@contextmanager
-def _refusals(command: str) -> Iterator[None]:
-    """What the stack cannot do ends the command with one line, never with a traceback."""
-    try:
-        yield
-    except LocalStackError as error:
-        typer.echo(f"connects local {command}: {error}", err=True)
-        raise typer.Exit(1) from None

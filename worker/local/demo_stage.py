@@ -19,7 +19,7 @@ from worker.ledger.connections import Session, connect
 from worker.ledger.migrate import migrate
 from worker.local import processes
 from worker.local import state as states
-from worker.local.errors import LocalStackError
+from worker.local.errors import LocalStackError, WrongFolder
 from worker.local.files import exclusive_lock, is_empty
 from worker.local.postgres import DATABASE
 from worker.local.stack import LocalStack, cache_folder
@@ -150,7 +150,7 @@ class Stage:
                 self._claim()
                 held.enter_context(exclusive_lock(self.folder / states.DEMO_LOCK, waiting=self._refuse_to_wait))
             except OSError as error:
-                raise LocalStackError(
+                raise WrongFolder(
                     f"{error.filename or self.folder} cannot be written: {error.strerror}. Give the demo another --dir."
                 ) from error
             yield
@@ -163,7 +163,7 @@ class Stage:
         foreign = sorted(entry.name for entry in self.folder.iterdir() if not _may_be_left(entry))
         if foreign:
             some = ", ".join(foreign[:_NAMED]) + (", ..." if len(foreign) > _NAMED else "")
-            raise LocalStackError(
+            raise WrongFolder(
                 f"{self.folder} holds {some}, which no demo made. Give the demo an empty folder, or one that is not "
                 "there yet, as its --dir."
             )
@@ -180,7 +180,7 @@ class Stage:
             )
         else:
             words += "Give it another --dir."
-        raise LocalStackError(words)
+        raise WrongFolder(words)
 
     def up(self, progress: Callable[[str], None]) -> None:
         """Start the stack."""

@@ -5,6 +5,7 @@ network. `python -m worker.local.jars` writes the lock anew, after the coordinat
 """
 
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.domain.phrases import agreeing, counted
-from worker.local.errors import LocalStackError
+from worker.local.errors import LocalStackError, WrongFolder
 from worker.local.files import exclusive_lock
 
 KAFKA_VERSION = "4.4.0"
@@ -58,7 +59,13 @@ def class_path(cache_dir: Path, progress: Callable[[str], None]) -> list[Path]:
 
     Raises:
         LocalStackError: a jar could not be fetched, or what came is not what the lock names.
+        WrongFolder: Java has no way to name files there.
     """
+    if os.pathsep in str(cache_dir):
+        raise WrongFolder(
+            f"the cache folder {cache_dir} has a {os.pathsep!r} in its name, where Java ends one. "
+            "Name another one in CONNECTS_CACHE_DIR."
+        )
     jars = locked_jars()
     folder = cache_dir / f"kafka-{KAFKA_VERSION}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """One Apache Kafka broker: KRaft, broker and controller in one process, on 127.0.0.1."""
 
+import os
 import secrets
 import shutil
 import signal
@@ -230,6 +231,7 @@ class Kafka:
                 *("format", f"--cluster-id={state.kafka_cluster_id}", "--config", "format.properties"),
             ],
             cwd=self._home,
+            env=_java_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -280,7 +282,9 @@ class Kafka:
         write_whole(self._home / name, properties.format(data=data, **ports))
 
     def _spawn(self, command: Sequence[str], pid_file: Path) -> None:
-        processes.spawn_detached(command, cwd=self._home, output=self._logs / "kafka.out", pid_file=pid_file)
+        processes.spawn_detached(
+            command, cwd=self._home, output=self._logs / "kafka.out", pid_file=pid_file, environment=_java_environment()
+        )
 
     def _java(
         self, java: Path, options: Sequence[str], jars: Sequence[Path], state: StackState, log_name: str
@@ -289,7 +293,13 @@ class Kafka:
             str(java),
             *options,
             f"-Dconnects.stack={state.token}",
-            f"-Dconnects.log={self._logs / log_name}",
+            # Relative to the working directory, as its data: what is odd about the folder's name concerns nobody then.
+            f"-Dconnects.log=../{self._logs.name}/{log_name}",
             f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}",
             *("-cp", ":".join(str(jar) for jar in jars)),
         ]
+
+
+def _java_environment() -> dict[str, str]:
+    """The environment in which Java can name every folder: under another locale than UTF-8 some names have no form."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}

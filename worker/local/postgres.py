@@ -98,7 +98,7 @@ class Postgres:
         if not self.is_alive(state):
             return
         arguments = ["-m", "immediate" if immediate else "fast", "-w", "-t", str(_STOP_SECONDS), "stop"]
-        answer = self._run(state, "pg_ctl", "-D", str(self._data(state)), *arguments)
+        answer = self._run(state, "pg_ctl", *arguments)
         if answer.returncode != 0 and self.is_alive(state):
             raise LocalStackError(f"PostgreSQL did not stop within {_STOP_SECONDS} s; its log is {self._log}.")
 
@@ -208,7 +208,7 @@ class Postgres:
     def _launch(self, state: StackState) -> None:
         settings = _SETTINGS | {"port": str(state.postgres_port), "cluster_name": state.token}
         options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
-        arguments = ["-D", str(self._data(state)), "-w", "-t", str(_START_SECONDS), "-o", options, "start"]
+        arguments = ["-w", "-t", str(_START_SECONDS), "-o", options, "start"]
         deadline = time.monotonic() + _DEATH_SECONDS
         while True:
             with self._log.open("a") as log:
@@ -243,7 +243,11 @@ class Postgres:
     def _run(
         self, state: StackState, program: str, *arguments: str, output: IO[str] | int = subprocess.PIPE
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of PostgreSQL's programs as the server's user, from a folder everyone may be in."""
+        """Run one of PostgreSQL's programs as the server's user, from a folder everyone may be in.
+
+        The data folder is passed in PGDATA: pg_ctl puts the value of -D into a line for the shell, in quotation marks,
+        where a `"`, a `$` or a backtick in the name would be the shell's.
+        """
         identity: dict[str, object] = {}
         if state.postgres_user is not None and os.geteuid() == 0:
             user = pwd.getpwnam(state.postgres_user)
@@ -251,7 +255,10 @@ class Postgres:
         return subprocess.run(  # type: ignore[call-overload,no-any-return]  # noqa: S603 - PostgreSQL's own programs
             [str(self._programs(state) / program), *arguments],
             cwd="/",
-            env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("PG")},
+                "PGDATA": str(self._data(state)),
+            },
             umask=0o077,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _POLL_SECONDS = 0.05
@@ -19,11 +19,14 @@ _CHANGING_SECONDS = 1
 _DETACH = 'out=$1 pid=$2; shift 2; "$@" </dev/null >>"$out" 2>&1 & echo $! >"$pid"'
 
 
-def spawn_detached(command: Sequence[str], *, cwd: Path, output: Path, pid_file: Path) -> None:
+def spawn_detached(
+    command: Sequence[str], *, cwd: Path, output: Path, pid_file: Path, environment: Mapping[str, str]
+) -> None:
     """Start `command` in a session of its own, its output appended to `output` and its pid in `pid_file`."""
     subprocess.run(  # noqa: S603 - the program and its arguments are ours
         ["/bin/sh", "-c", _DETACH, "sh", str(output), str(pid_file), *command],
         cwd=cwd,
+        env=environment,
         start_new_session=True,
         check=True,
     )

@@ -4,7 +4,9 @@ They are processes of their own and outlive the command that started them. What 
 the folder was left in: stopped, running, half dead, or killed in the middle of an `up`.
 """
 
+import errno
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from worker.env_file import EnvFile
 from worker.local import state as states
-from worker.local.errors import LocalStackError
+from worker.local.errors import LocalStackError, WrongFolder
 from worker.local.files import exclusive_lock, is_empty
 from worker.local.kafka import Kafka
 from worker.local.postgres import Postgres
@@ -26,6 +29,17 @@ __all__ = ["LocalStack", "LocalStackError", "StackAddresses", "StackStatus", "de
 Condition = Literal["running", "not answering", "paused", "stopped"]
 
 _PARTS = ("kafka", "postgres", "logs")
+
+_OF_THE_FOLDER = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+        errno.ELOOP,
+    }
+)
+"""What the system says of a place that cannot be used, however long one waits."""
+_MOST_SHOWN = 120
+_UNNAMEABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""What the servers' own files and command lines do not take in a name; the last are bytes that are not UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +70,12 @@ def _told_plainly() -> Iterator[None]:
     """Turn what the system refuses into a sentence for the person at the keyboard."""
     try:
         yield
-    except PermissionError as error:
-        raise LocalStackError(
-            f"this user may not use {error.filename or 'something the embedded stack needs'} ({error.strerror}). "
-            "Choose another folder (--dir for the stack, CONNECTS_CACHE_DIR for Kafka's files)."
-        ) from error
     except OSError as error:
+        if error.errno in _OF_THE_FOLDER:
+            raise WrongFolder(
+                f"{_shortened(error.filename or 'something that the embedded stack needs')} cannot be used "
+                f"({error.strerror}). Name another folder: --dir for the stack, CONNECTS_CACHE_DIR for Kafka's files."
+            ) from error
         where = f" at {error.filename}" if error.filename else ""
         raise LocalStackError(f"the system refused{where}: {error.strerror or error}.") from error
     except subprocess.SubprocessError as error:
@@ -76,7 +90,7 @@ class LocalStack:
 
     def __init__(self, data_dir: Path, *, for_demo: bool = False) -> None:
         """Of that folder; `for_demo` counts when its first `up` makes it."""
-        self.folder = Path(data_dir).resolve()
+        self.folder = Path(os.path.realpath(data_dir))  # Path.resolve raises where links lead in a circle
         self._for_demo = for_demo
         self._kafka = Kafka(self.folder, cache_folder())
         self._postgres = Postgres(self.folder)
@@ -211,11 +225,22 @@ class LocalStack:
 
     def _claim(self) -> None:
         """Make the folder ours; one that holds somebody else's things of the same names stays untouched."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if _UNNAMEABLE.search(str(self.folder)):
+            raise WrongFolder(
+                f"the folder {_shortened(ascii(str(self.folder)))} has a line break, another control character "
+                "or bytes that are not UTF-8 in its name. Name another one."
+            )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # of a file system in which nobody makes folders
+            raise WrongFolder(
+                f"{error.filename} cannot be made ({error.strerror}). Name another folder: --dir for the stack, "
+                "CONNECTS_CACHE_DIR for Kafka's files."
+            ) from error
         if not (self.folder / states.FILE_NAME).exists():
             foreign = [part for part in _PARTS if (self.folder / part).exists() and not is_empty(self.folder / part)]
             if foreign:
-                raise LocalStackError(
+                raise WrongFolder(
                     f"{self.folder} already holds {', '.join(foreign)}, which no embedded stack made. "
                     "Use another folder."
                 )
@@ -264,10 +289,20 @@ class LocalStack:
             yield
 
 
+def _shortened(name: object) -> str:
+    text = str(name)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
 def cache_folder() -> Path:
-    """The user's cache: CONNECTS_CACHE_DIR, else the system's usual place."""
-    if told := os.environ.get("CONNECTS_CACHE_DIR"):
-        return Path(told).expanduser().absolute()
+    """The user's cache: CONNECTS_CACHE_DIR, from the environment or `.env`, else the system's usual place.
+
+    Raises:
+        SettingsError: `.env` cannot be read.
+        LocalStackError: there is no usual place.
+    """
+    if named := os.environ.get("CONNECTS_CACHE_DIR") or EnvFile.read().values.get("CONNECTS_CACHE_DIR"):
+        return Path(named).expanduser().absolute()
     try:
         usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:

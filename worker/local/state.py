@@ -9,7 +9,7 @@ from base64 import urlsafe_b64encode
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from worker.local.errors import LocalStackError
+from worker.local.errors import LocalStackError, WrongFolder
 from worker.local.files import write_whole
 from worker.local.processes import wait_until
 
@@ -56,7 +56,7 @@ def load(folder: Path) -> StackState | None:
     try:
         state = StackState(**json.loads(text))
     except (TypeError, ValueError) as error:
-        raise LocalStackError(
+        raise WrongFolder(
             f"{folder / FILE_NAME} is not a state file of the embedded stack ({error}). "
             "Use another folder, or delete that file if no stack runs from here."
         ) from error
@@ -119,7 +119,7 @@ def _at_home_in(folder: Path, state: StackState) -> StackState:
     """The state of a folder that was moved; a copy is refused, for its ports and processes are the original's."""
     original = Path(state.folder) / FILE_NAME
     if original.exists() and not original.samefile(folder / FILE_NAME):
-        raise LocalStackError(
+        raise WrongFolder(
             f"{folder} is a copy of the embedded stack in {state.folder}, and only one of them can run. "
             "Use that one, or an empty folder."
         )

@@ -1,17 +1,24 @@
-"""How the commands reach the ledger and Kafka: one snapshot to read from, and words for whoever cannot be reached."""
+"""How the commands reach the ledger and Kafka: one snapshot to read from, and words for what cannot be reached."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
-from worker.errors import OperatorNeeded, Transient
+from worker.errors import WorkerError
+from worker.ledger.connect_errors import (
+    connected_or_refused,
+    no_connection_left,
+    refused_otherwise,
+    refused_statement,
+    why_away,
+)
 from worker.ledger.connections import AWAY, COMMAND_SESSION, Connection, connect
 from worker.ledger.slots import lacks_slot
-from worker.settings import Settings, without_password
+from worker.settings import Settings
 
 _CLOSE_SECONDS = 2
-_UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
+_KAFKA_SECONDS = 10.0
 
 
 @asynccontextmanager
@@ -19,7 +26,7 @@ async def snapshot(database_url: str) -> AsyncIterator[Connection]:
     """A read-only transaction: everything read in it is of one instant.
 
     Raises:
-        OperatorNeeded, Transient: the database cannot be used; the text says what to do.
+        UsageError, OperatorNeeded, Transient: the database cannot be used; the text says what to do.
     """
     async with connected(database_url) as connection:
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")  # it ends with the connection
@@ -31,10 +38,11 @@ async def connected(database_url: str) -> AsyncIterator[Connection]:
     """A connection of a command's own.
 
     Raises:
-        OperatorNeeded, Transient: the database cannot be used; the text says what to do.
+        UsageError, OperatorNeeded, Transient: the database cannot be used; the text says what to do.
     """
-    with postgres_told(database_url):
-        connection = await connect(database_url, COMMAND_SESSION)
+    async with postgres_failures(database_url):
+        connecting = connect(database_url, COMMAND_SESSION)
+        connection = await connected_or_refused(connecting, database_url, "DATABASE_URL")
         try:
             yield connection
             with suppress(*AWAY):  # the answer is there: a server that does not say goodbye changes nothing
@@ -43,40 +51,39 @@ async def connected(database_url: str) -> AsyncIterator[Connection]:
             connection.terminate()
 
 
-@contextmanager
-def postgres_told(database_url: str) -> Iterator[None]:
-    """Word what PostgreSQL refuses: what, where, what to do."""
-    where = f"PostgreSQL at {without_password(database_url)}"
+@asynccontextmanager
+async def postgres_failures(database_url: str, setting: str = "DATABASE_URL") -> AsyncIterator[None]:
+    """Word whatever PostgreSQL refuses inside: what, where, what to do. `setting` is what people call the address.
+
+    Raises:
+        UsageError, OperatorNeeded, Transient: the database cannot be used; the text says what to do.
+    """
     try:
         yield
-    except asyncpg.InvalidCatalogNameError:
-        raise OperatorNeeded(f"{where} has no such database. Create it, or correct DATABASE_URL.") from None
-    except asyncpg.InvalidAuthorizationSpecificationError as error:
-        raise OperatorNeeded(f"{where} does not let us in: {error}. Correct DATABASE_URL.") from None
-    except asyncpg.UndefinedTableError:
-        raise OperatorNeeded(f"{where} holds no ledger yet. Run `connects migrate`.") from None
-    except asyncpg.UndefinedColumnError:
-        raise OperatorNeeded(f"{where} holds a ledger of another release. Run `connects migrate`.") from None
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise OperatorNeeded(
-            f"{where}: {error}. Run `connects migrate` as the schema's owner (CONNECTS_MIGRATE_URL)."
-        ) from None
-    except AWAY as error:
+    except WorkerError:
+        raise
+    except Exception as error:
+        if refused := refused_statement(error, database_url, setting):
+            raise refused from None
         if lacks_slot(error):
-            raise Transient(f"{where} has no connection left for this command ({error}). Ask again later.") from error
-        if not isinstance(error, _UNREACHABLE):
-            raise Transient(f"{where} refused for now: {error}. Ask again later.") from error
-        why = str(error) or "it did not answer in time"
-        raise Transient(f"{where} cannot be reached ({why}). Is it running?") from error
+            raise no_connection_left(error, database_url) from error
+        if isinstance(error, AWAY):
+            raise await why_away(error, database_url, setting) from error
+        if isinstance(error, asyncpg.PostgresError):
+            raise refused_otherwise(error, database_url) from error
+        raise
 
 
-@contextmanager
-def kafka_told(settings: Settings) -> Iterator[None]:
-    """Word what Kafka refuses: what, where, what to do."""
-    from aiokafka.errors import KafkaError  # noqa: PLC0415 - most commands ask the ledger alone
+@asynccontextmanager
+async def reached_kafka(settings: Settings) -> AsyncIterator[Settings]:
+    """Reach Kafka first, then word whatever it refuses inside. Yields the settings with the servers that answer.
 
-    where = f"Kafka at {settings.kafka_bootstrap_servers}"
-    try:
-        yield
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise Transient(f"{where} cannot be used ({error or type(error).__name__}). Is it running?") from error
+    Raises:
+        UsageError, Transient: Kafka cannot be used; the text says what to do.
+    """
+    from worker.stream.contact import kafka_failures, reached_servers  # noqa: PLC0415 - most ask the ledger alone
+
+    kafka = settings.kafka_kwargs()
+    servers = await reached_servers(kafka, _KAFKA_SECONDS)
+    with kafka_failures(kafka):
+        yield settings.model_copy(update={"kafka_bootstrap_servers": servers})

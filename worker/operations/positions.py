@@ -8,7 +8,7 @@ import msgspec
 from worker.errors import OperatorNeeded
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
-from worker.operations.asking import kafka_told, snapshot
+from worker.operations.asking import reached_kafka, snapshot
 from worker.operations.lag import log_of
 from worker.settings import Settings
 from worker.stream.records import Position, TopicPartition
@@ -64,8 +64,8 @@ async def require_settable(settings: Settings, source: TopicPartition, *, recrea
         positions = await stored_positions(connection)
     if source in positions and not recreated:
         return
-    with kafka_told(settings):
-        log = await log_of(settings, source, positions)
+    async with reached_kafka(settings) as reached:
+        log = await log_of(reached, source, positions)
     where = f"{source.topic}, partition {source.partition}"
     if source not in positions and log == "missing":
         raise OperatorNeeded(

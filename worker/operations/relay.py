@@ -6,7 +6,7 @@ from worker.errors import OperatorNeeded
 from worker.ledger.postgres import PostgresStore
 from worker.ledger.rows import as_uuid
 from worker.ledger.sql import load
-from worker.operations.asking import kafka_told, snapshot
+from worker.operations.asking import reached_kafka, snapshot
 from worker.settings import Settings
 from worker.stream.marker import relay_report
 
@@ -25,9 +25,9 @@ async def show_relay(settings: Settings) -> dict[str, Any]:
         raise OperatorNeeded("the table leader is empty: this database is no ledger. Restore it, or migrate a new one.")
     store = PostgresStore(settings.database_url, "relay-show")
     try:
-        with kafka_told(settings):
+        async with reached_kafka(settings) as reached:
             return await relay_report(
-                settings.kafka_kwargs(), settings.topic_prefix, as_uuid(leader["ledger_id"]), store
+                reached.kafka_kwargs(), settings.topic_prefix, as_uuid(leader["ledger_id"]), store
             )
     finally:
         await store.close()

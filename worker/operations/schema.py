@@ -6,7 +6,7 @@ from worker.errors import OperatorNeeded
 from worker.ledger.connections import require_utf8
 from worker.ledger.migrate import migrate, schema_is_current
 from worker.ledger.slots import require_slots
-from worker.operations.asking import connected, postgres_told
+from worker.operations.asking import connected, postgres_failures
 from worker.settings import Settings, without_password
 
 
@@ -16,9 +16,7 @@ def migrate_schema(settings: Settings) -> None:
     Raises:
         UsageError, OperatorNeeded, Transient: the database cannot be used.
     """
-    with postgres_told(settings.owner_url):
-        setting = "CONNECTS_MIGRATE_URL" if settings.migrate_url else "DATABASE_URL"
-        asyncio.run(migrate(settings.owner_url, worker_url=settings.database_url, setting=setting))
+    asyncio.run(_migrate(settings))
 
 
 def require_schema(settings: Settings) -> None:
@@ -34,6 +32,12 @@ def require_schema(settings: Settings) -> None:
             f"the schema of {without_password(settings.database_url)} is not what this release needs. "
             "Run `connects migrate`."
         )
+
+
+async def _migrate(settings: Settings) -> None:
+    setting = "CONNECTS_MIGRATE_URL" if settings.migrate_url else "DATABASE_URL"
+    async with postgres_failures(settings.owner_url, setting):
+        await migrate(settings.owner_url, worker_url=settings.database_url, setting=setting)
 
 
 async def _is_current(settings: Settings) -> bool:

@@ -9,11 +9,11 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from worker.domain.phrases import agreeing, counted
-from worker.errors import OperatorNeeded, Transient
+from worker.errors import OperatorNeeded, Transient, UsageError
 from worker.ledger.connections import Connection
 from worker.ledger.rows import as_uuid
 from worker.ledger.sql import load
-from worker.operations.asking import connected, kafka_told, snapshot
+from worker.operations.asking import connected, reached_kafka, snapshot
 from worker.operations.explain import in_words
 from worker.operations.history import named
 from worker.operations.lag import Holder, Lag, StoppedPartition, measure_lag
@@ -102,10 +102,10 @@ async def status(settings: Settings) -> Status:
         positions = await stored_positions(connection)
     lag, published, kafka_problem = None, None, None
     try:
-        with kafka_told(settings):
-            lag = await measure_lag(settings, positions)
-            published = await _published(settings, ledger.ledger_id)
-    except Transient as error:
+        async with reached_kafka(settings) as reached:
+            lag = await measure_lag(reached, positions)
+            published = await _published(reached, ledger.ledger_id)
+    except (Transient, UsageError) as error:
         kafka_problem = str(error)
     async with connected(settings.database_url) as connection:
         unpublished = await connection.fetchrow(_SQL["unpublished"], published)

@@ -15,6 +15,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from worker.stream.abandon import abandon
 from worker.stream.backoff import Backoff
+from worker.stream.connect_errors import in_words
 from worker.stream.headers import Headers, unpack_headers
 from worker.stream.outbox import Letter, LetterDatabase
 from worker.stream.partitions import partition_of
@@ -124,11 +125,11 @@ class DeadLetterLane:
             await abandon(producer)
 
     def _trouble(self, error: BaseException) -> None:
-        self.last_error = f"{error!r} (if the topic {self._topic} does not exist, run `connects topics create`)"
+        self.last_error = f"{in_words(error)} (if the topic {self._topic} does not exist, run `connects topics create`)"
         if isinstance(error, MessageSizeTooLargeError) and self._limit_bytes > _SMALLEST_LIMIT:
             self._limit_bytes //= 2  # somebody made the topic for smaller messages than the contract's
             self.last_error = f"the topic {self._topic} refuses messages of 4 MiB: set its max.message.bytes"
-        _log.warning("dead_letters.not_sent", error=repr(error), topic=self._topic)
+        _log.warning("dead_letters.not_sent", error=in_words(error), topic=self._topic)
 
 
 _Message = tuple[bytes | None, bytes | None, Headers]

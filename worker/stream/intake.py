@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from worker.stream.alignment import Alignment
 from worker.stream.backoff import Backoff
+from worker.stream.connect_errors import in_words
 from worker.stream.feeds import BufferLimits
 from worker.stream.probe import Probe
 from worker.stream.reading import RecordReader
@@ -95,7 +96,7 @@ class Intake:
                 await session.begin(positions)
                 self._session = session
             except (KafkaError, OSError, TimeoutError) as error:
-                self._start_error = f"cannot read from Kafka: {type(error).__name__}: {error}"
+                self._start_error = f"cannot read from Kafka: {in_words(error)}"
                 _log.warning("intake.cannot-start", error=self._start_error)
             finally:
                 if self._session is None:

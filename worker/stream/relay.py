@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from schemas.catalogue import OUTPUT_TOPICS
 from worker.errors import LeadershipLost, OperatorNeeded, Transient
 from worker.stream.backoff import Backoff
+from worker.stream.connect_errors import in_words
 from worker.stream.flush import Flush, Route
 from worker.stream.marker import MARKER_TOPIC, Figures, Marker, compare, marker_key, refuse
 from worker.stream.outbox import OutboxRow, RelayDatabase
@@ -380,8 +381,8 @@ class Relay:
             await self._progress.wait()
 
     def _trouble(self, event: str, error: BaseException) -> None:
-        self._last_error = str(error) or repr(error)
-        _log.warning(event, error=repr(error), epoch=self._epoch, published=self._published)
+        self._last_error = in_words(error)
+        _log.warning(event, error=self._last_error, epoch=self._epoch, published=self._published)
 
 
 def _now() -> float:

@@ -17,6 +17,7 @@ from aiokafka.structs import ConsumerRecord
 from worker.stream.alignment import Alignment
 from worker.stream.app import reading_application
 from worker.stream.backoff import Backoff
+from worker.stream.connect_errors import in_words
 from worker.stream.consumer import GuardedConsumer
 from worker.stream.feeds import BufferLimits, Feed, Flow
 from worker.stream.mishaps import Mishaps
@@ -181,7 +182,7 @@ class ReadingSession:
 
     def failed(self, error: Exception) -> None:
         """Take note of what went wrong."""
-        self.last_error = f"{type(error).__name__}: {error}"
+        self.last_error = in_words(error)
         _log.warning("intake.failed", error=self.last_error)
 
     async def _before_poll(self, consumer: GuardedConsumer) -> None:

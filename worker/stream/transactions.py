@@ -10,6 +10,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from worker.errors import Transient
 from worker.stream.abandon import abandon
+from worker.stream.connect_errors import in_words
 
 BATCH_BYTES: Final = 900_000
 """Size of a batch before compression; topics take 1 MiB (1,048,588 bytes) after it."""
@@ -62,7 +63,7 @@ class TransactionalProducer:
             return len(await self._producer.partitions_for(topic))
         except KafkaError as error:
             raise Transient(
-                f"the broker does not tell of topic {topic} ({error!r}). "
+                f"the broker does not describe topic {topic} ({in_words(error)}). "
                 "If it does not exist, run `connects topics create`."
             ) from error
 
@@ -89,9 +90,9 @@ class TransactionalProducer:
                 await self._producer.commit_transaction()
                 reached("after-kafka-commit")
         except ExceptionGroup as group:
-            raise TransactionFailed(repr(group.exceptions[0])) from group
+            raise TransactionFailed(in_words(group.exceptions[0])) from group
         except Exception as error:  # whatever it was (aiokafka also fails by assertion), the way out is the same
-            raise TransactionFailed(repr(error)) from error
+            raise TransactionFailed(in_words(error)) from error
 
     async def _send(self, batches: Iterable[tuple[Place, Sequence[BatchBuilder]]]) -> None:
         """Send all places side by side and await them together; within a place one batch after the other, in order.

@@ -1,16 +1,16 @@
 import json
-import logging
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from tests.support.shells import a_new_shell
 from worker.cli import app
 
 REPOSITORY = Path(__file__).parents[3]
@@ -25,20 +25,13 @@ COMMANDS = [
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    for name in os.environ:
-        if name.startswith(("KAFKA_", "CONNECTS_", "OTEL_")) or name in {"DATABASE_URL", "LOG_LEVEL"}:
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    yield
-    os.environ.pop("LOG_LEVEL", None)  # set by --debug
-    structlog.reset_defaults()
-    for name in ("aiokafka", "asyncio"):
-        logging.getLogger(name).setLevel(logging.NOTSET)
+    with a_new_shell(monkeypatch, tmp_path):
+        yield
 
 
 def connects(command: str, **environment: str) -> tuple[int, str, str]:
     """Its exit code, what it printed, and what it said on the side."""
-    result = CliRunner().invoke(app, command.split(), env=environment)
+    result = CliRunner().invoke(app, shlex.split(command), env=environment)
     return result.exit_code, result.stdout, result.stderr
 
 
@@ -84,14 +77,34 @@ def test_help_is_fast_because_it_loads_nothing_that_it_does_not_need() -> None:
         "positions set --topic job-closed --partition -1 --offset 4",
         "positions set --topic jobs-closed --partition 0 --offset 4",
         "dead-letters show one",
+        "dead-letters show 9223372036854775808",
+        "dead-letters list --last many",
+        "positions set --topic job-closed --partition 2147483648 --offset 4",
+        "positions set --topic job-closed --partition 0 --offset 9223372036854775808",
+        "topics create --partitions 0",
+        "topics create --replication 1e9",
         "policy show --at yesterday",
+        "demo --rate nan",
+        "demo --seconds 0",
+        "local up --dir ''",
+        "local up --dir /dev/null/x",
+        "--loud settings",
+        "settings --json=5",
     ],
 )
-def test_wrong_use_is_exit_2(command: str) -> None:
+def test_wrong_use_is_exit_2_and_one_line(command: str) -> None:
     code, out, err = connects(command, **NOBODY_LISTENS)
     assert (code, out) == (2, "")
-    assert err
+    assert err.startswith("connects")
+    assert err.count("\n") == 1
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("group", ["", "topics", "parked", "positions", "dead-letters", "policy", "schemas", "local"])
+def test_a_group_of_commands_named_alone_lists_them(group: str) -> None:
+    code, out, err = connects(group)
+    assert code == 2
+    assert "Commands:" in out + err
 
 
 @pytest.mark.parametrize(

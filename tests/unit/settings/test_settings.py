@@ -77,6 +77,8 @@ def test_one_of_kafka_and_database_alone_is_wrong(monkeypatch: pytest.MonkeyPatc
         ("CONNECTS_BATCH_SIZE", "0"),
         ("CONNECTS_MAX_DATABASE_CONNECTIONS", "5"),
         ("CONNECTS_HTTP_PORT", "70000"),
+        ("CONNECTS_HTTP_HOST", "a..b"),
+        ("CONNECTS_HTTP_HOST", "x" * 64),
         ("CONNECTS_SETTLEMENT_GRACE", "-1"),
         ("CONNECTS_SETTLEMENT_GRACE", "nan"),
         ("CONNECTS_MAX_CLOCK_SKEW", "five"),
@@ -167,10 +169,93 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         ("postgresql://worker@db:5432/connects", "postgresql://worker@db:5432/connects"),
         ("postgresql://worker:a:b/c@d@db:5432/connects", f"postgresql://worker:{MASK}@db:5432/connects"),
         ("postgresql://db/c?sslpassword=x&user=u", f"postgresql://db/c?sslpassword={MASK}&user=u"),
+        ("postgresql://db/c?PASSWORD=x", f"postgresql://db/c?PASSWORD={MASK}"),
     ],
 )
 def test_a_database_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert without_password(url) == shown
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "KAFKA_SECURITY_PROTOCOL",
+        "KAFKA_SASL_MECHANISM",
+        "CONNECTS_TOPIC_PREFIX",
+        "CONNECTS_CLOCK",
+        "LOG_LEVEL",
+    ],
+)
+@pytest.mark.parametrize("value", ["kafka://u:Wq7Zk9@h:9092", "u:Wq7Zk9@h:9092", "x" * 5_000])
+def test_a_value_that_may_hold_a_password_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name}: ") as refused:
+        read(monkeypatch, **{**BOTH, name: value})
+    assert "Wq7" not in str(refused.value)
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "CONNECTS_MIGRATE_URL"])
+def test_a_database_url_in_doubt_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name}: a '#' in it .*# as %23") as refused:
+        read(monkeypatch, **{**BOTH, name: "postgresql://u:Wq7#Zk9@h/d"})
+    assert "Wq7" not in str(refused.value)
+    assert "Zk9" not in str(refused.value)
+
+
+def test_a_wrong_value_of_dot_env_is_named_with_its_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("# mine\nCONNECTS_BATCH_SIZE=seven\n")
+    with pytest.raises(SettingsError, match=r"^CONNECTS_BATCH_SIZE \(\.env, line 2\): .*, is 'seven'$"):
+        Settings.read()
+    (tmp_path / ".env").write_text("\nCONNECTS_POLICY=nowhere.toml\n")
+    with pytest.raises(SettingsError, match=r"^CONNECTS_POLICY \(\.env, line 2\): there is no file nowhere.toml$"):
+        Settings.read()
+    with pytest.raises(SettingsError, match=r"^CONNECTS_POLICY: there is no file elsewhere.toml$"):
+        read(monkeypatch, CONNECTS_POLICY="elsewhere.toml")
+
+
+def test_a_value_that_would_lose_a_part_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KAFKA_SASL_PASSWORD=Wq7${x}Zk9\n")
+    with pytest.raises(
+        SettingsError, match=r"^KAFKA_SASL_PASSWORD \(\.env, line 1\): holds \$\{\.\.\.\} of a name"
+    ) as refused:
+        Settings.read()
+    assert "Wq7" not in str(refused.value)
+    with pytest.raises(SettingsError, match="KAFKA_SECURITY_PROTOCOL"):
+        read(monkeypatch, KAFKA_SASL_PASSWORD="as it is")  # noqa: S106 - made up
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("CONNECTS_BATCHSIZE=5\n", ["CONNECTS_BATCHSIZE"]),
+        ("connects_batchsize=5\n", ["connects_batchsize"]),
+        ("KAFKA_BOOTSTRAP_SERVER=a:1\nDATABASE_URI=postgresql://Wq7\n", ["DATABASE_URI", "KAFKA_BOOTSTRAP_SERVER"]),
+        ("KAFKA_HEAP_OPTS=1\nKAFKA_BROKER_ID=1\nKAFKA_CLIENT_ID=1\nDATABASE_USER=1\nDATABASE_NAME=1\n", []),
+        (
+            "LOGLEVEL=1\nLOG_LEVELS=1\nDB_URL=1\nTEST_DATABASE_URL=1\nPOSTGRES_PASSWORD=1\nPGPASSWORD=1\n",
+            ["LOG_LEVELS"],
+        ),
+        ("DATABASE_URL=postgresql://h/d\nKAFKA_BOOTSTRAP_SERVERS=a:1\nDATABASE_URL_2=1\n", []),
+        ("CONNECTS_CACHE_DIR=there\n", []),
+    ],
+)
+def test_names_that_look_like_settings_and_are_not_are_noticed_in_dot_env(
+    tmp_path: Path, content: str, names: list[str]
+) -> None:
+    (tmp_path / ".env").write_text(content)
+    settings = Settings.read()
+    assert settings.unknown == names
+    assert all(f"{name} (.env, line " in line for name, line in zip(names, settings.mistyped, strict=True))
+    assert "Wq7" not in str(settings.mistyped)
+
+
+def test_a_mistyped_name_is_told_where_the_right_one_is_missed(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KAFKA_BOOTSTRAP_SERVERS=a:1\nDATABASE_URI=postgresql://h/d\n")
+    with pytest.raises(SettingsError, match=r"^DATABASE_URL: not set, .* DATABASE_URI \(\.env, line 2\) is no setting"):
+        Settings.read()
 
 
 def test_a_mistyped_setting_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
