@@ -1,14 +1,23 @@
-# make demo    see it work        make test    run every test that needs no Docker
+# make demo    see it work        make test    run every test that needs no Docker        make soak    the long ones whole
 # Needs Python 3.11 or newer and make; everything else comes from constraints.txt, pinned and hashed.
 
 VENV := .venv
 BIN := $(VENV)/bin
-# Which Python to use: the newest that has wheels for everything, unless told (make test PYTHON=python3.12).
+# Which Python to use: the newest that has wheels for everything, unless PYTHON names one (make test PYTHON=python3.12).
 PYTHON ?=
 READY := $(VENV)/.ready$(if $(PYTHON),-$(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null))
 ARGS ?=
+# How many processes the tests run in; most of them wait most of the time.
+PROCESSES ?= 5
 
-.PHONY: help setup demo test lint bench constraints clean
+TESTS := $(BIN)/python -m pytest -n $(PROCESSES) --ignore tests/containers
+# Which part of their whole size the tests of `make soak` have.
+SIZE ?= 1
+# How long `make chaos` lets faults happen, and which: the same seed, the same faults; none: new ones.
+SECONDS ?= 600
+SEED ?=
+
+.PHONY: help setup demo test soak chaos lint bench constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -21,8 +30,14 @@ $(READY): pyproject.toml constraints.txt
 demo: setup ## See it work: a real Kafka and PostgreSQL, the worker, and a made-up marketplace (ARGS="--seconds 20")
 	@$(BIN)/connects demo $(ARGS)
 
-test: setup ## Run all tests that need no Docker; says what it skipped and why (ARGS="-k refunds")
-	@$(BIN)/python -m pytest --ignore tests/containers $(ARGS)
+test: setup ## Run all tests that need no Docker; says what it skipped and why (ARGS="-k refunds", PROCESSES=0: in one)
+	@$(TESTS) $(ARGS)
+
+soak: setup ## Run the long tests whole; make test has a tenth of each (SIZE=0.5: half of each)
+	@TEST_SOAK=$(SIZE) $(TESTS) -m soak $(ARGS)
+
+chaos: setup ## Let faults of every kind happen for SECONDS; SEED says which (it prints the seed)
+	@TEST_CHAOS_SECONDS=$(SECONDS) TEST_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -q tests/chaos/test_random_faults.py
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .
@@ -32,7 +47,7 @@ lint: setup ## ruff and mypy
 bench: setup ## Measure on this machine; nothing else should be running (ARGS="--events 200000")
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-constraints: setup ## Resolve the dependencies of pyproject.toml anew, pinned and hashed
+constraints: setup ## Resolve the dependencies of pyproject.toml again, pinned and hashed
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra local --extra dev pyproject.toml --output-file constraints.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

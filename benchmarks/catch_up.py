@@ -20,7 +20,7 @@ _LOOK_SECONDS: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class CatchUp:
-    """What a catch-up took. `us_*` are microseconds of CPU (processes) or of time (stages) per event."""
+    """The cost of a catch-up. `us_*` are microseconds of CPU (processes) or of time (stages) per event."""
 
     events: int
     seconds: float

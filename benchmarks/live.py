@@ -20,7 +20,7 @@ _BY_THE_CLOCK = b'"cause":{"topic":null'
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """Latencies in milliseconds, of events that changed a wallet at once (settlements wait out their grace)."""
+    """Latencies in milliseconds, of events that changed a wallet immediately (settlements wait out their grace)."""
 
     events: int
     events_per_second: float
@@ -70,6 +70,8 @@ async def live(
         await consumer.stop()
     warm = began + _WARM_UP_SECONDS
     taken = sorted((seen[event] - at) * 1e3 for event, at in sent.items() if event in seen and at > warm)
+    if not taken:
+        raise SystemExit(f"nothing was measured: it ended within the first {_WARM_UP_SECONDS} s, which do not count")
     return Live(
         count,
         round(count / elapsed),

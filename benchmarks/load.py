@@ -12,7 +12,7 @@ from benchmarks.events import Produced
 
 
 async def preload(kafka: Mapping[str, Any], prefix: str, produced: Iterable[Produced], partitions: int) -> int:
-    """Produce everything, by key onto `partitions` partitions a topic; gives the number of messages."""
+    """Produce everything, by key onto `partitions` partitions a topic; returns the number of messages."""
     producer = AIOKafkaProducer(**kafka, linger_ms=0, max_batch_size=512 * 1024, compression_type="snappy")
     await producer.start()
     builders: dict[tuple[str, int], BatchBuilder] = {}

@@ -1,4 +1,4 @@
-"""What a process and its children have cost: CPU seconds and memory, read from /proc (Linux)."""
+"""The cost of a process and its children: CPU seconds and memory, read from /proc (Linux)."""
 
 import os
 from dataclasses import dataclass
@@ -36,23 +36,6 @@ def cost_of(pid: int, *, with_children: bool = False) -> Cost:
 def parent_of(pid: int) -> int:
     """The process that started this one."""
     return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-
-
-def find_process(*words: str) -> int:
-    """The process whose command line has all these words.
-
-    Raises:
-        LookupError: there is none.
-    """
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if all(word in command for word in words):
-                return int(entry.name)
-    raise LookupError(f"no process with {words}")
 
 
 def peak_memory_mib(pid: int) -> float:

@@ -1,6 +1,6 @@
 """The first of a month: a million cycles start at one midnight, with live events beside them.
 
-The members are put into the ledger's tables as they would stand there the evening before: most on Basic, one in six on
+The members are put into the ledger's tables as they would be there the evening before: most on Basic, one in six on
 Plus. Every Basic start is a decision, a change, a lot, a wallet-updated and a membership-updated; every Plus start a
 decision, a charge, a membership-charge-requested and a membership-updated.
 """
@@ -27,7 +27,7 @@ _IS_DUE: Final = "SELECT EXISTS (SELECT FROM memberships WHERE next_renewal <= $
 
 @dataclass(frozen=True, slots=True)
 class Renewals:
-    """What a midnight took. `us_cpu_*` are microseconds of CPU per renewal, the live events' cost included."""
+    """The cost of a midnight. `us_cpu_*` are microseconds of CPU per renewal, the live events' cost included."""
 
     renewals: int
     seconds: float
@@ -113,7 +113,8 @@ FROM generate_series(1, 'count'::bigint) AS n;
 INSERT INTO lots
 SELECT 'm-' || n || ':1', 'm-' || n, 'monthly', 'day', 'day'::timestamptz + interval '1 year', 10, 10, true
 FROM generate_series(1, 'count'::bigint) AS n;
-INSERT INTO batches VALUES (1, 0, 'count'::bigint, decode(repeat('00', 32), 'hex'), 'day', now())
+INSERT INTO batches (batch_no, epoch, last_seq, chain_head, business_time, recorded_at, log_size, log_peaks)
+VALUES (1, 0, 'count'::bigint, decode(repeat('00', 32), 'hex'), 'day', now(), 0, '')
 """
 """The grant of the cycle before, of everybody: what the ledger holds of them."""
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import asyncpg
 
-from benchmarks.processes import find_process, parent_of
+from benchmarks.processes import parent_of
+from worker.embedded.stack import LocalStack
+from worker.kafka.topics import create_topics
 from worker.ledger.migrate import migrate
-from worker.local.stack import LocalStack
-from worker.stream.topics import create_topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,10 @@ class Ground:
     postgres_pid: int
 
 
-async def fresh_ground(stack: LocalStack, folder: Path, partitions: int) -> Ground:
+async def fresh_ground(stack: LocalStack, partitions: int) -> Ground:
     """Make a ledger and topics that nobody has used."""
+    if stack.kafka_pid is None:
+        raise AssertionError("the stack has not been started")
     prefix = f"b{uuid.uuid4().hex[:8]}-"
     url = stack.create_database(f"bench_{uuid.uuid4().hex[:8]}")
     await migrate(url)
@@ -45,7 +47,7 @@ async def fresh_ground(stack: LocalStack, folder: Path, partitions: int) -> Grou
         checkpointer = await connection.fetchval("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
     finally:
         await connection.close()
-    return Ground(kafka, prefix, url, find_process("kafka.Kafka", str(folder)), parent_of(checkpointer))
+    return Ground(kafka, prefix, url, stack.kafka_pid, parent_of(checkpointer))
 
 
 class Worker:
@@ -70,7 +72,7 @@ class Worker:
         self.pid = self.process.pid
 
     def metrics(self) -> dict[str, float]:
-        """What it tells Prometheus, by name and labels; nothing while it is not up yet."""
+        """Its metrics, by name and labels; nothing while it is not up yet."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
                 lines = answer.read().decode().splitlines()
@@ -79,7 +81,7 @@ class Worker:
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
     async def metric(self, name: str) -> float:
-        """One of them, asked without blocking; 0 when it is not told."""
+        """One of them, asked without blocking; 0 when it is not shown."""
         return (await asyncio.to_thread(self.metrics)).get(name, 0.0)
 
     async def leads(self) -> None:

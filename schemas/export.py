@@ -91,7 +91,8 @@ _PREFACE: Final = (
     "# Event catalogue",
     "",
     "Generated from `schemas/`; do not edit. JSON objects in UTF-8, one event a message; inputs of at most 256 KiB.",
-    'Unknown fields are ignored. `5.0`, `"5"` and `true` are no integers. Integers stay within 64 bits.',
+    "Unknown fields decide nothing, whatever JSON they hold. In a field that may be left out, null counts as left out.",
+    '`5.0`, `"5"` and `true` are no integers. Integers stay within 64 bits.',
     "",
     "| kind of value | what it is |",
     "|---|---|",
@@ -121,7 +122,7 @@ def _rows(schema: Mapping[str, JsonValue], definitions: Mapping[str, JsonValue],
         field = _object(content)
         kind = _kind(field)
         if "default" in field and field["default"] is not None:
-            kind += f", {json.dumps(field['default'])} if left out"
+            kind = f"{kind.removesuffix(' or null')}, {json.dumps(field['default'])} if left out or null"
         elif isinstance(required, list) and name not in required:
             kind += ", optional"
         yield f"| `{prefix}{name}` | {kind} | {field.get('description', '')} |"

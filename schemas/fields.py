@@ -10,7 +10,6 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 MOST_CONNECTS: Final = 1_000_000
 MOST_IN_SHORT_TEXT: Final = 200
 LARGEST_BIGINT: Final = 2**63 - 1
-EARLIEST_INSTANT: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Patterns are run by Rust's regex engine, where `$` is the end of the text and nothing else, and are written so that
 # ECMA 262 (JSON Schema) reads them alike.
@@ -37,7 +36,7 @@ ProposalId = Annotated[Id, Field(description="The proposal; unique in the whole 
 ChargeId = Annotated[
     str,
     StringConstraints(pattern=LONG_ID_PATTERN),
-    Field(description="The charge, opaque: give it back as it came. It names one only together with freelancer_id."),
+    Field(description="The charge. Opaque: return it unchanged. Unique only together with freelancer_id."),
 ]
 PromoCode = Annotated[
     str,
@@ -54,13 +53,27 @@ BigInt = Annotated[int, Field(ge=-LARGEST_BIGINT, le=LARGEST_BIGINT)]
 Note = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=TEXT_PATTERN)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=MOST_IN_SHORT_TEXT, pattern=TEXT_PATTERN)]
 
-Closure = Literal["closed-by-client", "expired", "removed-by-marketplace"]
+ClosureKind = Literal["closed-by-client", "expired", "removed-by-marketplace"]
 Origin = Literal["proposal", "invite"]
 CertificationKind = Literal["skill-certification", "learning-path"]
 Plan = Literal["basic", "plus"]
 ChargeOutcome = Literal["paid", "failed"]
 ChargeSource = Literal["earnings-balance", "payment-method"]
 SuspensionScope = Literal["account", "billing-method"]
+
+
+class NullIs:
+    """Marks a field with a default: null counts as absent, and the default holds. `default` is the field's own.
+
+    Whatever is not null is checked in Rust alone.
+    """
+
+    def __init__(self, default: int | str) -> None:
+        self._default = default
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        null = core_schema.no_info_after_validator_function(lambda _null: self._default, core_schema.none_schema())
+        return core_schema.union_schema([handler(source), null], mode="left_to_right")
 
 
 def rfc3339(instant: datetime) -> str:
@@ -116,9 +129,7 @@ def _in_utc(instant: datetime) -> datetime:
         try:
             instant = instant.astimezone(UTC)
         except OverflowError:
-            raise PydanticCustomError("instant", "must lie between the years 1970 and 9999 in UTC") from None
-    if instant < EARLIEST_INSTANT:
-        raise PydanticCustomError("instant", "must lie between the years 1970 and 9999 in UTC")
+            raise PydanticCustomError("instant", "must lie between the years 1 and 9999 in UTC") from None
     return instant
 
 

@@ -24,8 +24,10 @@ DEAD_LETTER_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
         "x-original-partition": "Where the record was read: its partition.",
         "x-original-offset": "Where the record was read: its offset. Topic, partition and offset tell repeats apart.",
         "x-original-timestamp": "The record's Kafka timestamp.",
-        "x-error-code": "`invalid-event`, `occurred-in-the-future`, `event-id-conflict` or `unreadable-record`.",
-        "x-error-detail": "What is wrong, in words, with the field named.",
+        "x-error-code": "`invalid-event`, `occurred-in-the-future`, `occurred-too-long-ago`, `event-id-conflict`,"
+        " `unreadable-record` or `batch-too-large` (a compressed batch that was not expanded: the letter has neither"
+        " key nor value).",
+        "x-error-detail": "What is wrong, in words, with the field named; of a batch, its offsets and the limit.",
         "x-attempts": "How often it was tried.",
     }
 )

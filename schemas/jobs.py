@@ -5,9 +5,21 @@ from typing import Annotated
 from pydantic import Field
 
 from schemas.base import InputEvent
-from schemas.fields import ClientId, Closure, FreelancerId, Id, JobId, ProposalId
+from schemas.fields import ClientId, ClosureKind, FreelancerId, Id, JobId, ProposalId
+from schemas.topics import on_topic
 
 
+@on_topic(
+    "job-closed",
+    key="job_id",
+    example={
+        "event_id": "job-closed-8841",
+        "occurred_at": "2026-03-02T17:45:00Z",
+        "job_id": "job-512",
+        "client_id": "client-77",
+        "closure": "closed-by-client",
+    },
+)
 class JobClosed(InputEvent):
     """A job post closed; a job that is reopened can close again.
 
@@ -17,9 +29,23 @@ class JobClosed(InputEvent):
 
     job_id: JobId
     client_id: ClientId
-    closure: Annotated[Closure, Field(description="Who or what closed it; a job that expired returns nothing (S3).")]
+    closure: Annotated[
+        ClosureKind, Field(description="Who or what closed it; a job that expired returns nothing (S3).")
+    ]
 
 
+@on_topic(
+    "hire-made",
+    key="job_id",
+    example={
+        "event_id": "hire-made-301",
+        "occurred_at": "2026-03-01T08:15:30+01:00",
+        "job_id": "job-512",
+        "freelancer_id": "freelancer-9",
+        "contract_id": "contract-64",
+        "proposal_id": "proposal-2071",
+    },
+)
 class HireMade(InputEvent):
     """A freelancer accepted an offer on the job.
 

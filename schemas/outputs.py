@@ -1,9 +1,9 @@
 """What the worker tells the marketplace."""
 
 from datetime import date
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, create_model, model_validator
 
 from schemas.base import Message
 from schemas.fields import (
@@ -14,13 +14,14 @@ from schemas.fields import (
     ChargeSource,
     EventId,
     FreelancerId,
-    Id,
     Instant,
     JobId,
     Plan,
     PromoCode,
     ProposalId,
 )
+from schemas.inputs import TOPICS
+from schemas.topics import InSubject
 
 Reason = Annotated[str, StringConstraints(pattern="^[a-z0-9-]{1,64}$")]
 RuleId = Annotated[str, StringConstraints(pattern="^[a-z0-9.-]{1,64}$")]
@@ -44,10 +45,18 @@ class RecordCause(Message):
     """An input record caused the change; a settlement's cause is the job-closed record."""
 
     topic: Annotated[str, Field(min_length=1, description="The input topic, without the deployment's prefix.")]
-    incarnation: Annotated[int, Field(ge=0, description="How often the topic had been made anew.")]
+    incarnation: Annotated[int, Field(ge=0, description="How many times the topic has been recreated.")]
     partition: Annotated[int, Field(ge=0, description="The record's partition.")]
     offset: Annotated[int, Field(ge=0, description="The record's offset.")]
     event_id: Annotated[EventId, Field(description="The input event's own id.")]
+
+
+class AddedCause(Message):
+    """An event that never came to its topic, and was added later, caused the change; likewise its settlements."""
+
+    topic: Annotated[str, Field(min_length=1, description="The input topic, without the deployment's prefix.")]
+    event_id: Annotated[EventId, Field(description="The event's own id.")]
+    added: Annotated[BigInt, Field(ge=1, description="The place in ledger order of the decision on it.")]
 
 
 class OwnCause(Message):
@@ -61,16 +70,38 @@ class OwnCause(Message):
     ]
 
 
-class Subject(Message):
-    """What the change is about; only what applies is present."""
-
+class _NamedByAny(Message):
     job_id: Annotated[JobId | None, Field(exclude_if=_is_none, description="The job post, where there is one.")] = None
     proposal_id: Annotated[ProposalId | None, Field(exclude_if=_is_none, description="The proposal, likewise.")] = None
-    badge: Annotated[Id | None, Field(exclude_if=_is_none, description="The badge that was earned.")] = None
-    certification_id: Annotated[Id | None, Field(exclude_if=_is_none, description="The certification.")] = None
-    purchase_id: Annotated[Id | None, Field(exclude_if=_is_none, description="The purchase.")] = None
-    adjustment_id: Annotated[Id | None, Field(exclude_if=_is_none, description="The adjustment.")] = None
-    lot_id: Annotated[LotId | None, Field(exclude_if=_is_none, description="The lot that expired.")] = None
+
+
+def _named_by_events() -> dict[str, Any]:
+    """The fields of events that are marked with `InSubject`, each as an optional field of its type."""
+    named = {}
+    for topic in TOPICS:
+        for name, field in topic.event.model_fields.items():
+            for mark in field.metadata:
+                if isinstance(mark, InSubject):
+                    constraints = [one for one in field.metadata if not isinstance(one, InSubject)]
+                    kind = Annotated[field.annotation, *constraints] if constraints else field.annotation
+                    named[name] = _optional(kind, mark.description)
+    return named
+
+
+def _optional(kind: Any, description: str) -> Any:  # noqa: ANN401 - a type, which is made at run time
+    return Annotated[kind | None, Field(exclude_if=_is_none, description=description)], None
+
+
+if TYPE_CHECKING:
+    Subject = _NamedByAny
+else:
+    Subject = create_model(
+        "Subject",
+        __base__=_NamedByAny,
+        __doc__="What the change is about; only what applies is present.",
+        **_named_by_events(),
+        lot_id=_optional(LotId, "The lot that expired."),
+    )
 
 
 class LotChange(Message):
@@ -94,10 +125,19 @@ class WalletUpdated(OutputEvent):
     rule: Annotated[RuleId, Field(description="The rule that was applied.")]
     reason: Annotated[Reason, Field(description="The reason code of the decision.")]
     policy_version: Annotated[str, Field(min_length=1, description="The policy in force at that time.")]
-    cause: Annotated[RecordCause | OwnCause, Field(description="What brought it about.")]
+    cause: Annotated[RecordCause | AddedCause | OwnCause, Field(description="What brought it about.")]
     subject: Annotated[Subject, Field(description="What it is about.")]
     lots: Annotated[tuple[LotChange, ...], Field(strict=False, description="Every lot that changed.")]
     explanation: Annotated[str, Field(min_length=1, description="In words a support agent can paste.")]
+    corrects: Annotated[
+        tuple[EventId, ...] | None,
+        Field(
+            strict=False,
+            min_length=1,
+            exclude_if=_is_none,
+            description="Of a correction, which operators ordered: the ids of the events whose decisions it corrects.",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:

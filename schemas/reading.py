@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Final, NoReturn
+from typing import Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from schemas.base import InputEvent
 from schemas.catalogue import INPUT_TOPICS
 from schemas.fields import ID_PATTERN, INSTANT_PATTERN, LONG_ID_PATTERN, PROMO_CODE_PATTERN, TEXT_PATTERN
+from schemas.json_text import Number, TooManyLevels, canonical, parsed
 
 LARGEST_VALUE_BYTES: Final = 256 * 1024
 
@@ -19,7 +20,8 @@ class InvalidEvent(ValueError):
     """A record that can never be decided.
 
     `field` names the field at fault, None where it is the whole message; `detail` says in words what is wrong, field
-    included. It is printable ASCII and short, whatever the input.
+    included. It is printable ASCII and short, whatever the input. It becomes a rejection, which is a decision like any
+    other, so it is no error of the worker's.
     """
 
     def __init__(self, field: str | None, detail: str) -> None:
@@ -30,6 +32,8 @@ class InvalidEvent(ValueError):
 
 def read_event(topic: str, value: bytes | None) -> InputEvent:
     """Read a record's value as the event of its topic, named as in the contract, without a prefix.
+
+    A field that the event does not have decides nothing, whatever JSON of up to 500 levels it holds.
 
     Raises:
         InvalidEvent: the value is not such an event.
@@ -43,10 +47,16 @@ def read_event(topic: str, value: bytes | None) -> InputEvent:
     try:
         event = read(value)
     except ValidationError as error:
-        raise _explained(value, error) from None
+        first = error.errors(include_url=False)[0]
+        if first["type"] != "json_invalid":
+            raise _explained(first) from None
+        return _read_without_others(topic, value, str(first["ctx"]["error"]))
     # The parser lets NaN and Infinity pass, which are not JSON. One letter is found ten times as fast as a word.
     if (b"N" in value and b"NaN" in value) or (b"I" in value and b"Infinity" in value):
-        _REFUSING_NAN.decode(value.decode())
+        try:
+            parsed(value.decode())
+        except ValueError as error:
+            raise InvalidEvent(None, f"not JSON: {error}") from None
     return event
 
 
@@ -60,7 +70,21 @@ def canonical_json(value: bytes) -> bytes:
     Raises:
         ValueError: the value is nothing that `read_event` accepts.
     """
-    return _written(_WITH_NUMBERS_AS_WRITTEN.decode(value.decode())).encode("ascii")
+    return canonical(parsed(value.decode())).encode("ascii")
+
+
+def event_id_in(value: bytes | None) -> str | None:
+    """The event id of what is otherwise not an event, so that it can be found; None if it cannot be read."""
+    if value is None or len(value) > LARGEST_VALUE_BYTES:
+        return None
+    try:
+        content = parsed(value.decode())
+    except ValueError:
+        return None
+    event_id = content.get("event_id") if isinstance(content, dict) else None
+    if not isinstance(event_id, str) or isinstance(event_id, Number):
+        return None
+    return event_id if _ID.fullmatch(event_id) else None
 
 
 # The models' own validators, without the Python frame that model_validate_json puts in front of them.
@@ -90,10 +114,7 @@ _IN_WORDS: Final[Mapping[str, str]] = {
 }
 
 
-def _explained(value: bytes, error: ValidationError) -> InvalidEvent:
-    first = error.errors(include_url=False)[0]
-    if first["type"] == "json_invalid":
-        return _explained_json(value, str(first["ctx"]["error"]))
+def _explained(first: ErrorDetails) -> InvalidEvent:
     if not first["loc"]:
         return InvalidEvent(None, f"not a JSON object but {_named(first['input'])}")
     field = str(first["loc"][0])
@@ -110,37 +131,11 @@ def _wanted(error: ErrorDetails) -> str:
     return error["msg"] if in_words is None else in_words.format_map(context)
 
 
-def _explained_json(value: bytes, reason: str) -> InvalidEvent:
-    if not value:
-        return InvalidEvent(None, "empty: the value has no bytes")
-    try:
-        text = value.decode()
-    except UnicodeDecodeError as error:
-        return InvalidEvent(None, f"not UTF-8: byte {error.start} begins no character")
-    field = _field_with_half_a_surrogate_pair(text)
-    if field is not None:
-        return InvalidEvent(field, f"{field}: holds half of a surrogate pair, which is no character")
-    return InvalidEvent(None, f"not JSON: {reason}")
-
-
-def _field_with_half_a_surrogate_pair(text: str) -> str | None:
-    try:
-        content: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(content, dict):
-        for field, held in content.items():
-            if field.isascii() and field.isidentifier() and isinstance(held, str) and _HALF_A_PAIR.search(held):
-                return str(field)[:_ECHOED_CHARACTERS]
-    return None
-
-
-_HALF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
-
-
 def _named(found: object) -> str:
     """Name what was found, without ever echoing much of it."""
     match found:
+        case Number():
+            return found if len(found) <= _ECHOED_CHARACTERS else "a number of many digits"
         case dict():
             return "an object"
         case list():
@@ -151,69 +146,51 @@ def _named(found: object) -> str:
     return written if len(written) <= _ECHOED_CHARACTERS else f"{written[:_ECHOED_CHARACTERS]}..."
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidEvent(None, f"not JSON: {name} is no JSON number")
+# What the parser refuses and is JSON all the same
+
+_ID: Final = re.compile(ID_PATTERN)
+_HALF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
+# Pydantic's parser has room for 4300; what a field of ours holds has far fewer.
+_MOST_CHARACTERS_OF_A_NUMBER: Final = 4000
 
 
-_REFUSING_NAN: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+def _read_without_others(topic: str, value: bytes, reason: str) -> InputEvent:
+    """Read the event's own fields alone, of a value that the parser refused for `reason`."""
+    if not value:
+        raise InvalidEvent(None, "empty: the value has no bytes")
+    try:
+        content = parsed(value.decode())
+    except UnicodeDecodeError as error:
+        raise InvalidEvent(None, f"not UTF-8: byte {error.start} begins no character") from None
+    except TooManyLevels as error:
+        raise InvalidEvent(None, f"nested too deep: {error}") from None
+    except ValueError:
+        raise InvalidEvent(None, f"not JSON: {reason}") from None
+    if not isinstance(content, dict):
+        raise InvalidEvent(None, f"not a JSON object but {_named(content)}")
+    own = (name for name in INPUT_TOPICS[topic].model_fields if name in content)
+    fields = ",".join(f'"{name}":{_written(name, content[name])}' for name in own)
+    try:
+        return _READERS[topic](f"{{{fields}}}".encode())
+    except ValidationError as error:
+        raise _explained(error.errors(include_url=False)[0]) from None
 
 
-# Canonical JSON
+def _written(field: str, content: object) -> str:
+    """One of the event's own fields as JSON that the parser reads. No field holds an object or an array.
 
-# Whole numbers are written out up to here, then with an exponent: `1e300000` must not become 300,000 zeros.
-_MOST_DIGITS: Final = 40
-_NUMBER: Final = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]+)(?:\.(?P<part>[0-9]+))?(?:[eE](?P<exponent>[+-]?[0-9]+))?")
-# int() refuses more digits than 4300; an exponent that long is told apart by its spelling.
-_LONGEST_EXPONENT: Final = 4000
-
-
-class _NumberAsWritten(str):
-    """A number's canonical text, not to be mistaken for a JSON string."""
-
-    __slots__ = ()
-
-
-def _canonical_number(literal: str) -> _NumberAsWritten:
-    """Write a number as its sign, its digits without needless zeros, and a power of ten: equal if and only if equal."""
-    match = _NUMBER.fullmatch(literal)
-    if match is None:
-        return _NumberAsWritten(literal)
-    part, exponent = match["part"] or "", match["exponent"] or "0"
-    digits = (match["whole"] + part).lstrip("0")
-    if not digits:
-        return _NumberAsWritten("0")
-    if len(exponent) > _LONGEST_EXPONENT:
-        return _NumberAsWritten(literal.lower())
-    significant = digits.rstrip("0")
-    power = int(exponent) - len(part) + len(digits) - len(significant)
-    if power >= 0 and len(significant) + power <= _MOST_DIGITS:
-        return _NumberAsWritten(match["sign"] + significant + "0" * power)
-    first, others = significant[0], significant[1:]
-    mantissa = f"{first}.{others}" if others else first
-    return _NumberAsWritten(f"{match['sign']}{mantissa}e{power + len(others)}")
-
-
-_WITH_NUMBERS_AS_WRITTEN: Final = json.JSONDecoder(
-    parse_int=_canonical_number, parse_float=_canonical_number, parse_constant=_NumberAsWritten
-)
-
-
-def _written(content: object) -> str:
-    # As deep as the parser allowed: 200 levels.
+    Raises:
+        InvalidEvent: it cannot be a value of any field.
+    """
     match content:
-        case _NumberAsWritten():
+        case Number() if len(content) > _MOST_CHARACTERS_OF_A_NUMBER:
+            raise InvalidEvent(field, f"{field}: a number of too many digits")
+        case Number():
             return content
+        case str() if _HALF_A_PAIR.search(content):
+            raise InvalidEvent(field, f"{field}: holds half of a surrogate pair, which is no character")
         case dict():
-            return "{" + ",".join(map(_written_item, sorted(content.items(), key=_key_of))) + "}"
+            return "{}"
         case list():
-            return "[" + ",".join(map(_written, content)) + "]"
-        case _:
-            return json.dumps(content)
-
-
-def _written_item(item: tuple[str, object]) -> str:
-    return f"{json.dumps(item[0])}:{_written(item[1])}"
-
-
-def _key_of(item: tuple[str, object]) -> str:
-    return item[0]
+            return "[]"
+    return json.dumps(content)

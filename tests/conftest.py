@@ -1,35 +1,82 @@
-"""What tests against the real servers share: one stack per run, one fresh ledger and one set of topics per test."""
+"""Shared by tests against the real servers: one stack per run, one fresh ledger and one set of topics per test."""
 
-import asyncio
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import hypothesis
 import pytest
 
-from worker.ledger.migrate import migrate
-from worker.local.stack import LocalStack
-from worker.stream.topics import create_topics
+from tests.kit import order, stacks
+from tests.kit.logs import log_plainly
+from worker.embedded.stack import LocalStack
+from worker.kafka.topics import create_topics
 
-TEMPLATE = "ledger_template"
+_folder = pytest.StashKey[Path]()
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile(
+    "on a busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("on a busy machine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    log_plainly()
+    if not hasattr(config, "workerinput"):  # a worker of pytest-xdist inherits the folder
+        config.stash[_folder] = stacks.make_folder()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that nothing is left behind
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Also after Ctrl-C, and when every worker has ended."""
+    if _folder in config.stash:
+        stacks.remove_folder(config.stash[_folder])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order.arrange(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> order.InGroups:  # noqa: ANN401
+    return order.InGroups(config, log)
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """The embedded Kafka and PostgreSQL, up."""
-    stack = LocalStack(tmp_path_factory.mktemp("stack"))
-    stack.up()
+def shared_stack() -> LocalStack:
+    """The embedded Kafka and PostgreSQL of all tests, up."""
+    return stacks.shared_stack()
+
+
+@pytest.fixture(scope="session")
+def fault_stack() -> Iterator[LocalStack]:
+    """Another one, for tests that stop its servers while they are in use."""
+    stack = stacks.fault_stack()
     yield stack
     stack.down(delete=True)
 
 
-@pytest.fixture(scope="session")
-def migrated(stack: LocalStack) -> str:
+@pytest.fixture
+def stack(request: pytest.FixtureRequest) -> Iterator[LocalStack]:
+    """The embedded Kafka and PostgreSQL, up: shared, or those of the tests with the mark own_servers."""
+    if request.node.get_closest_marker("own_servers") is None:
+        yield request.getfixturevalue("shared_stack")
+        return
+    stack: LocalStack = request.getfixturevalue("fault_stack")
+    yield stack
+    stack.up()  # whatever the test left of them
+
+
+@pytest.fixture
+async def migrated(stack: LocalStack) -> str:
     """The name of a migrated database that nobody connects to: the template of all ledgers."""
-    asyncio.run(migrate(stack.create_database(TEMPLATE)))
-    return TEMPLATE
+    return await stacks.template_of(stack)
 
 
 @pytest.fixture
@@ -39,7 +86,8 @@ async def database_url(stack: LocalStack, migrated: str) -> AsyncIterator[str]:
     server = stack.addresses.database_url
     await run_sql(server, f"CREATE DATABASE {name} TEMPLATE {migrated}")
     yield urlsplit(server)._replace(path=f"/{name}").geturl()
-    await run_sql(server, f"DROP DATABASE {name} WITH (FORCE)")
+    if isinstance(stack, stacks.SharedStack):  # a server that the test stopped may be away; its data goes with it
+        await run_sql(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

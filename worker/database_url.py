@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
+from worker import libpq_parameters
+from worker.libpq_parameters import TREATMENTS
+from worker.places import LAST_PORT
 from worker.secrecy import MASK
 
-LAST_PORT: Final = 65_535
-
 _SCHEME: Final = re.compile(r"postgres(?:ql)?://")
-_PARAMETER_PASSWORD: Final = re.compile(r"(?<=password=)[^&]*", re.IGNORECASE)
+_PARAMETER_PASSWORD: Final = re.compile(
+    r"((?:password|scram_client_key|scram_server_key|oauth_client_secret)=)[^&]*", re.IGNORECASE
+)
 _ENCODED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _AS_IT_IS: Final = re.compile(r"(?:[A-Za-z0-9._~!$'()*,;:=-]|%[0-9A-Fa-f]{2})*")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _BRACKETED: Final = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%25\w+)?\])(?::(.*))?")
 _MOST_DIGITS: Final = 9
-_SECRET_PARAMETERS: Final = ("password", "sslpassword")
+_SECRET_PARAMETERS: Final = ("password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret")
 DRIVERS_PARAMETERS: Final = frozenset(
     {
         *("service", "host", "port", "dbname", "database", "user", "password", "passfile", "target_session_attrs"),
@@ -30,7 +33,7 @@ DRIVERS_PARAMETERS: Final = frozenset(
     }
 )
 """What the driver takes out of the query; everything else goes to the server as one of its settings."""
-_WELL_KNOWN: Final = DRIVERS_PARAMETERS | {"application_name", "options", "search_path", "client_encoding"}
+_WELL_KNOWN: Final = TREATMENTS.keys() | DRIVERS_PARAMETERS | {"search_path"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +82,22 @@ class DatabaseUrl:
 def for_driver(url: str) -> str:
     """The URL so that the driver reads what was typed: unchanged where it does, else percent-encoded.
 
+    What it does not know of libpq's parameters is turned into what it knows, or left out.
+
     Raises:
-        ValueError: it cannot be taken apart without doubt; the text says what would be right.
+        ValueError: it cannot be taken apart without doubt, or a parameter cannot be kept; the text says what would be
+            right.
     """
     url = url.strip("\r\n")  # a file of a secret often ends so
     parts = taken_apart(url)
-    if all(map(_AS_IT_IS.fullmatch, _typed_parts(url))) and not _is_typed_raw(url):
+    parameters = libpq_parameters.for_driver(parts.parameters)
+    is_plain = all(map(_AS_IT_IS.fullmatch, _typed_parts(url))) and not _is_typed_raw(url)
+    if is_plain and parameters == parts.parameters:
         return url
     credentials = quote(parts.user, safe="")
     if parts.password:
         credentials += ":" + quote(parts.password, safe="")
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parts.parameters)
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters)
     return (
         "postgresql://"
         + (f"{credentials}@" if credentials else "")
@@ -131,7 +139,7 @@ def without_password(url: str) -> str:
     user, colon, _ = credentials.partition(":")
     if at and colon:
         rest = f"{user}:{MASK}@{address}"
-    return _PARAMETER_PASSWORD.sub(MASK, scheme + separator + rest)
+    return _PARAMETER_PASSWORD.sub(rf"\g<1>{MASK}", scheme + separator + rest)
 
 
 def _split(url: str) -> tuple[str, str, str]:

@@ -1,4 +1,8 @@
-"""The closed family of errors. What is wrong with a record is none: it is a `Rejection`, decided like all else."""
+"""The one family of errors. A bad record is not an error: it becomes a `Rejection` and is decided like any other.
+
+A command that ends with one of them shows its text in one line: exit 2 for a `UsageError`, else 1. An error that only
+one module raises and catches is defined there, and belongs to the family too.
+"""
 
 
 class WorkerError(Exception):
@@ -29,7 +33,7 @@ class LeadershipLost(WorkerError):
 
 
 class UsageError(WorkerError):
-    """What the user has set cannot be used; the text names the setting and what would be right. Exit 2."""
+    """What the user has set or typed cannot be used; the text names it and says what would be right. Exit 2."""
 
 
 class SettingsError(UsageError):
@@ -37,8 +41,16 @@ class SettingsError(UsageError):
 
 
 class OperatorNeeded(WorkerError):
-    """Going on would risk the ledger; the text says what is wrong and the command that mends it."""
+    """Going on would risk the ledger; the text says what is wrong and the command that repairs it."""
 
 
 class PolicyRefused(OperatorNeeded):
     """The policy file contradicts what the ledger has stored of it; the text names the version and the key."""
+
+
+class LocalStackError(WorkerError):
+    """The embedded stack cannot do what was asked: one sentence what and where, one what to do about it."""
+
+
+class WrongFolder(LocalStackError, UsageError):
+    """The folder that was named for the stack cannot be one: the user has to name another. Exit 2."""

@@ -1,13 +1,62 @@
-"""Futures that somebody may never wait for."""
+"""Futures that nobody may ever wait for, waiting for the first of several, and long work that takes turns."""
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, Final, TypeVar
+
+from worker.errors import Transient
+
+Item = TypeVar("Item")
+_ITEMS_A_TURN: Final = 2_000
+"""How many rows become objects between two turns of the event loop: a few milliseconds."""
 
 
-def hear_out(future: "asyncio.Future[Any] | None") -> None:
+def consume_exception(future: "asyncio.Future[Any] | None") -> None:
     """Ask a future for its exception as soon as it has one; asyncio complains if nobody ever does.
 
     Whoever waits for it is given the exception all the same.
     """
     if future is not None:
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def result_of(task: "asyncio.Task[Item]") -> Item:
+    """The result of a task that is over and that nobody has cancelled.
+
+    Raises:
+        Transient: it ended as if it had been cancelled. Libraries can let the cancellation of a task of their own
+            through; nobody asked the worker to end then.
+    """
+    if task.cancelled():
+        raise Transient(f"{task.get_name()} was cancelled by something that it waited for")
+    return task.result()
+
+
+async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of these is over, end the others, and raise what it raised.
+
+    Raises:
+        Transient: it was cancelled, but not by whoever waits here.
+    """
+    tasks = [asyncio.create_task(wait, name=getattr(wait, "__qualname__", None)) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            result_of(task)
+    finally:
+        await cancelled(tasks)
+
+
+async def cancelled(tasks: "Sequence[asyncio.Task[Any]]") -> None:
+    """Cancel these tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def in_turns(items: Sequence[Item]) -> AsyncIterator[Sequence[Item]]:
+    """Parts of the items, with a turn of the event loop between two of them: one wallet may have a million lots."""
+    for start in range(0, len(items), _ITEMS_A_TURN):
+        if start:
+            await asyncio.sleep(0)
+        yield items[start : start + _ITEMS_A_TURN]

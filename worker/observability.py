@@ -5,7 +5,7 @@ All metrics are declared here. The engine counts for each batch, not for each ev
 
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final, TextIO
 
@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from worker.database_url import taken_apart
-from worker.secrecy import MASK, SHORTEST, forms
+from worker.secrecy import remember, without_secrets
 from worker.settings import Settings
 
 _NOISY: Final = ("aiokafka", "alembic", "faststream", "sqlalchemy")
@@ -51,7 +51,9 @@ commit_seconds = Histogram("connects_commit_seconds", "Committing a batch.", buc
 active = Gauge("connects_active", "1 while this worker leads, 0 while it stands by.", registry=REGISTRY)
 epoch = Gauge("connects_epoch", "The number of this worker's leadership.", registry=REGISTRY)
 lag_records = Gauge("connects_lag_records", "Records not yet decided.", ["topic"], registry=REGISTRY)
-lag_seconds = Gauge("connects_lag_seconds", "Age of the oldest record not yet decided.", registry=REGISTRY)
+lag_seconds = Gauge(
+    "connects_lag_seconds", "For how long the oldest record not yet decided has been there.", registry=REGISTRY
+)
 business_time = Gauge("connects_business_time_seconds", "Business time, in seconds since 1970.", registry=REGISTRY)
 clock_due = Gauge(
     "connects_clock_due", "Settlements, expiries and cycle starts due and not yet done.", registry=REGISTRY
@@ -61,6 +63,28 @@ outbox_rows = Gauge("connects_outbox_rows", "Batches committed and not yet publi
 outbox_age_seconds = Gauge("connects_outbox_age_seconds", "Age of the oldest of them.", registry=REGISTRY)
 parked = Gauge("connects_parked", "Wallets and jobs that wait for an operator. Alarm.", registry=REGISTRY)
 stopped_partitions = Gauge("connects_stopped_partitions", "Partitions that are not read on. Alarm.", registry=REGISTRY)
+hidden_records = Gauge(
+    "connects_hidden_records",
+    "Records behind open transactions of others, at most. Alarm.",
+    ["topic"],
+    registry=REGISTRY,
+)
+unavailable_partitions = Gauge(
+    "connects_unavailable_partitions",
+    "Partitions that cannot be read now, as without a leader. Alarm.",
+    registry=REGISTRY,
+)
+partitions_on_hold = Gauge(
+    "connects_partitions_on_hold",
+    "Partitions that an operator has put on hold.",
+    registry=REGISTRY,
+)
+problems = Gauge(
+    "connects_problems",
+    "What is wrong, by kind; readiness and `connects status` say what it is.",
+    ["kind"],
+    registry=REGISTRY,
+)
 missing_topics = Gauge("connects_missing_topics", "Input topics that do not exist.", registry=REGISTRY)
 overdrawn_wallets = Gauge("connects_overdrawn_wallets", "Wallets below zero.", registry=REGISTRY)
 charges_unanswered = Gauge(
@@ -69,23 +93,34 @@ charges_unanswered = Gauge(
 oldest_charge_seconds = Gauge(
     "connects_oldest_charge_unanswered_seconds", "How long ago the oldest of them was asked.", registry=REGISTRY
 )
+refunds_owed = Gauge(
+    "connects_refunds_owed", "Refunds that closures owe and nobody made, of the closures looked at.", registry=REGISTRY
+)
+oldest_refund_seconds = Gauge(
+    "connects_oldest_refund_owed_seconds", "How long the oldest of them has been due.", registry=REGISTRY
+)
 
 
 def observe_batch(
     *,
     outcomes: Mapping[tuple[str, str], int],
     records_decided: int,
+    rejected_with_others: int = 0,
     late: int,
     loading_seconds: float,
     deciding_seconds: float,
     encoding_seconds: float,
     committing_seconds: float,
 ) -> None:
-    """Count a committed batch; `outcomes` are its decisions by (outcome, reason)."""
+    """Count a committed batch; `outcomes` are its decisions by (outcome, reason).
+
+    `rejected_with_others` are rejected records without a decision of their own.
+    """
     for (outcome, reason), count in outcomes.items():
         decisions.labels(outcome, reason).inc(count)
         if outcome == "rejected":
             dead_letters.inc(count)
+    dead_letters.inc(rejected_with_others)
     event_id_conflicts.inc(outcomes.get(("rejected", "event-id-conflict"), 0))
     hires_after_settlement.inc(outcomes.get(("recorded", "hire-after-settlement"), 0))
     failures_in_rules.inc(outcomes.get(("parked", "failure-in-rule"), 0))
@@ -102,11 +137,23 @@ def observe_batch(
 
 
 def observe_input(
-    *, lag_by_topic: Mapping[str, int], oldest_seconds: float, stopped: int, missing: int, at: datetime | None
+    *,
+    lag_by_topic: Mapping[str, int],
+    oldest_seconds: float,
+    stopped: int,
+    missing: int,
+    at: datetime | None,
+    hidden_by_topic: Mapping[str, int] | None = None,
+    unavailable: int = 0,
+    on_hold: int = 0,
 ) -> None:
-    """Show how far the input is read: records and seconds behind, partitions stopped, and business time (`at`)."""
+    """Show how far the input is read: records and seconds behind, what is not read, and business time (`at`)."""
     for topic, lag in lag_by_topic.items():
         lag_records.labels(topic).set(lag)
+    for topic, hidden in (hidden_by_topic or {}).items():
+        hidden_records.labels(topic).set(hidden)
+    unavailable_partitions.set(unavailable)
+    partitions_on_hold.set(on_hold)
     lag_seconds.set(oldest_seconds)
     stopped_partitions.set(stopped)
     missing_topics.set(missing)
@@ -123,11 +170,25 @@ def observe_work(*, due: int, clock_is_stopped: bool, parked_keys: int, outbox: 
     outbox_age_seconds.set(outbox_seconds)
 
 
-def observe_sample(*, overdrawn: int, charges: int, oldest_charge: float) -> None:
-    """Show what is asked of the ledger now and then: wallets below zero, unanswered charges, seconds of the oldest."""
+def observe_problems(kinds: Iterable[str]) -> None:
+    """Show what is wrong: how many problems of each kind."""
+    problems.clear()
+    for kind in kinds:
+        problems.labels(kind).inc()
+
+
+def observe_sample(
+    *, overdrawn: int, charges: int, oldest_charge: float, refunds: int = 0, oldest_refund: float = 0.0
+) -> None:
+    """Show what is queried now and then: wallets below zero; charges not answered and refunds owed, and since when.
+
+    `oldest_charge` and `oldest_refund` are in seconds.
+    """
     overdrawn_wallets.set(overdrawn)
     charges_unanswered.set(charges)
     oldest_charge_seconds.set(oldest_charge)
+    refunds_owed.set(refunds)
+    oldest_refund_seconds.set(oldest_refund)
 
 
 def observe_role(*, leads: bool, present_epoch: int | None) -> None:
@@ -137,9 +198,14 @@ def observe_role(*, leads: bool, present_epoch: int | None) -> None:
         epoch.set(present_epoch)
     if not leads:
         lag_records.clear()
+        hidden_records.clear()
         for gauge in (lag_seconds, clock_due, clock_stopped, outbox_rows, outbox_age_seconds, parked):
             gauge.set(0)
+        unavailable_partitions.set(0)
+        partitions_on_hold.set(0)
         for gauge in (stopped_partitions, missing_topics, overdrawn_wallets, charges_unanswered, oldest_charge_seconds):
+            gauge.set(0)
+        for gauge in (refunds_owed, oldest_refund_seconds):
             gauge.set(0)
 
 
@@ -158,7 +224,8 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         last: list[Processor] = [pretty]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-    last.append(_Blotter(secrets_of(settings)))
+    remember(_secrets_of(settings))
+    last.append(_masked)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -184,23 +251,13 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
     return not (record.name.startswith("aiokafka") and record.module in {"client", "conn"})
 
 
-def secrets_of(settings: Settings) -> list[str]:
-    """The passwords in the settings, as they could turn up in a text."""
-    found = {settings.kafka_sasl_password}
+def _secrets_of(settings: Settings) -> Iterator[str]:
+    yield settings.kafka_sasl_password.get_secret_value()
+    yield settings.console_token.get_secret_value()
     for url in filter(None, (settings.database_url, settings.migrate_url)):
-        found.update(taken_apart(url).secrets)
-    return sorted(secret for secret in found if len(secret) >= SHORTEST)
+        yield from taken_apart(url).secrets
 
 
-class _Blotter:
-    """The last processor: masks secrets in the finished line, wherever they came from."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        found = {form for secret in secrets for form in forms(secret)}
-        self._secrets = sorted(found, key=len, reverse=True)
-
-    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> str:
-        line = str(event)
-        for secret in self._secrets:
-            line = line.replace(secret, MASK)
-        return line
+def _masked(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    """Mask secrets in the finished line, wherever they came from; the last processor."""
+    return without_secrets(str(event))

@@ -1,40 +1,33 @@
-"""The worker put together: settings in, a service with its HTTP page out; or one command carried out without one."""
+"""The worker put together: settings in, a service with its HTTP page out."""
 
 import asyncio
 import errno
-import os
 import signal
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Any, Final
 
-import asyncpg
-import msgspec
 import structlog
 import uvloop
 
 from schemas.asyncapi import JsonObject, asyncapi_document
 from worker import observability
-from worker.engine.commands import Command, CommandRunner
-from worker.engine.service import Service, Term, WorkerConfig, check_policies
-from worker.engine.writer import Committed, Writer
-from worker.errors import OperatorNeeded, PolicyRefused, Transient, WorkerError
-from worker.http import HttpServer
-from worker.ledger.budget import LEAST
-from worker.ledger.leadership import Leadership
-from worker.ledger.postgres import PostgresStore
+from worker.engine.commit import Committed
+from worker.engine.service import Service
+from worker.engine.term import Term, WorkerConfig
+from worker.errors import WorkerError
+from worker.http.application import application
+from worker.http.server import HttpServer
 from worker.ledger.sql import load
-from worker.operations.asking import connected
-from worker.operations.policies import compare_with_ledger, policies
+from worker.listeners import reason_of
+from worker.offline import this_process
+from worker.places import LAST_PORT
+from worker.queries.asking import connected
+from worker.queries.owed_watch import OwedWatch
+from worker.queries.policies import policies, policy_refusals, refuse_contradiction
+from worker.release import release
 from worker.settings import Settings, SettingsError
 
 _SQL: Final = load("asking.sql")
 _SAMPLE_SECONDS: Final = 30.0
-_LEASE_SECONDS: Final = 15.0
-_POLICY_CHECK_SECONDS: Final = 10.0
-_LAST_PORT: Final = 65_535
 
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +40,7 @@ def run(settings: Settings) -> None:
         OperatorNeeded: going on would risk the ledger; the text says what to do.
     """
     config = worker_config(settings)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, _policy_refusals(settings):
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, policy_refusals(settings):
         runner.run(_run(settings, config))
 
 
@@ -65,79 +58,27 @@ def worker_config(settings: Settings) -> WorkerConfig:
         group_id=settings.kafka_group_id,
         grace=settings.grace,
         max_clock_skew=settings.max_clock_skew,
+        earliest_event=settings.earliest_event,
         batch_size=settings.batch_size,
         clock=settings.wall_clock(),
-        holder=f"{socket.gethostname()}:{os.getpid()}",
+        holder=this_process(),
         simulated_time=bool(settings.clock),
         most_connections=settings.max_database_connections,
     )
 
 
-async def execute_pending_commands(settings: Settings) -> None:
-    """Take the ledger, carry open commands out, and hand it back: for when no worker runs.
-
-    What they change is published by the next worker.
-
-    Raises:
-        OperatorNeeded: there is no ledger, or a constraint refused a commit.
-        Transient: the database is away, or another worker was faster.
-        SettingsError: the policy cannot be used, or contradicts the ledger.
-    """
-    with _policy_refusals(settings):
-        await _execute_pending_commands(settings)
-
-
-async def _execute_pending_commands(settings: Settings) -> None:
-    config = worker_config(settings)
-    await _check_policy(settings, config)
-    leadership = Leadership(settings.database_url, f"command:{config.holder}")
-    store = PostgresStore(settings.database_url, config.holder, most_connections=LEAST)
-    try:
-        async with asyncio.timeout(_LEASE_SECONDS):
-            epoch = await leadership.acquire()
-        writer = Writer(
-            store, epoch, config.policies, config.grace, config.clock.now, lambda _committed: None, config.batch_size
-        )
-        await writer.open()
-        await check_policies(store, writer, config.policies)
-        for row in await store.open_commands():
-            arguments = msgspec.json.decode(row["arguments"])
-            await CommandRunner(writer).run(Command(row["id"], row["name"], arguments, row["actor"], row["why"]))
-    except TimeoutError:
-        raise Transient(leadership.trouble or "another worker has just taken the ledger; ask again") from None
-    finally:
-        await store.close()
-        await leadership.release()
-
-
-async def _check_policy(settings: Settings, config: WorkerConfig) -> None:
-    """Refuse a policy that contradicts the ledger before the ledger is taken, where the ledger can be read by now.
-
-    Where it cannot, the worker waits for it; it checks again each time it takes the ledger.
-    """
-    try:
-        async with asyncio.timeout(_POLICY_CHECK_SECONDS):
-            use = await compare_with_ledger(settings.database_url, config.policies)
-    except (OperatorNeeded, Transient, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        _log.debug("the policy is compared with the ledger later", error=str(error))
-        return
-    if use.refusal is not None:
-        raise PolicyRefused(use.refusal)
-
-
-@contextmanager
-def _policy_refusals(settings: Settings) -> Iterator[None]:
-    """A policy that contradicts the ledger is a setting that cannot be used."""
-    try:
-        yield
-    except PolicyRefused as error:
-        raise SettingsError(f"CONNECTS_POLICY: {settings.policy}: {error}") from None
-
-
 async def _run(settings: Settings, config: WorkerConfig) -> None:
+    asyncio.get_running_loop().set_exception_handler(_log_failure)
     service = Service(config, _observe)
     metrics = _Metrics(service, config)
-    server = HttpServer(service, observability.REGISTRY, asyncapi=lambda: asyncapi(settings), refresh=metrics.refresh)
+    pages = application(
+        service,
+        observability.REGISTRY,
+        asyncapi=lambda: asyncapi(settings),
+        refresh=metrics.refresh,
+        warnings=service.warnings,
+    )
+    server = HttpServer(pages)
     try:
         await server.start(settings.http_host, settings.http_port)
     except OSError as error:
@@ -145,7 +86,7 @@ async def _run(settings: Settings, config: WorkerConfig) -> None:
     sampling = asyncio.create_task(metrics.sample_for_good(settings.database_url), name="sampling")
     _stop_on_signals(service)
     try:
-        await _check_policy(settings, config)
+        await refuse_contradiction(settings, config.policies)
         await service.run()
     finally:
         sampling.cancel()
@@ -157,7 +98,7 @@ def _no_page(settings: Settings, error: OSError) -> str:
     """Why there can be no HTTP page, and which setting mends it."""
     why = f"{settings.http_host}:{settings.http_port} cannot be used ({error.strerror or error})"
     if error.errno == errno.EADDRINUSE:
-        another = settings.http_port + 1 if settings.http_port < _LAST_PORT else settings.http_port - 1
+        another = settings.http_port + 1 if settings.http_port < LAST_PORT else settings.http_port - 1
         return (
             f"CONNECTS_HTTP_PORT: {why}. If another worker on this host has it, give this one another: "
             f"CONNECTS_HTTP_PORT={another}"
@@ -169,11 +110,7 @@ def _no_page(settings: Settings, error: OSError) -> str:
 
 def asyncapi(settings: Settings) -> JsonObject:
     """What this worker receives and sends, under its deployment's prefix."""
-    try:
-        release = version("connects-worker")
-    except PackageNotFoundError:
-        release = "0"  # run from a checkout that was never installed
-    return asyncapi_document(title="connects-worker", version=release, prefix=settings.topic_prefix)
+    return asyncapi_document(title="connects-worker", version=release(), prefix=settings.topic_prefix)
 
 
 def _stop_on_signals(service: Service) -> None:
@@ -193,12 +130,22 @@ def _observe(committed: Committed) -> None:
     observability.observe_batch(
         outcomes=committed.outcomes,
         records_decided=committed.records,
+        rejected_with_others=committed.rejected_with_others,
         late=committed.late,
         loading_seconds=committed.load_seconds,
         deciding_seconds=committed.decide_seconds,
         encoding_seconds=committed.encode_seconds,
         committing_seconds=committed.commit_seconds,
     )
+
+
+def _log_failure(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log a failure that nobody waited for; of a connection that was given up while it was made, without alarm."""
+    error = context.get("exception")
+    if isinstance(error, OSError) and "future" in context and not isinstance(context["future"], asyncio.Task):
+        _log.debug("connection.given_up", error=reason_of(error))
+        return
+    loop.default_exception_handler(context)
 
 
 class _Metrics:
@@ -210,6 +157,7 @@ class _Metrics:
 
     def refresh(self) -> None:
         """Bring the gauges up to date."""
+        observability.observe_problems(problem.kind for problem in self._service.all_problems())
         term = self._service.term
         if term is None or not term.opened:
             observability.observe_role(leads=False, present_epoch=None)
@@ -226,8 +174,14 @@ class _Metrics:
         lag: dict[str, int] = {}
         for source, records in term.intake.lag().items():
             lag[source.topic] = lag.get(source.topic, 0) + records
+        hidden: dict[str, int] = dict.fromkeys(lag, 0)
+        for source, what in term.intake.hidden().items():
+            hidden[source.topic] = hidden.get(source.topic, 0) + what.records
         observability.observe_input(
             lag_by_topic=lag,
+            hidden_by_topic=hidden,
+            unavailable=len(term.intake.unavailable()),
+            on_hold=len(term.intake.on_hold()),
             oldest_seconds=term.intake.lag_seconds,
             stopped=len(term.intake.stopped),
             missing=len(term.intake.missing_topics),
@@ -246,13 +200,23 @@ class _Metrics:
         )
 
     async def sample_for_good(self, database_url: str) -> None:
-        """Ask the ledger now and then what would cost too much to keep count of."""
+        """Periodically query figures that are too expensive to maintain."""
+        watch = OwedWatch(self._config.grace)
         while True:
-            if self._service.role == "active":
+            if self._service.role != "active":
+                watch = OwedWatch(self._config.grace)
+            else:
                 try:
                     async with connected(database_url) as connection:
                         overdrawn, charges, oldest = await connection.fetchrow(_SQL["sampled"]) or (0, 0, 0.0)
-                    observability.observe_sample(overdrawn=overdrawn, charges=charges, oldest_charge=oldest)
+                        owed = await watch.sample(connection)
+                    observability.observe_sample(
+                        overdrawn=overdrawn,
+                        charges=charges,
+                        oldest_charge=oldest,
+                        refunds=owed.refunds,
+                        oldest_refund=owed.oldest_seconds,
+                    )
                 except WorkerError as error:
                     _log.debug("not sampled", error=str(error))
             await asyncio.sleep(_SAMPLE_SECONDS)

@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import quote
 
 MASK: Final = "********"
-SHORTEST: Final = 4
+_SHORTEST: Final = 4
 """Characters: anything shorter would mask half of each line."""
 
 _known: set[str] = set()
@@ -15,11 +15,11 @@ _known: set[str] = set()
 def remember(passwords: Iterable[str]) -> None:
     """Mask these from now on, as they are, in JSON and percent-encoded."""
     for password in passwords:
-        if len(password) >= SHORTEST:
-            _known.update(forms(password))
+        if len(password) >= _SHORTEST:
+            _known.update(_forms(password))
 
 
-def forms(password: str) -> set[str]:
+def _forms(password: str) -> set[str]:
     """How a password may turn up in a text."""
     return {password, json.dumps(password)[1:-1], quote(password, safe="")}
 

@@ -6,8 +6,9 @@ from typing import Final
 
 from worker import env_file
 from worker.env_file import EnvFile
+from worker.service_links import service_links
 
-_OURS: Final = "CONNECTS_"
+OURS: Final = "CONNECTS_"
 _NEARLY: Final = 0.9
 """How much a name of another program may look like a conventional one before it is taken for a mistyped one."""
 _CLOSE: Final = 0.8
@@ -20,17 +21,19 @@ def unknown_names(given: Iterable[str], known: frozenset[str], present: Iterable
     is not among the names that are `present`.
     """
     found = {name.upper() for name in present}
-    missing = [name for name in known if not name.startswith(_OURS) and name not in found]
+    missing = [name for name in known if not name.startswith(OURS) and name not in found]
     return sorted(
         name
         for name in given
         if name.upper() not in known
-        and (name.upper().startswith(_OURS) or any(_resembles(name.upper(), ours) for ours in missing))
+        and (name.upper().startswith(OURS) or any(_resembles(name.upper(), ours) for ours in missing))
     )
 
 
 def mistyped_names(file: EnvFile, environment: Mapping[str, str], known: frozenset[str]) -> dict[str, str]:
     """The names in the environment or in `.env` that look like settings and are not, with a line about each."""
+    links = service_links(environment, OURS)
+    environment = {name: value for name, value in environment.items() if name not in links}
     present = (*environment, *file.values)
     found = {name: f"{env_file.NAME}, line {file.lines[name]}" for name in unknown_names(file.values, known, present)}
     found |= dict.fromkeys(unknown_names(environment, known, present), "")

@@ -5,22 +5,35 @@ import ssl
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.fields import rfc3339
 from worker import env_file
-from worker.database_url import for_driver, taken_apart, without_password
+from worker.database_url import taken_apart, without_password
 from worker.env_file import EnvFile
 from worker.errors import SettingsError
+from worker.kafka.records import EARLIEST_EVENT
 from worker.ledger.budget import LEAST, MOST_BY_DEFAULT
+from worker.places import LAST_PORT, shortened
 from worker.secrecy import MASK, remember
-from worker.setting_names import mistyped_names, unknown_names
-from worker.stream.servers import listed_servers
-from worker.stream.wall_clock import WallClock, wall_clock
+from worker.service_links import hint, service_links
+from worker.setting_names import OURS, mistyped_names, unknown_names
+from worker.setting_values import (
+    is_clock,
+    is_database_url,
+    is_earliest_event,
+    is_header_name,
+    is_host,
+    is_long_enough,
+    is_server_list,
+    lower_case,
+)
+from worker.wall_clock import WallClock, wall_clock
 
 __all__ = ["MASK", "Settings", "SettingsError", "packaged_policy", "unknown_settings", "without_password"]
 
@@ -30,6 +43,8 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 _WHEEL_POLICY = Path(__file__).parent / "policies" / "connects.toml"
 _CHECKOUT_POLICY = Path(__file__).parent.parent / "policies" / "connects.toml"
+_MAYBE_SECRET: Final = ("PASSWORD", "TOKEN", "URL", "SASL_", "SERVERS")
+"""Parts of the names of settings whose values may hold a password."""
 _MOST_SHOWN: Final = 100
 """Characters of a wrong value that are shown; a longer one is no value of any setting."""
 
@@ -39,39 +54,7 @@ def packaged_policy() -> Path:
     return _WHEEL_POLICY if _WHEEL_POLICY.exists() else _CHECKOUT_POLICY
 
 
-def _is_database_url(url: str) -> str:
-    return for_driver(url) if url else url
-
-
-def _is_server_list(servers: str) -> str:
-    if servers:
-        listed_servers(servers)
-    return servers
-
-
-def _is_host(host: str) -> str:
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        raise ValueError("should be an address of this host, or a name of it that can be looked up") from None
-    return host
-
-
-def _is_clock(spec: str) -> str:
-    try:
-        wall_clock(spec)
-    except ValueError as error:
-        if repr(spec) in str(error):  # it may be another setting's value, with a password in it
-            raise ValueError("should be <start>@<rate>, as in 2026-03-01T00:00:00Z@3600") from None
-        raise
-    return spec
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-_DatabaseUrl = Annotated[str, AfterValidator(_is_database_url), Field(repr=False)]
+_DatabaseUrl = Annotated[str, AfterValidator(is_database_url), Field(repr=False)]
 
 
 class Settings(BaseSettings):
@@ -79,31 +62,39 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
 
-    kafka_bootstrap_servers: Annotated[str, AfterValidator(_is_server_list)] = Field(
-        "", alias="KAFKA_BOOTSTRAP_SERVERS"
-    )
+    kafka_bootstrap_servers: Annotated[str, AfterValidator(is_server_list)] = Field("", alias="KAFKA_BOOTSTRAP_SERVERS")
     kafka_security_protocol: SecurityProtocol = Field("PLAINTEXT", alias="KAFKA_SECURITY_PROTOCOL")
     kafka_sasl_mechanism: SaslMechanism | None = Field(None, alias="KAFKA_SASL_MECHANISM")
     kafka_sasl_username: str = Field("", alias="KAFKA_SASL_USERNAME")
-    kafka_sasl_password: str = Field("", alias="KAFKA_SASL_PASSWORD", repr=False)
+    kafka_sasl_password: SecretStr = Field(SecretStr(""), alias="KAFKA_SASL_PASSWORD")
     kafka_ssl_cafile: Path | None = Field(None, alias="KAFKA_SSL_CAFILE")
     kafka_group_id: str = Field("connects-worker", alias="KAFKA_GROUP_ID", min_length=1)
     database_url: _DatabaseUrl = Field("", alias="DATABASE_URL", repr=False)
     migrate_url: _DatabaseUrl = Field("", alias="CONNECTS_MIGRATE_URL", repr=False)
-    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = Field("info", alias="LOG_LEVEL")
+    log_level: Annotated[LogLevel, BeforeValidator(lower_case)] = Field("info", alias="LOG_LEVEL")
     policy: Path = Field(default_factory=packaged_policy, alias="CONNECTS_POLICY")
     topic_prefix: str = Field("", alias="CONNECTS_TOPIC_PREFIX", pattern=r"^[A-Za-z0-9._-]{0,100}$")
     settlement_grace_seconds: float = Field(30, alias="CONNECTS_SETTLEMENT_GRACE", ge=0, le=86_400)
     max_clock_skew_seconds: float = Field(300, alias="CONNECTS_MAX_CLOCK_SKEW", ge=0, le=86_400)
+    earliest_event: Annotated[datetime, BeforeValidator(is_earliest_event)] = Field(
+        EARLIEST_EVENT, alias="CONNECTS_EARLIEST_EVENT"
+    )
     batch_size: int = Field(5_000, alias="CONNECTS_BATCH_SIZE", ge=1, le=50_000)
     max_database_connections: int = Field(MOST_BY_DEFAULT, alias="CONNECTS_MAX_DATABASE_CONNECTIONS", ge=LEAST, le=100)
-    http_host: Annotated[str, AfterValidator(_is_host)] = Field("127.0.0.1", alias="CONNECTS_HTTP_HOST", min_length=1)
-    http_port: int = Field(8_000, alias="CONNECTS_HTTP_PORT", ge=0, le=65_535)
-    clock: Annotated[str, AfterValidator(_is_clock)] = Field("", alias="CONNECTS_CLOCK")
+    http_host: Annotated[str, AfterValidator(is_host)] = Field("127.0.0.1", alias="CONNECTS_HTTP_HOST", min_length=1)
+    http_port: int = Field(8_000, alias="CONNECTS_HTTP_PORT", ge=0, le=LAST_PORT)
+    clock: Annotated[str, AfterValidator(is_clock)] = Field("", alias="CONNECTS_CLOCK")
     allow_simulated_time: bool = Field(False, alias="CONNECTS_ALLOW_SIMULATED_TIME")
     cache_dir: Path | None = Field(None, alias="CONNECTS_CACHE_DIR")
+    console_token: Annotated[SecretStr, AfterValidator(is_long_enough)] = Field(
+        SecretStr(""), alias="CONNECTS_CONSOLE_TOKEN"
+    )
+    console_trust_header: Annotated[str, AfterValidator(is_header_name)] = Field(
+        "", alias="CONNECTS_CONSOLE_TRUST_HEADER"
+    )
 
     _mistyped: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _hint: str = PrivateAttr("")
 
     @classmethod
     def read(cls) -> Self:
@@ -113,7 +104,8 @@ class Settings(BaseSettings):
             SettingsError: naming the first setting that cannot be used.
         """
         file = EnvFile.read()
-        given = _given(file)
+        links = service_links(os.environ, OURS)
+        given = _given(file, links)
         _remember_passwords({**given, **{name.upper(): value for name, value in os.environ.items()}})
         for name in given.keys() & file.unresolved:
             raise SettingsError(
@@ -121,7 +113,8 @@ class Settings(BaseSettings):
                 f"missing. Set that name as well, or set {name} in the environment"
             )
         try:
-            settings = cls(**given)
+            # An argument goes before the environment: there a service's address may have the name of a setting.
+            settings = cls(**{name: default for name, default in _defaults().items() if name in links} | given)
         except ValidationError as error:
             name, complaint = _in_words(error)
             raise SettingsError(f"{_placed(name, file, given)}: {complaint}") from None
@@ -130,12 +123,18 @@ class Settings(BaseSettings):
             also = next((f". {line}" for line in mistyped.values() if name in line), "")
             raise SettingsError(f"{_placed(name, file, given)}: {complaint}{also}")
         settings._mistyped = mistyped
+        settings._hint = hint(links)
         return settings
 
     @property
     def mistyped(self) -> list[str]:
         """A line for each name in the environment or in `.env` that looks like a setting and is not one."""
         return list(self._mistyped.values())
+
+    @property
+    def hints(self) -> list[str]:
+        """Lines about what was found beside the settings, and changes nothing."""
+        return [self._hint] if self._hint else []
 
     @property
     def unknown(self) -> list[str]:
@@ -187,7 +186,7 @@ class Settings(BaseSettings):
         if self.kafka_security_protocol.startswith("SASL_"):
             kwargs["sasl_mechanism"] = self.kafka_sasl_mechanism
             kwargs["sasl_plain_username"] = self.kafka_sasl_username
-            kwargs["sasl_plain_password"] = self.kafka_sasl_password
+            kwargs["sasl_plain_password"] = self.kafka_sasl_password.get_secret_value()
         return kwargs
 
     def shown(self) -> dict[str, str]:
@@ -202,23 +201,27 @@ class Settings(BaseSettings):
 
 def unknown_settings() -> list[str]:
     """Names in the environment that look like settings and are not: mistyped, most likely."""
-    return unknown_names(os.environ, _known(), os.environ)
+    return unknown_names(os.environ.keys() - set(service_links(os.environ, OURS)), _known(), os.environ)
 
 
 def _known() -> frozenset[str]:
     return frozenset(str(field.alias) for field in Settings.model_fields.values())
 
 
-def _given(file: EnvFile) -> dict[str, Any]:
+def _defaults() -> dict[str, Any]:
+    return {str(field.alias): field.get_default(call_default_factory=True) for field in Settings.model_fields.values()}
+
+
+def _given(file: EnvFile, links: list[str]) -> dict[str, Any]:
     """What `.env` sets of our settings and the environment does not."""
-    of_environment = {name.upper() for name, value in os.environ.items() if value}
+    of_environment = {name.upper() for name, value in os.environ.items() if value and name not in links}
     known = _known() - of_environment
     return {name.upper(): value for name, value in file.values.items() if value and name.upper() in known}
 
 
 def _remember_passwords(values: Mapping[str, str]) -> None:
     """Have them masked in whatever is printed, also when the settings are refused."""
-    remember([values.get("KAFKA_SASL_PASSWORD", "")])
+    remember([values.get("KAFKA_SASL_PASSWORD", ""), values.get("CONNECTS_CONSOLE_TOKEN", "")])
     for name in ("DATABASE_URL", "CONNECTS_MIGRATE_URL"):
         with suppress(ValueError):  # refused later, in words that hold nothing of it
             remember(taken_apart(values.get(name, "")).secrets)
@@ -237,7 +240,9 @@ def _tls(cafile: Path | None) -> ssl.SSLContext:
 def _shown(name: str, value: object) -> str:
     if value is None:
         return ""
-    if name == "kafka_sasl_password":
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, SecretStr):
         return MASK if value else ""
     return without_password(str(value)) if name.endswith("_url") else str(value)
 
@@ -258,7 +263,7 @@ def _placed(name: str, file: EnvFile, given: Mapping[str, str]) -> str:
 
 def _shown_value(name: str, value: str, words: str) -> str:
     """The wrong value, unless it may hold a password or is shown already."""
-    secret = any(word in name for word in ("PASSWORD", "URL", "SASL_", "SERVERS")) or "@" in value or "://" in value
+    secret = any(part in name for part in _MAYBE_SECRET) or "@" in value or "://" in value
     if secret or value in words or len(value) > _MOST_SHOWN:
         return ""
     return f", is {value!r}"
@@ -269,7 +274,7 @@ _Complaint = tuple[str, str] | None
 
 
 def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
-    checks: tuple[Callable[[Settings], _Complaint], ...] = (_one_of_two, _security, _files, _time)
+    checks: tuple[Callable[[Settings], _Complaint], ...] = (_one_of_two, _security, _files, _time, _bounds)
     for check in checks:
         if complaint := check(settings):
             yield complaint
@@ -313,18 +318,13 @@ def _not_a_file(path: Path) -> str | None:
     try:
         kind = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return f"there is no file {_shortened(path)}"
+        return f"there is no file {shortened(path)}"
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        return f"{_shortened(path)} cannot be used ({reason}). Name a file that this user can read"
+        return f"{shortened(path)} cannot be used ({reason}). Name a file that this user can read"
     if stat.S_ISDIR(kind):
         return f"{path} is a folder. Name the file in it"
     return None if stat.S_ISREG(kind) else f"{path} is not a file that can be read twice. Name one"
-
-
-def _shortened(path: Path) -> str:
-    text = str(path)
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _time(settings: Settings) -> _Complaint:
@@ -337,3 +337,9 @@ def _time(settings: Settings) -> _Complaint:
             "to allow it all the same, set CONNECTS_ALLOW_SIMULATED_TIME=1"
         ),
     )
+
+
+def _bounds(settings: Settings) -> _Complaint:
+    if settings.earliest_event <= (now := settings.wall_clock().now()):
+        return None
+    return "CONNECTS_EARLIEST_EVENT", f"is later than {rfc3339(now.replace(microsecond=0))}, so no event would count"

@@ -1,4 +1,4 @@
-"""What the tests in containers share: the servers, and the worker's image."""
+"""Shared by the tests in containers: the servers, and the worker's image."""
 
 import os
 import shutil

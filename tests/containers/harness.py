@@ -46,7 +46,7 @@ class KafkaContainer(DockerContainer):
         super().__init__(
             os.environ.get("KAFKA_IMAGE", "apache/kafka:4.4.0"), network=network, network_aliases=["kafka"]
         )
-        port = free_port()  # the broker tells its clients where it is, so it must know the port before it starts
+        port = free_port()  # the broker sends its clients its address, so it must know the port before it starts
         self.bootstrap = f"127.0.0.1:{port}"
         self.ports["9094"] = ("127.0.0.1", port)
         advertised = f"BROKER://localhost:9092,HOST://{self.bootstrap},NETWORK://kafka:9095"
@@ -69,7 +69,7 @@ class PostgresContainer(DockerContainer):
         return f"postgresql://postgres:test@{address}/{database}"
 
     def ask(self, sql: str, database: str = "postgres") -> str:
-        """What the server answers to a statement."""
+        """The server's answer to a statement."""
         code, output = self.exec(["psql", self.url(database, inside=True), "-v", "ON_ERROR_STOP=1", "-Atc", sql])
         assert code == 0, output.decode()
         return output.decode().strip()
@@ -115,7 +115,7 @@ def connects_worker(up: Servers, *, image: str | None = None, **settings: str) -
         "KAFKA_BOOTSTRAP_SERVERS": "kafka:9095" if image else up.kafka.bootstrap,
         "DATABASE_URL": up.postgres.url(name, inside=bool(image)),
         "CONNECTS_TOPIC_PREFIX": f"{name}-",
-        "CONNECTS_SETTLEMENT_GRACE": "1",  # seconds until a closed job is settled; 30 unless told
+        "CONNECTS_SETTLEMENT_GRACE": "1",  # seconds until a closed job is settled; 30 by default
         **settings,
     }
     worker = WorkerContainer(image, up.network, environment) if image else WorkerProcess(environment)
@@ -135,7 +135,7 @@ async def publish(topics: Topics, topic: str, **fields: Any) -> dict[str, Any]: 
 
 
 async def wallet_updates(topics: Topics, count: int) -> list[dict[str, Any]]:
-    """The first messages of wallet-updated, once there are so many; each wallet's in the order of its versions."""
+    """The first messages of wallet-updated, once there are that many; each wallet's in the order of its versions."""
     found: list[dict[str, Any]] = []
     place = {"bootstrap_servers": topics.bootstrap, "auto_offset_reset": "earliest"}
     async with (

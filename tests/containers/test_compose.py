@@ -5,7 +5,8 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -28,7 +29,7 @@ asyncio.run(main())
 @pytest.fixture(scope="module")
 def ports() -> dict[str, str]:
     """Ports that are free here; a new user takes the usual ones."""
-    return {name: str(free_port()) for name in ("KAFKA_PORT", "POSTGRES_PORT", "CONNECTS_HTTP_PORT")}
+    return {name: str(free_port()) for name in ("KAFKA_PORT", "POSTGRES_PORT", "CONNECTS_HTTP_PORT", "CONSOLE_PORT")}
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +61,28 @@ async def test_an_event_becomes_a_wallet_updated(compose: Compose, ports: dict[s
 
 def test_every_service_becomes_healthy(compose: Compose, ports: dict[str, str]) -> None:
     def healthy() -> bool:
-        ids = compose("ps", "-q", "kafka", "postgres", "worker").split()
+        ids = compose("ps", "-q", "kafka", "postgres", "worker", "console").split()
         states = run("docker", "inspect", "--format", "{{.State.Health.Status}}", *ids).split()
-        return states == ["healthy"] * 3
+        return states == ["healthy"] * 4
 
     until(healthy, lambda: compose("logs", "--tail", "30"))
     with urlopen(f"http://127.0.0.1:{ports['CONNECTS_HTTP_PORT']}/health/ready", timeout=10) as ready:
         assert json.load(ready)["role"] == "active"
+
+
+def test_the_console_shows_a_freelancer_to_those_with_the_token(compose: Compose, ports: dict[str, str]) -> None:
+    compose("ps", "-q", "console")
+    address = f"http://127.0.0.1:{ports['CONSOLE_PORT']}/api/v1/freelancers/f-1"
+    with pytest.raises(HTTPError, match="401"):
+        urlopen(address, timeout=10)
+    asked = Request(address, headers={"Authorization": "Bearer connects-dev-token"})
+    with urlopen(asked, timeout=10) as shown:  # noqa: S310 - http, as written above
+        assert json.load(shown)["freelancer_id"] == "f-1"
+
+
+def test_the_consoles_role_cannot_write(compose: Compose) -> None:
+    with pytest.raises(AssertionError, match="InsufficientPrivilegeError"):
+        compose("exec", "-T", "console", "python", "-c", ASK, "UPDATE lots SET remaining = 0")
 
 
 @pytest.mark.parametrize("statement", ["UPDATE changes SET delta = 0", "DELETE FROM decisions", "DROP TABLE changes"])

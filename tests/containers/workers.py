@@ -91,11 +91,11 @@ class WorkerProcess:
         return self._process.wait(LIMIT_SECONDS)
 
 
-def until(condition: Callable[[], bool], told: Callable[[], str] = str) -> None:
-    """Wait for a condition; if it does not come, `told` says what there is to see."""
+def until(condition: Callable[[], bool], given: Callable[[], str] = str) -> None:
+    """Wait for a condition; if it does not come true, `given` says what can be seen."""
     end = time.monotonic() + LIMIT_SECONDS
     while not condition():
-        assert time.monotonic() < end, told()
+        assert time.monotonic() < end, given()
         time.sleep(0.2)
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from schemas.reading import read_event
 from tests.contract.conftest import Kept
-from tests.support.story import GRACE, Story, day
-from worker.domain.books import Held
+from tests.kit.story import GRACE, Story, day
 from worker.domain.decisions import Decision, Subject
 from worker.domain.model import (
     Cause,
@@ -23,7 +22,9 @@ from worker.domain.model import (
     Suspension,
     midnight,
 )
+from worker.domain.state import Held
 from worker.ledger.store import CYCLE, EXPIRY, LATEST, Appointment, ParkedKey
+from worker.ledger.tables import ParkedRow, ParkedTriggerRow
 
 F1, F2 = FreelancerId("f-1"), FreelancerId("f-2")
 MARCH, APRIL = date(2026, 3, 7), date(2026, 4, 7)
@@ -65,7 +66,7 @@ async def membership_of(kept: Kept, freelancer_id: FreelancerId) -> Membership:
 
 
 async def keep_memberships(kept: Kept, story: Story, memberships: Iterable[Membership]) -> None:
-    story.books.touched.memberships.update({one.freelancer_id: one for one in memberships})
+    story.state.changed.memberships.update({one.freelancer_id: one for one in memberships})
     await kept.keep(story)
 
 
@@ -103,12 +104,12 @@ async def test_a_charge_is_read_back_and_only_what_became_of_it_changes(kept: Ke
     renewal = a_charge(
         "f-2:2026-03-07:1", freelancer_id=F2, kind="renewal", chosen_at=None, promo_code=None, source="payment-method"
     )
-    story.books.keep_charge(asked)
-    story.books.keep_charge(renewal)
+    story.state.keep_charge(asked)
+    story.state.keep_charge(renewal)
     await kept.keep(story)
     found = await kept.store.charges([asked.key, renewal.key, ChargeKey(F1, renewal.charge_id)])
     assert {one.charge_id: plain(one) for one in found} == {one.charge_id: plain(one) for one in (asked, renewal)}
-    story.books.keep_charge(msgspec.structs.replace(asked, status="lapsed", amount_cents=9))
+    story.state.keep_charge(msgspec.structs.replace(asked, status="lapsed", amount_cents=9))
     await kept.keep(story)
     (found,) = await kept.store.charges([asked.key])
     assert plain(found) == plain(msgspec.structs.replace(asked, status="lapsed"))
@@ -117,17 +118,17 @@ async def test_a_charge_is_read_back_and_only_what_became_of_it_changes(kept: Ke
 async def test_a_charge_id_may_be_as_long_as_the_contract_allows(kept: Kept, story: Story) -> None:
     charge = a_charge("x.y_z:" * 26 + "-123")
     assert len(charge.charge_id) == 160
-    story.books.keep_charge(charge)
+    story.state.keep_charge(charge)
     await kept.keep(story)
     assert [one.key for one in await kept.store.charges([charge.key])] == [charge.key]
 
 
 async def test_two_freelancers_may_have_a_charge_of_one_id(kept: Kept, story: Story) -> None:
     first, second = a_charge("f:1:up:1"), a_charge("f:1:up:1", freelancer_id=F2, amount_cents=1_500, decision_seq=18)
-    story.books.keep_charge(first)
-    story.books.keep_charge(second)
+    story.state.keep_charge(first)
+    story.state.keep_charge(second)
     await kept.keep(story)
-    story.books.keep_charge(msgspec.structs.replace(second, status="paid"))
+    story.state.keep_charge(msgspec.structs.replace(second, status="paid"))
     await kept.keep(story)
     found = {one.key: plain(one) for one in await kept.store.charges([second.key, first.key])}
     assert found == {first.key: plain(first), second.key: plain(msgspec.structs.replace(second, status="paid"))}
@@ -166,19 +167,19 @@ async def test_what_a_story_made_of_memberships_is_read_back(
         if in_many_batches:
             await kept.keep(story)
     await kept.keep(story)
-    books = story.books
-    assert plain(await kept.store.memberships(list(books.memberships))) == plain(books.memberships)
-    charges = await kept.store.charges(list(books.charges))
+    state = story.state
+    assert plain(await kept.store.memberships(list(state.memberships))) == plain(state.memberships)
+    charges = await kept.store.charges(list(state.charges))
     assert {charge.key: plain(charge) for charge in charges} == {
-        key: plain(charge) for key, charge in books.charges.items()
+        key: plain(charge) for key, charge in state.charges.items()
     }
     assert {charge.status for charge in charges} >= {"asked", "paid", "failed", "lapsed"}
-    assert await kept.store.held(list(books.memberships)) == [held for all_ in books.held.values() for held in all_]
-    assert [len(held) for held in books.held.values()] == [1]
+    assert await kept.store.held(list(state.memberships)) == [held for all_ in state.held.values() for held in all_]
+    assert [len(held) for held in state.held.values()] == [1]
     appointments, _ = await kept.store.appointments(100, GRACE)
     assert {(one.subject, one.due_at) for one in appointments if one.rank == CYCLE} == {
         (membership.freelancer_id, midnight(membership.next_renewal) + GRACE)
-        for membership in books.memberships.values()
+        for membership in state.memberships.values()
         if membership.next_renewal is not None
     }
 
@@ -207,7 +208,7 @@ def hold(story: Story, freelancer: str, event_id: str) -> Held:
         source="card",
     )
     assert decision.reason == "unknown-charge"
-    return story.books.held[FreelancerId(freelancer)][-1]
+    return story.state.held[FreelancerId(freelancer)][-1]
 
 
 async def test_what_is_held_is_read_back_in_ledger_order(kept: Kept, story: Story) -> None:
@@ -223,7 +224,7 @@ async def test_what_was_let_go_is_held_no_more(kept: Kept, story: Story, batches
     if batches == 2:
         await kept.keep(story)
         assert await kept.store.held([F1]) == [first, second]
-    story.books.let_go(first)
+    story.state.let_go(first)
     await kept.keep(story)
     assert await kept.store.held([F1]) == [second]
 
@@ -232,7 +233,7 @@ async def test_an_event_that_was_parked_before_it_was_held_is_read_from_the_reco
     kept: Kept, story: Story
 ) -> None:
     held = hold(story, "f-1", "e-1")
-    story.books.let_go(held)
+    story.state.let_go(held)
     parked = story.decisions[-1]
     follow_up = Decision(
         *(parked.seq + 1, "follow-up", parked.cause, parked.occurred_at, Subject(F1), "recorded"),
@@ -241,7 +242,7 @@ async def test_an_event_that_was_parked_before_it_was_held_is_read_from_the_reco
     follow_up.follows = parked.seq
     story.decisions.append(follow_up)
     held = held._replace(decision_seq=follow_up.seq)
-    story.books.hold(held)
+    story.state.hold(held)
     await kept.keep(story)
     assert await kept.store.held([F1]) == [held]
 
@@ -253,7 +254,7 @@ def a_cycle(freelancer: str, start: date) -> Appointment:
     return Appointment(midnight(start) + GRACE, CYCLE, freelancer, (), 0, freelancer)
 
 
-async def test_cycle_starts_are_told_by_day_and_of_a_day_in_the_order_of_pythons_strings(
+async def test_cycle_starts_are_shown_by_day_and_of_a_day_in_the_order_of_pythons_strings(
     kept: Kept, story: Story
 ) -> None:
     ids = ["f-1", "f-10", "f-2", "F-1", "f.1", "f:1", "f_1", "a", "Z", "0"]
@@ -265,7 +266,7 @@ async def test_cycle_starts_are_told_by_day_and_of_a_day_in_the_order_of_pythons
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])
-async def test_of_many_that_start_on_one_day_the_first_are_told_and_up_to_whom(
+async def test_of_many_that_start_on_one_day_the_first_are_shown_and_up_to_whom(
     kept: Kept, story: Story, limit: int
 ) -> None:
     ids = ["f-1", "f-10", "f-2", "F-1", "f.1", "f:1", "f_1", "a", "Z", "0"]
@@ -275,7 +276,7 @@ async def test_of_many_that_start_on_one_day_the_first_are_told_and_up_to_whom(
     assert horizon == a_cycle(sorted(ids)[limit - 1], APRIL)
 
 
-async def test_other_work_of_that_instant_and_before_is_told_with_them(kept: Kept, story: Story) -> None:
+async def test_other_work_of_that_instant_and_before_is_shown_with_them(kept: Kept, story: Story) -> None:
     """It comes before them: without it the first would not be the first."""
     a_year_before = midnight(date(2025, 4, 7))
     for number, seconds in enumerate((0, 0, -1, 1)):
@@ -287,7 +288,7 @@ async def test_other_work_of_that_instant_and_before_is_told_with_them(kept: Kep
     assert horizon == max(appointments) == a_cycle("d", APRIL)
 
 
-async def test_work_due_before_limits_how_far_cycle_starts_are_told(kept: Kept, story: Story) -> None:
+async def test_work_due_before_limits_how_far_cycle_starts_are_shown(kept: Kept, story: Story) -> None:
     a_year_before = midnight(date(2025, 4, 1))
     for number in range(3):
         story.bought(f"f-{number}", 10, at=a_year_before + timedelta(days=number))
@@ -298,18 +299,18 @@ async def test_work_due_before_limits_how_far_cycle_starts_are_told(kept: Kept, 
     assert horizon.due_at == midnight(date(2026, 4, 2)) + GRACE
 
 
-async def test_what_waits_for_a_parked_wallet_is_not_told_again(kept: Kept, story: Story) -> None:
+async def test_what_waits_for_a_parked_wallet_is_not_listed_again(kept: Kept, story: Story) -> None:
     story.registered("f-1", at=midnight(date(2025, 4, 7)))
     await keep_memberships(kept, story, [a_membership("f-1"), a_membership("f-2")])
-    batch = await kept.draft(story)
+    batch = await kept.open_batch(story)
     key = ParkedKey("wallet", "f-1")
-    batch.parked.append((*key, 2, "ValueError: a bug", day(0)))
+    batch.parked.append(ParkedRow(*key, 2, "ValueError: a bug", day(0)))
     for event_id in ("cycle:f-1:2026-04-07", "expiry:f-1:1"):
         batch.last_seq += 1
-        row = list(kept.batches[0].decisions[0])
-        row[0], row[1], row[2], row[4:9] = batch.last_seq, batch.batch_no, "clock", (None, None, None, None, event_id)
-        batch.decisions.append(tuple(row))
-        batch.parked_triggers.append((batch.last_seq, *key))
+        record = dict.fromkeys(("topic", "incarnation", "partition", "offset"))
+        first = kept.batches[0].decisions[0]._replace(**record, seq=batch.last_seq, batch_no=batch.batch_no)
+        batch.decisions.append(first._replace(kind="clock", event_id=event_id))
+        batch.parked_triggers.append(ParkedTriggerRow(batch.last_seq, *key))
     await kept.commit(batch)
     assert await kept.store.appointments(100, GRACE) == ([a_cycle("f-2", APRIL)], LATEST)
     assert await kept.store.parked() == {key: {"cycle:f-1:2026-04-07", "expiry:f-1:1"}}

@@ -1,16 +1,23 @@
-"""Every store gives back what was committed, as it was."""
+"""Every store returns what was committed, as it was."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import msgspec
 import pytest
 
-from tests.contract.conftest import Kept
-from tests.support.story import GRACE, Story, day
-from worker.domain.books import Awaited, Books
+from tests.contract.conftest import RECORDED_AT, Kept
+from tests.kit.policies import policies
+from tests.kit.story import GRACE, Story, day
 from worker.domain.model import Cause, FreelancerId, Grant, Job, JobId, LotId, ProposalId, Spend, Wallet
-from worker.engine.memory import seen_key
+from worker.domain.state import Awaited, State
+from worker.engine.commands import Answer, Command, command_decision
+from worker.engine.loading.cache import Cache, seen_key
+from worker.engine.open_batch import OpenBatch
+from worker.kafka.holds import Hold, place_of
+from worker.kafka.records import Position, TopicPartition
+from worker.ledger.leaves import log_after
 from worker.ledger.store import (
     EXPIRY,
     LATE_SETTLEMENT,
@@ -21,7 +28,7 @@ from worker.ledger.store import (
     ParkedKey,
     Tail,
 )
-from worker.stream.records import Position, TopicPartition
+from worker.ledger.tables import HoldRow, ParkedRow, ParkedTriggerRow, ReplayedRow, ReplayRow
 
 F1, J1, P1 = FreelancerId("f-1"), JobId("j-1"), ProposalId("p-1")
 
@@ -32,7 +39,7 @@ def plain(thing: object) -> object:
 
 
 async def wallet_of(kept: Kept, name: str, after: datetime | None = None) -> Wallet:
-    return (await kept.store.wallets([FreelancerId(name)], after, Books(GRACE)))[FreelancerId(name)]
+    return (await kept.store.wallets([FreelancerId(name)], after))[FreelancerId(name)]
 
 
 async def spend_of(kept: Kept, name: str) -> Spend:
@@ -75,21 +82,21 @@ def all_of(story: Story) -> Story:
 
 async def test_an_empty_ledger_has_nothing(kept: Kept) -> None:
     store = kept.store
-    assert await store.tail() == Tail(0, 0, bytes(32), None, 0)
+    assert await store.tail() == Tail(0, 0, bytes(32), None, 0, log_after(bytes(32)))
     assert await store.positions() == {}
     assert await store.decided_ahead() == {}
     assert await store.parked() == {}
     assert await store.appointments(10, GRACE) == ([], LATEST)
-    assert await store.wallets([F1], None, Books(GRACE)) == {}
+    assert await store.wallets([F1], None) == {}
     assert await store.spends([P1]) == []
     assert plain(await store.jobs([J1])) == plain({J1: Job(J1)})
 
 
 @pytest.mark.parametrize("ids", [[], ["unknown"]])
-async def test_asking_for_nothing_or_the_unknown_gives_nothing(kept: Kept, story: Story, ids: list[str]) -> None:
+async def test_asking_for_nothing_or_the_unknown_returns_nothing(kept: Kept, story: Story, ids: list[str]) -> None:
     await kept.keep(all_of(story))
     store = kept.store
-    assert await store.wallets(ids, None, Books(GRACE)) == {}
+    assert await store.wallets(ids, None) == {}
     assert await store.spends(ids) == []
     assert await store.awaiting(ids) == []
     assert await store.grants([(name, name) for name in ids]) == []
@@ -111,25 +118,25 @@ async def eventful_ledger(request: pytest.FixtureRequest, kept: Kept, story: Sto
 
 
 async def test_wallets_are_read_back_as_they_were(eventful_ledger: Kept, story: Story) -> None:
-    assert set(story.books.wallets) == {"f-1", "f-2", "f-3", "f-hired"}
+    assert set(story.state.wallets) == {"f-1", "f-2", "f-3", "f-hired"}
     for name, wallet in changed(story).items():
         assert plain(await wallet_of(eventful_ledger, name)) == plain(wallet)
     assert story.debt("f-1") > 0
     assert story.wallet("f-1").drained
 
 
-async def test_several_wallets_are_read_at_once(eventful_ledger: Kept, story: Story) -> None:
-    found = await eventful_ledger.store.wallets([*story.books.wallets, FreelancerId("f-0")], None, Books(GRACE))
+async def test_several_wallets_are_read_together(eventful_ledger: Kept, story: Story) -> None:
+    found = await eventful_ledger.store.wallets([*story.state.wallets, FreelancerId("f-0")], None)
     assert plain(found) == plain(changed(story))
 
 
 def changed(story: Story) -> dict[FreelancerId, Wallet]:
     """The wallets that something changed; others were opened only, and are opened again when they are named again."""
-    return {name: wallet for name, wallet in story.books.wallets.items() if wallet.version}
+    return {name: wallet for name, wallet in story.state.wallets.items() if wallet.version}
 
 
 async def test_spends_are_read_back_with_their_draws(eventful_ledger: Kept, story: Story) -> None:
-    for name, spend in story.books.spends.items():
+    for name, spend in story.state.spends.items():
         assert plain(await spend_of(eventful_ledger, name)) == plain(spend)
     assert len(story.spend("p-1").base.draws) > 1
     assert story.spend("p-1").boost_outbid
@@ -139,8 +146,8 @@ async def test_spends_are_read_back_with_their_draws(eventful_ledger: Kept, stor
 async def test_jobs_are_read_back_with_closures_hire_and_proposals_in_ledger_order(
     eventful_ledger: Kept, story: Story
 ) -> None:
-    known = {name: job for name, job in story.books.jobs.items() if job.closures or job.proposal_ids}
-    known |= {JobId("j-3"): story.books.jobs[JobId("j-3")]}
+    known = {name: job for name, job in story.state.jobs.items() if job.closures or job.proposal_ids}
+    known |= {JobId("j-3"): story.state.jobs[JobId("j-3")]}
     assert plain(await eventful_ledger.store.jobs(list(known))) == plain(known)
     assert [closure.closed_at for closure in known[JobId("j-2")].closures] == [day(3), day(4)]
     assert [known[name].closures[0].settled for name in (JobId("j-2"), JobId("j-1"))] == [True, False]
@@ -150,15 +157,15 @@ async def test_jobs_are_read_back_with_closures_hire_and_proposals_in_ledger_ord
 
 async def test_what_waits_for_its_proposal_is_read_back_in_ledger_order(eventful_ledger: Kept, story: Story) -> None:
     waiting = await eventful_ledger.store.awaiting([ProposalId("p-9"), P1])
-    assert waiting == story.books.awaiting[ProposalId("p-9")]
-    assert [told.is_outbid for told in waiting] == [True, False]
+    assert waiting == story.state.awaiting[ProposalId("p-9")]
+    assert [shown.is_outbid for shown in waiting] == [True, False]
 
 
 async def test_grants_are_found_under_their_natural_keys(eventful_ledger: Kept, story: Story) -> None:
     keys = [("grant.purchase", "b-1"), ("grant.interview", "f-1/j-7"), ("grant.badge", "f-1/rising-talent")]
     found = await eventful_ledger.store.grants(keys)
     assert {grant.natural_key: grant for grant in found} == {
-        key: story.books.grants[rule, key] for rule, key in keys[:2]
+        key: story.state.grants[rule, key] for rule, key in keys[:2]
     }
     assert Grant("grant.purchase", "b-1", F1, day(0), 10, 2) in found
 
@@ -172,7 +179,7 @@ async def test_the_tail_is_where_the_last_batch_ended(eventful_ledger: Kept, sto
     published = [batch.outbox_seq for batch in eventful_ledger.batches if batch.outbox_seq is not None]
     assert published == list(range(1, len(published) + 1))
     tail = await eventful_ledger.store.tail()
-    assert tail == Tail(last.batch_no, len(story.decisions), last.chain_head, story.now, published[-1])
+    assert tail == Tail(last.batch_no, len(story.decisions), last.chain_head, story.now, published[-1], last.log)
 
 
 async def test_event_ids_lead_to_their_first_decisions(eventful_ledger: Kept, story: Story) -> None:
@@ -211,7 +218,7 @@ async def test_an_event_id_belongs_to_its_topic(kept: Kept, story: Story) -> Non
 async def test_a_wallet_that_nothing_ever_changed_is_not_kept(kept: Kept, story: Story) -> None:
     story.earned_badge("f-1", "top-rated")
     await kept.keep(story)
-    assert await kept.store.wallets([F1], None, Books(GRACE)) == {}
+    assert await kept.store.wallets([F1], None) == {}
 
 
 async def test_drained_lots_are_read_while_they_have_not_expired(kept: Kept, story: Story) -> None:
@@ -251,11 +258,14 @@ async def test_a_wallets_owing_spends_are_those_already_in_memory(kept: Kept, st
     story.proposed("p-1", by="f-1", on="j-1", connects=10)
     story.proposed("p-2", by="f-1", on="j-2", connects=10)
     await kept.keep(story)
-    books = Books(GRACE)
-    books.spends[P1] = await spend_of(kept, "p-1")
-    wallet = (await kept.store.wallets([F1], None, books))[F1]
-    assert [spend.proposal_id for spend in wallet.owing] == ["p-1", "p-2"]
-    assert all(books.spends[spend.proposal_id] is spend for spend in wallet.owing)
+    cache = Cache(kept.store, State(GRACE), policies())
+    await cache.load_whole_spends([P1], None)
+    spend = cache.state.spends[P1]
+    await cache.load_wallets([F1], None)
+    wallet = cache.state.wallets[F1]
+    assert [owing.proposal_id for owing in wallet.owing] == ["p-1", "p-2"]
+    assert wallet.owing[0] is spend
+    assert all(cache.state.spends[owing.proposal_id] is owing for owing in wallet.owing)
 
 
 async def test_debts_are_read_oldest_line_first(kept: Kept, story: Story) -> None:
@@ -281,8 +291,8 @@ async def test_a_later_batch_changes_lots_spends_closures_and_hires(kept: Kept, 
     await kept.keep(story)
     assert plain(await wallet_of(kept, "f-1")) == plain(story.wallet("f-1"))
     assert plain(await spend_of(kept, "p-1")) == plain(story.spend("p-1"))
-    assert plain(await kept.store.jobs([J1])) == plain({J1: story.books.jobs[J1]})
-    assert story.books.jobs[J1].closures[0].returned_any
+    assert plain(await kept.store.jobs([J1])) == plain({J1: story.state.jobs[J1]})
+    assert story.state.jobs[J1].closures[0].returned_any
 
 
 @pytest.mark.parametrize("batches", [1, 2])
@@ -308,7 +318,7 @@ async def test_an_outbid_that_waits_names_its_record(kept: Kept, story: Story) -
 
 
 def closed_jobs(story: Story, *seconds: int) -> list[Appointment]:
-    """Jobs that close so many seconds into day 1, less than a grace apart, and their settlements."""
+    """Jobs that close that many seconds into day 1, less than a grace apart, and their settlements."""
     return [
         Appointment(day(1, second) + GRACE, SETTLEMENT, "", (), story.closed(job, at=day(1, second)).seq, job)
         for second, job in ((second, f"j-{second}-{number}") for number, second in enumerate(seconds))
@@ -319,7 +329,7 @@ def an_expiry(number: int, lot_id: str) -> Appointment:
     return Appointment(day(number) + GRACE, EXPIRY, lot_id, (), 0, "f-1")
 
 
-async def test_all_the_clocks_work_is_told_when_there_is_little(kept: Kept, story: Story) -> None:
+async def test_all_the_clocks_work_is_listed_when_there_is_little(kept: Kept, story: Story) -> None:
     story.bought("f-1", 10, at=day(1))
     story.bought("f-1", 10, at=day(2))
     closed = story.closed("j-1", at=day(2))
@@ -344,7 +354,7 @@ async def test_settlements_come_before_expiries_of_the_same_instant(kept: Kept, 
     ]
 
 
-async def test_work_that_is_done_is_told_no_more(kept: Kept, story: Story) -> None:
+async def test_work_that_is_done_is_listed_no_more(kept: Kept, story: Story) -> None:
     story.bought("f-1", 10, at=day(0))
     story.proposed("p-1", by="f-1", on="j-1", connects=10)
     story.closed("j-1")
@@ -358,7 +368,7 @@ async def test_work_that_is_done_is_told_no_more(kept: Kept, story: Story) -> No
     assert await kept.store.appointments(100, GRACE) == ([], LATEST)
 
 
-async def test_a_late_settlement_is_told_for_its_proposal(kept: Kept, story: Story) -> None:
+async def test_a_late_settlement_is_shown_for_its_proposal(kept: Kept, story: Story) -> None:
     closed = story.closed("j-1", at=day(2))
     story.settled()
     story.until(day(5))
@@ -383,7 +393,7 @@ async def part_by_part(kept: Kept, limit: int) -> list[Appointment]:
     return found
 
 
-async def test_of_much_work_the_next_is_told_and_up_to_when_that_is_all(kept: Kept, story: Story) -> None:
+async def test_of_much_work_the_next_is_reported_and_up_to_when_that_is_all(kept: Kept, story: Story) -> None:
     settlements = closed_jobs(story, 1, 2, 3, 4, 5)
     await kept.keep(story)
     appointments, horizon = await kept.store.appointments(2, GRACE)
@@ -435,8 +445,8 @@ async def test_late_settlements_of_one_instant_are_read_proposal_by_proposal_in_
 
 
 @pytest.mark.parametrize("expires_first", [True, False])
-async def test_nothing_beyond_the_horizon_is_told(kept: Kept, story: Story, expires_first: bool) -> None:  # noqa: FBT001
-    """The nearer of the last settlement told and the last expiry told is as far as anybody can see."""
+async def test_nothing_beyond_the_horizon_is_reported(kept: Kept, story: Story, expires_first: bool) -> None:  # noqa: FBT001
+    """The nearer of the last settlement and the last expiry that were returned is as far as the schedule can see."""
     for second in (1, 3) if expires_first else (2, 4):
         story.bought("f-1", 10, at=day(-364, second))
     closed_jobs(story, *((2, 4) if expires_first else (1, 3)))
@@ -460,7 +470,7 @@ async def test_positions_are_read_back_and_move(kept: Kept, story: Story) -> Non
     assert await kept.store.positions() == {one: recreated, other: unread}
 
 
-async def test_a_position_set_back_tells_how_far_was_decided(kept: Kept, story: Story) -> None:
+async def test_a_position_set_back_shows_how_far_was_decided(kept: Kept, story: Story) -> None:
     for number in range(1, 6):
         story.registered(f"f-{number}")
     source = TopicPartition("freelancer-registered", 0)
@@ -474,6 +484,92 @@ async def test_a_position_set_back_tells_how_far_was_decided(kept: Kept, story: 
     assert await kept.store.decided_ahead() == {}
 
 
+# What is on hold.
+
+
+async def test_holds_are_read_back_changed_and_ended(kept: Kept, story: Story) -> None:
+    topic, partition = place_of("job-closed", None), place_of("hire-made", 1)
+
+    async def commanded(hold: Hold, ended: Sequence[TopicPartition] = ()) -> None:
+        open_batch = OpenBatch(await kept.store.tail(), RECORDED_AT, kept.conditions, kept.last_decisions)
+        seq = open_batch.next_seq
+        command = Command(UUID(int=seq), "positions-hold", {}, hold.actor, hold.why)
+        open_batch.add(command_decision(command, Answer("applied", "on-hold", {}), seq))
+        open_batch.batch.holds.append(HoldRow(*hold.place, hold.lets_time_go_on, seq))
+        open_batch.batch.holds_ended += ended
+        await kept.commit(open_batch.finish(story.take_changed(), None))
+
+    first = Hold(topic, lets_time_go_on=False, actor="ana", why="garbage", since=RECORDED_AT)
+    other = Hold(partition, lets_time_go_on=True, actor="ben", why="too much", since=RECORDED_AT)
+    await commanded(first)
+    await commanded(other)
+    assert await kept.store.holds() == {topic: first, partition: other}
+    changed = first._replace(lets_time_go_on=True, why="go on")
+    await commanded(changed, [partition])
+    assert await kept.store.holds() == {topic: changed}
+
+
+# Plans, and what they added.
+
+
+async def test_plans_are_read_back_with_what_became_of_their_triggers(kept: Kept, story: Story) -> None:
+    async def kept_with(replays: Sequence[ReplayRow], replayed: Sequence[ReplayedRow]) -> None:
+        batch = await kept.open_batch(story)
+        batch.replays += replays
+        batch.replayed += replayed
+        await kept.commit(batch)
+
+    plan = ReplayRow("ab" * 32, '{"format":1}', 3, "ana", "lost", RECORDED_AT, "open", 7)
+    named = ("connects-purchased", "e-1", F1, None, "hour.jsonl", 4)
+    booked = ReplayedRow(plan.plan, 1, "add", "booked", "purchased", None, 8, *named)
+    deviated = ReplayedRow(plan.plan, 2, "settle", "deviated", "other-amounts", "it would bring 3", None, *named)
+    left_out = ReplayedRow(
+        plan.plan, 3, "void", "left-out", "parked", None, None, "job-closed", "e-2", None, J1, "-", 9
+    )
+    await kept_with([plan], [booked, deviated])
+    await kept_with([], [left_out])
+    found = await kept.store.replay(plan.plan)
+    assert found is not None
+    assert found._replace(header=plan.header) == plan
+    assert msgspec.json.decode(found.header) == {"format": 1}
+    assert await kept.store.replayed(plan.plan, [1, 2, 4]) == {1: booked, 2: deviated}
+    assert await kept.store.not_replayed(plan.plan, [F1], []) == [deviated]
+    assert await kept.store.not_replayed(plan.plan, [], [J1]) == [left_out]
+    assert await kept.store.not_replayed("cd" * 32, [F1], [J1]) == []
+    assert await kept.store.replay("cd" * 32) is None
+    await kept_with([plan._replace(state="closed", why="another")], [])
+    found = await kept.store.replay(plan.plan)
+    assert found is not None
+    assert (found.state, found.why) == ("closed", "lost")
+
+
+async def test_an_added_closure_and_what_waits_are_read_back_with_the_decision_that_added_them(
+    kept: Kept, story: Story
+) -> None:
+    story.proposed("p-1", by="f-1", on="j-1", connects=2)
+    seq = story.added("job-closed", job_id="j-1", client_id="c-1", closure="closed-by-client").seq
+    story.added("boost-outbid", freelancer_id="f-1", job_id="j-9", proposal_id="p-9")
+    billed = {"freelancer_id": "f-1", "charge_id": "f-1:2026-02-05:1", "outcome": "paid", "source": "a card"}
+    story.added("membership-charge-settled", **billed)
+    await kept.keep(story)
+    (closure,) = (await kept.store.jobs([J1]))[J1].closures
+    assert closure.cause == Cause("job-closed", closure.cause.event_id, added=seq)
+    (awaited,) = await kept.store.awaiting([ProposalId("p-9")])
+    assert awaited.cause == Cause("boost-outbid", awaited.cause.event_id, added=seq + 1)
+    (held,) = await kept.store.held([F1])
+    assert held.cause == Cause("membership-charge-settled", held.event.event_id, added=seq + 2)
+    first = (await kept.store.first_decisions([seq]))[seq]
+    assert (first.topic, first.incarnation, first.partition, first.offset) == ("job-closed", None, None, None)
+    story.settled()
+    batch = await kept.open_batch(story)
+    key, settled = ParkedKey("wallet", "f-1"), next(one for one in story.decisions if one.kind == "settlement")
+    batch.parked.append(ParkedRow(*key, settled.seq, "ValueError: a bug", day(0)))
+    batch.parked_triggers.append(ParkedTriggerRow(settled.seq, *key))
+    await kept.commit(batch)
+    (waiting,) = await kept.store.parked_triggers(key)
+    assert (waiting.kind, waiting.closure_job, waiting.closure_seq) == ("settlement", "j-1", seq)
+
+
 # What is parked.
 
 
@@ -483,32 +579,37 @@ async def test_a_stopped_wallet_is_read_back_with_what_waits_behind_it(kept: Kep
     story.closed("j-1")
     story.settled()
     (expiry,) = story.until(day(366))
-    batch = await kept.draft(story)
+    batch = await kept.open_batch(story)
     key = ParkedKey("wallet", "f-1")
-    batch.parked.append((*key, 1, "ValueError: a bug", day(0)))
-    batch.parked_triggers += [(decision.seq, *key) for decision in story.decisions if decision.kind != "first"]
-    batch.parked_triggers.append((2, *key))
+    batch.parked.append(ParkedRow(*key, 1, "ValueError: a bug", day(0)))
+    batch.parked_triggers += [
+        ParkedTriggerRow(decision.seq, *key) for decision in story.decisions if decision.kind != "first"
+    ]
+    batch.parked_triggers.append(ParkedTriggerRow(2, *key))
     await kept.commit(batch)
     assert await kept.store.parked() == {key: {"expiry:f-1:1"}}
     waiting = await kept.store.parked_triggers(key)
-    assert [(row["seq"], row["kind"]) for row in waiting] == [(2, "first"), (4, "settlement"), (expiry.seq, "clock")]
+    assert [(one.seq, one.kind) for one in waiting] == [(2, "first"), (4, "settlement"), (expiry.seq, "clock")]
     proposed, settled, expired = waiting
-    assert (proposed["topic"], proposed["offset"], proposed["payload"]) == ("proposal-submitted", 0, b"{}")
-    assert (settled["closure_job"], settled["closure_seq"], settled["proposal_id"]) == ("j-1", 3, "p-1")
-    assert (expired["event_id"], expired["business_time"]) == ("expiry:f-1:1", day(365) + GRACE)
+    assert (proposed.cause.topic, proposed.cause.offset, proposed.payload) == ("proposal-submitted", 0, b"{}")
+    assert (settled.closure_job, settled.closure_seq, settled.proposal_id) == ("j-1", 3, "p-1")
+    assert (expired.cause.event_id, expired.business_time) == ("expiry:f-1:1", day(365) + GRACE)
+    assert await kept.store.count_parked_triggers(key) == 3
+    assert await kept.store.parked_triggers(key, most=2) == waiting[:2]
+    assert await kept.store.parked_triggers(key, after=2) == waiting[1:]
     assert await kept.store.parked_triggers(ParkedKey("job", "f-1")) == []
 
 
 async def test_a_wallet_that_is_released_is_parked_no_more(kept: Kept, story: Story) -> None:
     story.registered("f-1")
-    batch = await kept.draft(story)
+    batch = await kept.open_batch(story)
     wallet, job = ParkedKey("wallet", "f-1"), ParkedKey("job", "f-1")
     for key in (wallet, job):
-        batch.parked.append((*key, 1, "ValueError: a bug", day(0)))
-    batch.parked_triggers.append((1, *wallet))
+        batch.parked.append(ParkedRow(*key, 1, "ValueError: a bug", day(0)))
+    batch.parked_triggers.append(ParkedTriggerRow(1, *wallet))
     await kept.commit(batch)
     assert await kept.store.parked() == {wallet: set(), job: set()}
-    batch = await kept.draft(story)
+    batch = await kept.open_batch(story)
     batch.unparked.append(wallet)
     batch.triggers_released.append(1)
     await kept.commit(batch)
@@ -542,9 +643,9 @@ async def test_ids_may_have_every_character_the_contract_allows(kept: Kept, stor
 
 
 @pytest.mark.parametrize("count", [1, 2_000])
-async def test_many_are_read_at_once(kept: Kept, story: Story, count: int) -> None:
+async def test_many_are_read_together(kept: Kept, story: Story, count: int) -> None:
     for number in range(count):
         story.bought(f"f-{number}", 1)
     await kept.keep(story)
     ids: Callable[[int], FreelancerId] = lambda number: FreelancerId(f"f-{number}")  # noqa: E731
-    assert len(await kept.store.wallets([ids(number) for number in range(count + 5)], None, Books(GRACE))) == count
+    assert len(await kept.store.wallets([ids(number) for number in range(count + 5)], None)) == count

@@ -6,19 +6,17 @@ from uuid import UUID, uuid5
 
 from schemas.outputs import MembershipChargeRequested, MembershipUpdated, WalletUpdated
 from tests.contract.conftest import RECORDED_AT, Kept
-from tests.support.policies import policies, policy_text, with_promo_codes
-from tests.support.story import Story, day
-from worker.domain.decisions import MembershipTold
+from tests.kit.policies import policies, policy_text, with_promo_codes
+from tests.kit.story import Story, day
+from worker.domain.decisions import MembershipUpdate
 from worker.domain.model import Charge, ChargeId, FreelancerId
-from worker.ledger.postgres import PostgresStore
-from worker.stream.messages import Message, unpack
+from worker.kafka.output.messages import Message, unpack
 
 NAMESPACE = UUID("6f1e3c1e-6f0b-5a64-9a0e-0c5d3b1f7a11")
 """For good: event ids of wallet-updated are made with it."""
 
 
 async def published(kept: Kept) -> list[Message]:
-    assert isinstance(kept.store, PostgresStore)
     rows = await kept.store.outbox_rows(0, 10**9)
     assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
     return [message for row in rows for message in unpack(row.messages)]
@@ -89,7 +87,7 @@ async def test_every_change_is_published_once_in_order_and_keeps_the_contract(ke
         assert update.recorded_at == RECORDED_AT
 
 
-async def test_a_lot_that_went_to_debts_at_once_is_told_with_what_remains_of_it(kept: Kept, story: Story) -> None:
+async def test_a_lot_that_went_to_debts_immediately_is_shown_with_what_remains_of_it(kept: Kept, story: Story) -> None:
     story.proposed("p-1", by="f-1", on="j-1", connects=10)
     story.bought("f-1", 10)
     story.proposed("p-2", by="f-1", on="j-1", connects=4)
@@ -111,9 +109,9 @@ async def test_a_batch_that_changes_no_wallet_publishes_nothing(kept: Kept, stor
     assert await published(kept) == []
 
 
-async def test_a_membership_and_its_charge_are_told_to_the_letter(kept: Kept, story: Story) -> None:
+async def test_a_membership_and_its_charge_are_shown_to_the_letter(kept: Kept, story: Story) -> None:
     decision = story.registered("f-1", at=day(0))
-    decision.membership = MembershipTold(2, "plus", date(2026, 1, 5), date(2026, 2, 5), "basic", True, "suspended")
+    decision.membership = MembershipUpdate(2, "plus", date(2026, 1, 5), date(2026, 2, 5), "basic", True, "suspended")
     start = date(2026, 2, 5)
     charge_id = ChargeId("f-1:2026-02-05:2")
     asked = (charge_id, FreelancerId("f-1"), "renewal", start, None, 2, 1_500, "USD", "payment-method", "SPRING", False)
@@ -153,7 +151,7 @@ async def test_a_membership_and_its_charge_are_told_to_the_letter(kept: Kept, st
     MembershipChargeRequested.model_validate_json(charge.value)
 
 
-async def test_all_that_a_membership_goes_through_is_told_once_and_in_order(kept: Kept, story: Story) -> None:
+async def test_all_that_a_membership_goes_through_is_published_once_and_in_order(kept: Kept, story: Story) -> None:
     story.registered("f-1")
     story.chose("plus", "f-1", at=day(10))
     await kept.keep(story)
@@ -161,23 +159,23 @@ async def test_all_that_a_membership_goes_through_is_told_once_and_in_order(kept
     story.passes(days=31)
     story.unpaid(story.charge("f-1").charge_id, "f-1")
     await kept.keep(story)
-    told, asked = [], []
+    shown, asked = [], []
     for message in await published(kept):
         if message.topic == "membership-updated":
-            told.append(MembershipUpdated.model_validate_json(message.value))
+            shown.append(MembershipUpdated.model_validate_json(message.value))
         elif message.topic == "membership-charge-requested":
             asked.append(MembershipChargeRequested.model_validate_json(message.value))
-    assert [(one.version, one.plan, one.reason) for one in told] == [
+    assert [(one.version, one.plan, one.reason) for one in shown] == [
         (1, "basic", "registered"),
         (2, "plus", "upgraded"),
         (3, "plus", "charge-requested"),
         (4, "basic", "charge-failed"),
     ]
-    assert [(one.freelancer_id, one.charge_id) for one in asked] == list(story.books.charges)
-    assert len({one.event_id for one in (*told, *asked)}) == 6
+    assert [(one.freelancer_id, one.charge_id) for one in asked] == list(story.state.charges)
+    assert len({one.event_id for one in (*shown, *asked)}) == 6
 
 
-async def test_what_costs_nothing_is_told_and_not_asked_of_the_billing_system(kept: Kept) -> None:
+async def test_what_costs_nothing_is_reported_and_not_asked_of_the_billing_system(kept: Kept) -> None:
     story = Story(policies(with_promo_codes(policy_text())))
     story.registered("f-1")
     story.chose("plus", "f-1", promo="FREE", at=day(10), event_id="up")
@@ -185,8 +183,8 @@ async def test_what_costs_nothing_is_told_and_not_asked_of_the_billing_system(ke
     story.passes(days=31)
     await kept.keep(story)
     messages = await published(kept)
-    told = [MembershipUpdated.model_validate_json(one.value) for one in messages if one.topic == "membership-updated"]
-    assert [(one.version, one.plan, one.reason) for one in told] == [
+    shown = [MembershipUpdated.model_validate_json(one.value) for one in messages if one.topic == "membership-updated"]
+    assert [(one.version, one.plan, one.reason) for one in shown] == [
         (1, "basic", "registered"),
         (2, "plus", "upgraded"),
         (3, "plus", "renewed"),
@@ -197,7 +195,7 @@ async def test_what_costs_nothing_is_told_and_not_asked_of_the_billing_system(ke
         ("grant.upgrade", "membership-plan-chosen", "up"),
         ("grant.monthly", None, "cycle:f-1:2026-02-15"),
     ]
-    rows = await kept.store.charges(list(story.books.charges))
+    rows = await kept.store.charges(list(story.state.charges))
     assert [(row.charge_id, row.amount_cents, row.status) for row in rows] == [
         ("f-1:up:1", 0, "paid"),
         ("f-1:2026-02-15:1", 0, "paid"),
@@ -206,7 +204,7 @@ async def test_what_costs_nothing_is_told_and_not_asked_of_the_billing_system(ke
 
 async def test_without_a_promotion_a_charge_names_none_and_no_change_of_plan_is_null(kept: Kept, story: Story) -> None:
     decision = story.registered("f-1", at=day(0))
-    decision.membership = MembershipTold(1, "basic", date(2026, 1, 5), date(2026, 2, 5), None, False, "registered")
+    decision.membership = MembershipUpdate(1, "basic", date(2026, 1, 5), date(2026, 2, 5), None, False, "registered")
     asked = (ChargeId("f-1:e-1:1"), FreelancerId("f-1"), "upgrade", date(2026, 1, 5), day(0), 1, 2_000, "USD")
     decision.charge = Charge(*asked, "earnings-balance", None, False, requested_at=day(0), decision_seq=1)
     await kept.keep(story)
@@ -218,12 +216,11 @@ async def test_without_a_promotion_a_charge_names_none_and_no_change_of_plan_is_
 
 
 async def test_rows_that_the_marker_is_past_are_dropped(kept: Kept, story: Story) -> None:
-    assert isinstance(kept.store, PostgresStore)
     for number in range(3):
         story.bought("f-1", number + 1)
         await kept.keep(story)
     story.bought("f-1", 9)
-    batch = await kept.draft(story)
+    batch = await kept.open_batch(story)
     batch.drop_outbox_through = 2
     await kept.commit(batch)
     assert [row.seq for row in await kept.store.outbox_rows(0, 10**9)] == [3, 4]

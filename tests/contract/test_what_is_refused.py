@@ -1,4 +1,4 @@
-"""What no store takes: a write without the epoch, a second effect under a natural key, a rewritten past."""
+"""Refusals of every store: a write without the epoch, a second effect under a natural key, a rewritten past."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,22 +8,25 @@ import asyncpg
 import pytest
 
 from tests.contract.conftest import Kept
-from tests.support.deciding import wipe
-from tests.support.story import GRACE, Story
-from worker.domain.books import Books
+from tests.kit.deciding import wipe
+from tests.kit.story import GRACE, Story
 from worker.domain.model import FreelancerId
 from worker.errors import BatchRefused, LeadershipLost
 from worker.ledger import at_once
 from worker.ledger.migrate import migrate
 from worker.ledger.postgres import PostgresStore
-from worker.ledger.store import Batch, Row
+from worker.ledger.store import Batch
+from worker.ledger.tables import AwaitingRow, ChangeRow, LotRow, ParkedRow, ReplayedRow, SeenRow
 
 
 def a_little_of_everything(story: Story) -> Story:
-    """Decisions of the kinds first, settlement and clock, with changes."""
+    """Decisions of the kinds first, added, settlement and clock, with changes."""
     story.registered("f-1")
     story.proposed("p-1", by="f-1", on="j-1", connects=3)
     story.closed("j-1")
+    story.settled()
+    story.proposed("p-2", by="f-1", on="j-2", connects=3)
+    story.added("job-closed", job_id="j-2", client_id="c-1", closure="closed-by-client")
     story.settled()
     story.passes(days=400)
     return story
@@ -31,7 +34,7 @@ def a_little_of_everything(story: Story) -> Story:
 
 async def the_same_is_there(kept: Kept, before: object) -> None:
     assert [await kept.store.tail(), await kept.store.appointments(100, GRACE)] == before
-    assert await kept.store.wallets([FreelancerId("f-2")], None, Books(GRACE)) == {}
+    assert await kept.store.wallets([FreelancerId("f-2")], None) == {}
 
 
 # Leadership.
@@ -42,7 +45,7 @@ async def test_a_commit_under_an_epoch_that_is_over_writes_nothing(kept: Kept, s
     before = [await kept.store.tail(), await kept.store.appointments(100, GRACE)]
     await kept.lead()
     story.registered("f-2")
-    batch = await kept.draft(story)
+    batch = await kept.open_batch(story)
     with pytest.raises(LeadershipLost):
         await kept.store.commit(batch, kept.epoch)
     await the_same_is_there(kept, before)
@@ -52,7 +55,7 @@ async def test_a_commit_under_an_epoch_that_is_over_writes_nothing(kept: Kept, s
 
 async def test_a_commit_under_an_epoch_that_has_not_come_writes_nothing(kept: Kept, story: Story) -> None:
     story.registered("f-1")
-    batch = await kept.draft(story)
+    batch = await kept.open_batch(story)
     with pytest.raises(LeadershipLost):
         await kept.store.commit(batch, kept.epoch + 1)
     assert (await kept.store.tail()).batch_no == 0
@@ -65,22 +68,38 @@ Again = Callable[[Batch, Batch], None]
 
 def a_decision_again(kind: str) -> Again:
     def add(first: Batch, batch: Batch) -> None:
-        row = next(row for row in first.decisions if row[2] == kind)
+        row = next(row for row in first.decisions if row.kind == kind)
         batch.last_seq += 1
-        batch.decisions.append((batch.last_seq, batch.batch_no, *row[2:]))
+        batch.decisions.append(row._replace(seq=batch.last_seq, batch_no=batch.batch_no))
 
     return add
 
 
+def a_settlement_of_an_added_closure_again(first: Batch, batch: Batch) -> None:
+    row = next(row for row in first.decisions if row.kind == "settlement" and row.offset is None)
+    batch.last_seq += 1
+    batch.decisions.append(row._replace(seq=batch.last_seq, batch_no=batch.batch_no))
+
+
+def a_trigger_again(first: Batch, batch: Batch) -> None:
+    """The same trigger of a plan has an answer."""
+    named = ("connects-purchased", "e-1", None, None, "hour.jsonl", 1)
+    one = ReplayedRow("ab" * 32, 1, "add", "left-out", "parked", None, None, *named)
+    assert not first.replayed
+    batch.replayed += [one, one._replace(reason="takes")]
+
+
 def a_grant_again(first: Batch, batch: Batch) -> None:
     """The same rule and natural key, in another version and by another decision."""
-    freelancer_id, version, _, ordinal, *rest = first.changes[0]
-    batch.changes.append((freelancer_id, version + 70, batch.last_seq, ordinal + 7, *rest))
+    change = first.changes[0]
+    place = {"decision_seq": batch.last_seq, "ordinal": change.ordinal + 7}
+    batch.changes.append(change._replace(version=change.version + 70, **place))
 
 
 def a_version_again(first: Batch, batch: Batch) -> None:
-    freelancer_id, version, _, ordinal, *rest = first.changes[0]
-    batch.changes.append((freelancer_id, version, batch.last_seq, ordinal + 7, *rest[:-2], None, rest[-1]))
+    change = first.changes[0]
+    place = {"decision_seq": batch.last_seq, "ordinal": change.ordinal + 7}
+    batch.changes.append(change._replace(natural_key=None, **place))
 
 
 AGAIN: dict[str, Again] = {
@@ -88,9 +107,12 @@ AGAIN: dict[str, Again] = {
     "a spend": lambda first, batch: batch.new_spends.append(first.new_spends[0]),
     "a settlement": a_decision_again("settlement"),
     "a decision about a record": a_decision_again("first"),
+    "an added event": a_decision_again("added"),
+    "a settlement of an added closure": a_settlement_of_an_added_closure_again,
+    "a trigger of a plan": a_trigger_again,
     "an instant of the clock": a_decision_again("clock"),
     "a change's version": a_version_again,
-    "an event id": lambda first, batch: batch.seen_events.append((first.seen_events[0][0], batch.last_seq)),
+    "an event id": lambda first, batch: batch.seen_events.append(SeenRow(first.seen_events[0].key, batch.last_seq)),
     "a batch": lambda first, batch: setattr(batch, "batch_no", first.batch_no),
     "a place in ledger order": lambda first, batch: batch.decisions.append(first.decisions[0]),
     "an outbox row": lambda first, batch: setattr(batch, "outbox_seq", first.outbox_seq),
@@ -102,16 +124,17 @@ async def test_the_same_again_is_refused_even_if_the_code_lets_it_through(kept: 
     first = await kept.keep(a_little_of_everything(story))
     before = [await kept.store.tail(), await kept.store.appointments(100, GRACE)]
     story.registered("f-2")
-    batch = await kept.draft(story)
+    batch = await kept.open_batch(story)
     innocent = replace(
         batch,
         decisions=[*batch.decisions],
         changes=[*batch.changes],
         seen_events=[*batch.seen_events],
         new_spends=[*batch.new_spends],
+        replayed=[*batch.replayed],
     )
     AGAIN[what](first, batch)
-    with pytest.raises(BatchRefused, match=f"^PostgreSQL refused batch {batch.batch_no} .* already exists"):
+    with pytest.raises(BatchRefused, match=f"^{kept.refuses} refused batch {batch.batch_no} .* already exists"):
         await kept.commit(batch)
     await the_same_is_there(kept, before)
     await kept.commit(innocent)
@@ -123,10 +146,10 @@ async def test_the_same_again_is_refused_even_if_the_code_lets_it_through(kept: 
 Broken = Callable[[Batch], None]
 
 
-def a_purchase(freelancer_id: str, batch: Batch) -> Row:
+def a_purchase(freelancer_id: str, batch: Batch) -> ChangeRow:
     """A change that says that this freelancer bought 10 Connects as purchase b-1."""
-    told = ("grant.purchase", "purchased", "v", 10, 0, 10, "")
-    return (freelancer_id, 70, batch.last_seq, 7, batch.recorded_at, batch.recorded_at, *told, "b-1", "[]")
+    place = (FreelancerId(freelancer_id), 70, batch.last_seq, 7, batch.recorded_at, batch.recorded_at)
+    return ChangeRow(*place, "grant.purchase", "purchased", "v", 10, 0, 10, "", "b-1", "[]")
 
 
 REFUSED: dict[str, tuple[Broken, str]] = {
@@ -135,16 +158,43 @@ REFUSED: dict[str, tuple[Broken, str]] = {
         "table changes, constraint changes_one_grant: Key (rule, natural_key)=(grant.purchase, b-1) already exists.",
     ),
     "a lot that holds more than entered it": (
-        lambda batch: batch.lots.append(("f-2:9", "f-2", "x", batch.recorded_at, batch.recorded_at, 1, 2, True, None)),
+        lambda batch: batch.lots.append(
+            LotRow("f-2:9", "f-2", "x", batch.recorded_at, batch.recorded_at, 1, 2, True, None)
+        ),
         "table lots, constraint lots_check: Failing row contains (f-2:9, f-2, x,",
     ),
     "an event that waits for nothing": (
-        lambda batch: batch.awaiting.append((None, batch.last_seq)),
+        lambda batch: batch.awaiting.append(AwaitingRow(None, batch.last_seq)),
         "table awaiting, column proposal_id: Failing row contains (null, 3).",
     ),
 }
 
 
+async def a_refusal(kept: Kept, story: Story, what: str) -> BatchRefused:
+    """Of a batch of two decisions, the second one of its ledger."""
+    story.bought("f-1", 10, "b-1")
+    await kept.keep(story)
+    story.registered("f-2")
+    story.registered("f-3")
+    batch = await kept.open_batch(story)
+    REFUSED[what][0](batch)
+    with pytest.raises(BatchRefused) as refused:
+        await kept.commit(batch)
+    return refused.value
+
+
+@pytest.mark.parametrize("what", REFUSED)
+async def test_a_refusal_names_table_constraint_and_row_and_nothing_is_written(
+    kept: Kept, story: Story, what: str
+) -> None:
+    refusal, shown = await a_refusal(kept, story, what), REFUSED[what][1]
+    assert str(refusal).startswith(f"{kept.refuses} refused batch 2 (decisions 2 to 3): {shown}")
+    assert refusal.why.startswith(shown)
+    assert (await kept.store.tail()).batch_no == 1
+    assert await kept.store.wallets([FreelancerId("f-2"), FreelancerId("f-3")], None) == {}
+
+
+@pytest.mark.postgresql_only("how the server's error is worded, by whichever statement it comes")
 @pytest.mark.parametrize("small_rows", [0, 2_000], ids=["by copy", "in one statement"])
 @pytest.mark.parametrize("what", REFUSED)
 async def test_a_refused_batch_is_told_to_the_operator(
@@ -152,29 +202,21 @@ async def test_a_refused_batch_is_told_to_the_operator(
 ) -> None:
     """Table, constraint, what PostgreSQL says of it, the batch and its decisions, and what to do: in one line."""
     monkeypatch.setattr(at_once, "SMALL_ROWS", small_rows)
-    story.bought("f-1", 10, "b-1")
-    await kept.keep(story)
-    story.registered("f-2")
-    story.registered("f-3")
-    batch = await kept.draft(story)
-    breaks, told = REFUSED[what]
-    breaks(batch)
-    with pytest.raises(BatchRefused) as refused:
-        await kept.commit(batch)
-    words = str(refused.value)
-    assert words.startswith(f"PostgreSQL refused batch 2 (decisions 2 to 3): {told}")
+    refusal = await a_refusal(kept, story, what)
+    words = str(refusal)
+    assert words.startswith(f"PostgreSQL refused batch 2 (decisions 2 to 3): {REFUSED[what][1]}")
     assert "Nothing of it was written, and the worker stopped, so that nothing is granted twice." in words
     assert "connects run" in words
     assert "connects explain" in words
     assert words.isprintable()
-    assert isinstance(refused.value.__cause__, asyncpg.IntegrityConstraintViolationError)
+    assert isinstance(refusal.__cause__, asyncpg.IntegrityConstraintViolationError)
     assert (await kept.store.tail()).batch_no == 1
 
 
 def a_change_that_says(words: str, balance: int = 10) -> Broken:
     def add(batch: Batch) -> None:
-        *before, _, _, key, movements = a_purchase("f-2", batch)
-        batch.changes.append((*before, balance, words, f"{key}-2", movements))
+        said = {"balance_after": balance, "explanation": words, "natural_key": "b-1-2"}
+        batch.changes.append(a_purchase("f-2", batch)._replace(**said))
 
     return add
 
@@ -184,9 +226,10 @@ UNSTORABLE: dict[str, tuple[Broken, str]] = {
     "half of a pair of surrogates": (a_change_that_says("\ud83d"), "surrogates not allowed"),
     "a number that is too large": (a_change_that_says("", 2**63), "int64"),
 }
-"""What no event can bring, for all of it is refused before: but if it came, it would cost that event only."""
+"""No event leads to this, because it is refused before; if it happened, it would cost that event only."""
 
 
+@pytest.mark.postgresql_only("values that Python has and the server has not")
 @pytest.mark.parametrize("small_rows", [0, 2_000], ids=["by copy", "in one statement"])
 @pytest.mark.parametrize("what", UNSTORABLE)
 async def test_a_value_that_cannot_be_stored_refuses_the_batch_in_words_that_can_be_stored(
@@ -196,12 +239,12 @@ async def test_a_value_that_cannot_be_stored_refuses_the_batch_in_words_that_can
     story.bought("f-1", 10, "b-1")
     await kept.keep(story)
     story.registered("f-2")
-    batch = await kept.draft(story)
-    breaks, told = UNSTORABLE[what]
+    batch = await kept.open_batch(story)
+    breaks, shown = UNSTORABLE[what]
     breaks(batch)
     with pytest.raises(BatchRefused, match=r"^PostgreSQL refused batch 2 ") as refused:
         await kept.commit(batch)
-    assert told in refused.value.why
+    assert shown in refused.value.why
     assert refused.value.why.isascii()
     assert refused.value.why.isprintable()
     assert (await kept.store.tail()).batch_no == 1
@@ -210,16 +253,17 @@ async def test_a_value_that_cannot_be_stored_refuses_the_batch_in_words_that_can
 async def test_a_refused_batch_that_decides_nothing_names_no_decisions(kept: Kept, story: Story) -> None:
     story.bought("f-1", 10, "b-1")
     await kept.keep(story)
-    batch = await kept.draft(story)
+    batch = await kept.open_batch(story)
     batch.changes.append(a_purchase("f-2", batch))
-    with pytest.raises(BatchRefused, match=r"^PostgreSQL refused batch 2 \(no decisions\): table changes"):
+    with pytest.raises(BatchRefused, match=rf"^{kept.refuses} refused batch 2 \(no decisions\): table changes"):
         await kept.commit(batch)
 
 
-async def test_what_would_steer_a_terminal_is_not_told(kept: Kept, story: Story) -> None:
+@pytest.mark.postgresql_only("the words of the server, which repeat the row")
+async def test_what_would_steer_a_terminal_is_not_shown(kept: Kept, story: Story) -> None:
     story.registered("f-1")
-    batch = await kept.draft(story)
-    batch.parked.append(("nobody", "f-1", 1, "one\ntwo\x1b[2J", batch.recorded_at))
+    batch = await kept.open_batch(story)
+    batch.parked.append(ParkedRow("nobody", "f-1", 1, "one\ntwo\x1b[2J", batch.recorded_at))
     with pytest.raises(BatchRefused, match=r"constraint parked_scope_check: .*one two") as refused:
         await kept.commit(batch)
     assert str(refused.value).isprintable()
@@ -248,6 +292,7 @@ async def kept_by_nobody() -> int:
     raise AssertionError
 
 
+@pytest.mark.postgresql_only("triggers that refuse statements")
 @pytest.mark.parametrize("table", HISTORY)
 @pytest.mark.parametrize("rewrite", REWRITES)
 async def test_the_past_cannot_be_rewritten_not_even_by_its_owner(written: str, table: str, rewrite: str) -> None:
@@ -263,6 +308,7 @@ async def test_the_past_cannot_be_rewritten_not_even_by_its_owner(written: str, 
 ROLE = "worker_of_the_contract_suite"
 
 
+@pytest.mark.postgresql_only("rights of database roles")
 async def test_the_workers_role_writes_batches_and_rewrites_nothing(ledger_url: str, story: Story) -> None:
     owner = await asyncpg.connect(ledger_url)
     await owner.execute(f"CREATE ROLE {ROLE} LOGIN")
@@ -274,7 +320,7 @@ async def test_the_workers_role_writes_batches_and_rewrites_nothing(ledger_url: 
         kept = Kept(store, kept_by_nobody, await owner.fetchval("SELECT epoch FROM leader"))
         await kept.keep(a_little_of_everything(story))
         story.registered("f-2")
-        batch = await kept.draft(story)
+        batch = await kept.open_batch(story)
         batch.drop_outbox_through = 1
         await kept.commit(batch)
         assert await store.outbox_rows(0, 10**9) != []

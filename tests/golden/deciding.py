@@ -8,16 +8,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tests.reference.ledger import read_ledger
-from tests.support.deciding import WALL_CLOCK, deciding
-from tests.support.policies import later_version, policies, policy_text, with_promo_codes
-from worker.domain.decide import MEMBERSHIP_RULES
+from tests.kit.deciding import WALL_CLOCK, Place, deciding, ledger_at
+from tests.kit.policies import later_version, policies, policy_text, with_promo_codes
 from worker.domain.decisions import Subject
-from worker.domain.explanations import explain
 from worker.domain.policy import PolicyBook
-from worker.stream.reading import RecordReader
-from worker.stream.records import InputRecord, TopicPartition
-from worker.stream.wall_clock import SimulatedClock
+from worker.domain.rule_catalogue import RULES
+from worker.kafka.input.reading import RecordReader
+from worker.kafka.records import InputRecord, TopicPartition
+from worker.wall_clock import SimulatedClock
+from worker.words.explanations import explain
 
 FOLDER = Path(__file__).parent
 CORPUS, DECISIONS = FOLDER / "corpus.jsonl", FOLDER / "decisions.jsonl"
@@ -45,11 +44,11 @@ def the_policies() -> PolicyBook:
     return policies(POLICIES)
 
 
-async def decide_corpus(database_url: str, *, batch_size: int = 1_000, restart_every: int = 10**9) -> list[Line]:
-    """Decide the corpus in an empty ledger; gives its decisions as they are written down."""
+async def decide_corpus(place: Place, *, batch_size: int = 1_000, restart_every: int = 10**9) -> list[Line]:
+    """Decide the corpus in an empty ledger; returns its decisions as they are written down."""
     reader = _Reader()
     read: list[InputRecord] = []
-    async with deciding(database_url, the_policies(), batch_size=batch_size) as decides:
+    async with deciding(place, the_policies(), batch_size=batch_size) as decides:
         for number, entry in enumerate(read_lines(CORPUS), 1):
             if "until" not in entry:
                 read.append(reader.read(entry))
@@ -64,26 +63,26 @@ async def decide_corpus(database_url: str, *, batch_size: int = 1_000, restart_e
                 await decides.restart()
         await decides.decide(read)
         await decides.commit()
-    ledger = await read_ledger(database_url)
+    ledger = await ledger_at(place)
     triggers = {row["seq"]: _trigger(row) for row in ledger.decisions}
     return _in_short([_written(row, reader.stories, triggers) for row in ledger.decisions])
 
 
 def differences(recorded: Sequence[Line], decided: Sequence[Line]) -> list[str]:
-    """What a reviewer has to look at, decision by decision, in words."""
+    """The differences that a reviewer has to read, decision by decision, in words."""
     before, after = _by_trigger(recorded), _by_trigger(decided)
     found = []
     for key in sorted(before.keys() | after.keys(), key=lambda key: _place(key, before, after)):
         old, new = before.get(key), after.get(key)
-        told = f"{(new or old or {})['story']}: {key[0]}"
+        shown = f"{(new or old or {})['story']}: {key[0]}"
         if old is None:
-            found.append(f"{told}\n    is new: {_short(new)}")
+            found.append(f"{shown}\n    is new: {_short(new)}")
         elif new is None:
-            found.append(f"{told}\n    is gone: {_short(old)}")
+            found.append(f"{shown}\n    is gone: {_short(old)}")
         elif old != new:
             names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
             found.append(
-                "\n".join([told, *(f"    {name}: {old.get(name)}\n      now: {new.get(name)}" for name in names)])
+                "\n".join([shown, *(f"    {name}: {old.get(name)}\n      now: {new.get(name)}" for name in names)])
             )
     if not found and [*before] != [*after]:
         first = next(new for old, new in zip(before, after, strict=True) if old != new)
@@ -144,9 +143,8 @@ def _in_short(lines: list[Line]) -> list[Line]:
 
     A plain month is Basic's Connects at a cycle start, or their expiry, untouched, a year later.
     """
-    told_of = {
-        entry["value"]["freelancer_id"] for entry in read_lines(CORPUS) if entry.get("topic") in MEMBERSHIP_RULES
-    }
+    topics = {topic for topic, card in RULES.items() if card.then == "membership-moves"}
+    told_of = {entry["value"]["freelancer_id"] for entry in read_lines(CORPUS) if entry.get("topic") in topics}
     months: dict[str, Line] = {}
     kept = []
     for line in lines:

@@ -3,27 +3,13 @@
 import asyncio
 import json
 import sys
-import tempfile
-from pathlib import Path
 
-from tests.golden.deciding import DECISIONS, Line, decide_corpus, differences, read_lines
-from worker.ledger.migrate import migrate
-from worker.local.stack import LocalStack
-
-
-async def decide(database_url: str) -> list[Line]:
-    await migrate(database_url)
-    return await decide_corpus(database_url)
+from tests.golden.deciding import DECISIONS, decide_corpus, differences, read_lines
+from worker.ledger.memory_store import MemoryStore
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        stack = LocalStack(Path(folder) / "stack")
-        stack.up()
-        try:
-            decided = asyncio.run(decide(stack.create_database("golden")))
-        finally:
-            stack.down(delete=True)
+    decided = asyncio.run(decide_corpus(MemoryStore()))
     before = read_lines(DECISIONS) if DECISIONS.exists() else []
     changed = differences(before, decided)
     lines = [json.dumps(line, ensure_ascii=False) for line in decided]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.error import HTTPError
@@ -12,13 +13,14 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from tests.support.asking import Asking
-from tests.support.produce import Sent
-from tests.support.waiting import until_async
-from tests.support.world import Told, World
+from tests.kit.asking import Asking
+from tests.kit.produce import Sent
+from tests.kit.waiting import in_time, until_async
+from tests.kit.world import Events, World
+from worker.embedded.state import free_ports
 from worker.ledger.migrate import migrate
 from worker.ledger.sql import load
-from worker.local.state import free_ports
+from worker.problems import Problem, Report, written
 
 HISTORY_KEYS = {"freelancer_id", "balance", "version", "overdrawn", "lots", "changes"}
 CHANGE_KEYS = {"version", "occurred_at", "delta", "balance_after", "rule", "reason", "explanation", "cause"}
@@ -36,40 +38,34 @@ REFUND = "12 Connects returned: the client closed job j-1 without hiring anyone.
 
 @pytest.fixture
 def connects(world: World) -> Asking:
-    return Asking(
-        world.folder,
-        DATABASE_URL=world.database_url,
-        KAFKA_BOOTSTRAP_SERVERS=world.kafka["bootstrap_servers"],
-        CONNECTS_TOPIC_PREFIX=world.prefix,
-        CONNECTS_SETTLEMENT_GRACE=str(world.grace_seconds),
-    )
+    return world.asking()
 
 
 @pytest.fixture
-def tell() -> Told:
-    return Told()
+def send() -> Events:
+    return Events()
 
 
-async def played(world: World, tell: Told, decisions: int) -> None:
-    """Produce what was told, and let a worker decide it."""
-    await world.produce(tell.messages)
+async def played(world: World, send: Events, decisions: int) -> None:
+    """Produce the events, and let a worker decide them."""
+    await world.produce(send.messages)
     await world.worker()
     await world.settled()
     await world.has_decided(decisions)
 
 
-def a_refund(tell: Told) -> None:
+def a_refund(send: Events) -> None:
     """f-1 registers, applies for j-1, and gets back what that cost; e-4 repeats e-3."""
-    tell("freelancer-registered", freelancer_id="f-1")
-    tell("proposal-submitted", freelancer_id="f-1", job_id="j-1", proposal_id="p-1", connects=12, origin="proposal")
-    tell("job-closed", job_id="j-1", client_id="c-1", closure="closed-by-client")
+    send("freelancer-registered", freelancer_id="f-1")
+    send("proposal-submitted", freelancer_id="f-1", job_id="j-1", proposal_id="p-1", connects=12, origin="proposal")
+    send("job-closed", job_id="j-1", client_id="c-1", closure="closed-by-client")
 
 
-async def test_history_tells_a_wallet_in_numbers_and_words(world: World, connects: Asking, tell: Told) -> None:
-    a_refund(tell)
-    await played(world, tell, 4)
+async def test_history_shows_a_wallet_in_numbers_and_words(world: World, connects: Asking, send: Events) -> None:
+    a_refund(send)
+    await played(world, send, 4)
 
-    history = (await connects("history f-1 --json")).json
+    history = (await connects.as_process("history f-1 --json")).json
     assert history.keys() >= HISTORY_KEYS
     assert (history["balance"], history["version"], history["overdrawn"]) == (40, 3, False)
     assert [lot["remaining"] for lot in history["lots"]] == [40]
@@ -80,22 +76,33 @@ async def test_history_tells_a_wallet_in_numbers_and_words(world: World, connect
     assert (spent["delta"], spent["balance_after"], spent["reason"]) == (-12, 28, "proposal-submitted")
     assert (refunded["delta"], refunded["explanation"]) == (12, REFUND)
     assert refunded["cause"].items() >= {"topic": "job-closed", "incarnation": 0, "event_id": "e-3"}.items()
-    assert refunded["occurred_at"] == tell.now.isoformat().replace("+00:00", "Z")
+    assert refunded["occurred_at"] == send.now.isoformat().replace("+00:00", "Z")
 
     assert [change["version"] for change in (await connects("history f-1 --json --last 1")).json["changes"]] == [3]
-    page = await connects("history f-1")
+    page = await connects.as_process("history f-1")
     assert page.code == 0
-    assert page.out.startswith("f-1 has 40 Connects.")
+    assert page.out.startswith("You have 40 Connects. The next 10 come on ")
+    assert "f-1:1" not in page.out
+    assert "f-1:1" in (await connects("history f-1 --details")).out
+    month = f"{send.now:%Y-%m}"
+    summed = (await connects(f"history f-1 --month {month} --json")).json
+    assert [(kind["kind"], kind["connects"]) for kind in summed["kinds"]] == [
+        ("registering", 40),
+        ("came back from proposals", 12),
+        ("proposals", -12),
+    ]
+    assert (summed["opening"], summed["closing"], summed["later"], summed["balance"]) == (0, 40, 0, 40)
+    assert "went from 0 to 40 Connects" in (await connects(f"history f-1 --month {month}")).text
     assert REFUND in page.out
 
 
-async def test_history_tells_what_will_expire_when(world: World, connects: Asking) -> None:
-    tell = Told(datetime(2026, 2, 28, 23, 59, 58, tzinfo=UTC))
-    tell("connects-purchased", freelancer_id="f-1", purchase_id="b-0", connects=40)
-    tell("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=5)
-    await played(world, tell, 2)
+async def test_history_shows_what_will_expire_when(world: World, connects: Asking) -> None:
+    send = Events(datetime(2026, 2, 28, 23, 59, 58, tzinfo=UTC))
+    send("connects-purchased", freelancer_id="f-1", purchase_id="b-0", connects=40)
+    send("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=5)
+    await played(world, send, 2)
 
-    upcoming = (await connects("history f-1 --upcoming --json")).json["upcoming"]
+    upcoming = (await connects.as_process("history f-1 --upcoming --json")).json["upcoming"]
     assert [(entry["on"], entry["kind"], entry["connects"]) for entry in upcoming] == [
         ("2027-02-28", "expiry", 40),
         ("2027-03-01", "expiry", 5),
@@ -110,34 +117,34 @@ async def test_an_unknown_freelancer_has_nothing_and_is_exit_1(connects: Asking)
     answer = await connects("history f-404 --json")
     assert (answer.code, answer.json["balance"], answer.json["changes"]) == (1, 0, [])
     assert (await connects("history f-404 --upcoming --json")).json["upcoming"] == []
-    assert "f-404" in (await connects("history f-404")).err
+    assert "f-404" in (await connects.as_process("history f-404")).err
 
 
-async def test_an_overdrawn_wallet_says_so(world: World, connects: Asking, tell: Told) -> None:
-    tell("proposal-submitted", freelancer_id="f-1", job_id="j-1", proposal_id="p-1", connects=12, origin="proposal")
-    await played(world, tell, 1)
+async def test_an_overdrawn_wallet_says_so(world: World, connects: Asking, send: Events) -> None:
+    send("proposal-submitted", freelancer_id="f-1", job_id="j-1", proposal_id="p-1", connects=12, origin="proposal")
+    await played(world, send, 1)
     history = (await connects("history f-1 --json")).json
     assert (history["balance"], history["overdrawn"], history["lots"]) == (-12, True, [])
-    assert (await connects("history f-1")).out.startswith("f-1 is overdrawn by 12 Connects")
+    assert (await connects("history f-1")).out.startswith("You are overdrawn by 12 Connects")
     assert (await connects("status --json")).json["overdrawn_wallets"] == 1
 
 
-async def test_explain_finds_all_that_an_event_led_to(world: World, connects: Asking, tell: Told) -> None:
-    a_refund(tell)
-    await played(world, tell, 4)
-    await world.produce([tell.messages[-1], Sent("job-closed", b'{"event_id": "e-3", "job_id": 7}')])
+async def test_explain_finds_all_that_an_event_led_to(world: World, connects: Asking, send: Events) -> None:
+    a_refund(send)
+    await played(world, send, 4)
+    await world.produce([send.messages[-1], Sent("job-closed", b'{"event_id": "e-3", "job_id": 7}')])
     await world.has_decided(6)
 
-    answer = await connects("explain e-3 --json")
+    answer = await connects.as_process("explain e-3 --json")
     assert answer.code == 0
     decisions = answer.json["decisions"]
     assert all(decision.keys() >= DECISION_KEYS for decision in decisions)
-    told = [(decision["kind"], decision["outcome"], decision["reason"]) for decision in decisions]
-    assert told[:2] == [
+    shown = [(decision["kind"], decision["outcome"], decision["reason"]) for decision in decisions]
+    assert shown[:2] == [
         ("first", "recorded", "settlement-pending"),
         ("settlement", "applied", "closed-without-hire"),
     ]
-    assert sorted(told[2:]) == [
+    assert sorted(shown[2:]) == [
         ("first", "duplicate", "already-decided"),
         ("first", "rejected", "invalid-event"),
     ]
@@ -150,14 +157,24 @@ async def test_explain_finds_all_that_an_event_led_to(world: World, connects: As
     assert settlement["policy_version"]
 
     assert (await connects("explain e-3 --topic hire-made --json")).json["decisions"] == []
-    assert REFUND in (await connects("explain e-3 --topic job-closed")).out
+    page = await connects.as_process("explain e-3 --topic job-closed")
+    assert page.out.startswith("Yes: all 12 Connects for j-1 came back on ")
+    assert REFUND not in page.out
+    assert REFUND in (await connects("explain e-3 --topic job-closed --details")).out
     nothing = await connects("explain e-404 --json")
-    assert (nothing.code, nothing.json) == (1, {"decisions": []})
+    assert (nothing.code, nothing.json.keys()) == (1, {"reply", "decisions"})
+    assert (nothing.json["reply"]["verdict"], nothing.json["decisions"]) == ("unknown", [])
+    assert nothing.json["reply"]["headline"] == "We have nothing on record about the id e-404."
+    mixed_up = await connects("explain p-1")
+    assert (mixed_up.code, mixed_up.out.splitlines()[0]) == (
+        1,
+        "p-1 is a proposal: ask with connects explain --proposal p-1.",
+    )
 
 
-async def test_every_late_decision_says_by_how_much(world: World, connects: Asking, tell: Told) -> None:
-    a_refund(tell)
-    await played(world, tell, 4)
+async def test_every_late_decision_says_by_how_much(world: World, connects: Asking, send: Events) -> None:
+    a_refund(send)
+    await played(world, send, 4)
     late = json.dumps(
         {
             "event_id": "late",
@@ -171,16 +188,16 @@ async def test_every_late_decision_says_by_how_much(world: World, connects: Aski
     (decision,) = (await connects("explain late --json")).json["decisions"]
     assert 3500 < decision["late_by_seconds"] < 3800
     assert decision["reason"] == "no-award-for-badge"
-    assert "late by" in (await connects("explain late")).out
+    assert "late by" in (await connects.as_process("explain late --details")).out
 
 
 async def test_a_proposal_on_an_open_job_is_open_and_says_what_would_return_it(
-    world: World, connects: Asking, tell: Told
+    world: World, connects: Asking, send: Events
 ) -> None:
-    tell("freelancer-registered", freelancer_id="f-1")
-    tell("proposal-submitted", freelancer_id="f-1", job_id="j-2", proposal_id="p-2", connects=6, origin="proposal")
-    tell("proposal-submitted", freelancer_id="f-1", job_id="j-3", proposal_id="p-3", connects=0, origin="proposal")
-    await played(world, tell, 3)
+    send("freelancer-registered", freelancer_id="f-1")
+    send("proposal-submitted", freelancer_id="f-1", job_id="j-2", proposal_id="p-2", connects=6, origin="proposal")
+    send("proposal-submitted", freelancer_id="f-1", job_id="j-3", proposal_id="p-3", connects=0, origin="proposal")
+    await played(world, send, 3)
 
     for about in ("--proposal p-2", "--job j-2", "--freelancer f-1"):
         (spend,) = (await connects(f"explain {about} --json")).json["open"]
@@ -189,9 +206,14 @@ async def test_a_proposal_on_an_open_job_is_open_and_says_what_would_return_it(
         assert "has not been closed since" in spend["explanation"]
         assert "without hiring anyone" in spend["explanation"]
     assert (await connects("explain --proposal p-3 --json")).json["open"] == []
-    assert "job j-2 has not been closed since" in (await connects("explain --freelancer f-1")).out
+    assert "job j-2 has not been closed since" in (await connects("explain --freelancer f-1 --details")).out
+    reply = (await connects("explain --proposal p-2 --json")).json["reply"]
+    assert (reply["verdict"], reply["numbers"]["open"]) == ("not-yet", 6)
+    assert (
+        "If the client closes it without hiring anyone, all 6 come back." in (await connects("explain --job j-2")).text
+    )
 
-    await world.produce([tell("job-closed", job_id="j-2", client_id="c-1", closure="expired")])
+    await world.produce([send("job-closed", job_id="j-2", client_id="c-1", closure="expired")])
     await world.has_decided(5)
     refused = (await connects("explain --proposal p-2 --json")).json
     assert refused["open"] == []
@@ -202,9 +224,9 @@ async def test_a_proposal_on_an_open_job_is_open_and_says_what_would_return_it(
     assert "job j-2 expired" in refused["decisions"][1]["explanation"]
 
 
-async def test_explain_by_job_freelancer_and_proposal_agree(world: World, connects: Asking, tell: Told) -> None:
-    a_refund(tell)
-    await played(world, tell, 4)
+async def test_explain_by_job_freelancer_and_proposal_agree(world: World, connects: Asking, send: Events) -> None:
+    a_refund(send)
+    await played(world, send, 4)
     by_job = (await connects("explain --job j-1 --json")).json["decisions"]
     assert [d["reason"] for d in by_job] == ["proposal-submitted", "settlement-pending", "closed-without-hire"]
     by_freelancer = (await connects("explain --freelancer f-1 --json")).json["decisions"]
@@ -214,9 +236,9 @@ async def test_explain_by_job_freelancer_and_proposal_agree(world: World, connec
 
 
 async def test_an_expiry_is_explained_by_the_instant_that_caused_it(world: World, connects: Asking) -> None:
-    tell = Told(datetime(2025, 1, 31, tzinfo=UTC))
-    tell("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=40)
-    await world.produce(tell.messages)
+    send = Events(datetime(2025, 1, 31, tzinfo=UTC))
+    send("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=40)
+    await world.produce(send.messages)
     await world.worker()
     await world.has_decided(2)
     (expired,) = (await connects("explain expiry:f-1:1 --json")).json["decisions"]
@@ -228,20 +250,36 @@ async def test_an_expiry_is_explained_by_the_instant_that_caused_it(world: World
     )
 
 
-async def test_status_tells_the_lag_before_any_worker_ran_and_its_end_after(
-    world: World, connects: Asking, tell: Told
+@pytest.mark.parametrize("claims", ["never", "seconds", "ahead"])
+async def test_status_believes_no_timestamp_of_a_producer(
+    world: World, connects: Asking, send: Events, claims: str
 ) -> None:
-    a_refund(tell)
-    await world.produce(tell.messages)
+    """Never set, seconds in the place of milliseconds, and as far ahead as a broker allows by default."""
+    now = int(datetime.now(UTC).timestamp())
+    timestamp_ms = {"never": 0, "seconds": now, "ahead": (now + 3_000) * 1_000}[claims]
+    a_refund(send)
+    await world.produce([replace(message, timestamp=timestamp_ms) for message in send.messages])
     answer = await connects("status --json")
+    shown = answer.json
+    assert shown["lag_records"] == 3
+    assert 0 < shown["lag_seconds"] < 60
+    assert [problem.split(",")[0] for problem in answer.problems] == ["no worker runs"]
+
+
+async def test_status_shows_the_lag_before_any_worker_ran_and_its_end_after(
+    world: World, connects: Asking, send: Events
+) -> None:
+    a_refund(send)
+    await world.produce(send.messages)
+    answer = await connects.as_process("status --json")
     before = answer.json
     assert before.keys() >= STATUS_KEYS
     assert answer.code == 1
     assert (before["role"], before["lag_records"], before["business_time"]) == ("none", 3, None)
     assert before["lag_seconds"] > 0
     assert before["held_back_by"]["clock"] is None
-    assert (before["missing_topics"], before["problems"][0].split(",")[0]) == ([], "no worker runs")
-    assert "no worker runs" in (await connects("status")).out
+    assert (before["missing_topics"], answer.problems[0].split(",")[0]) == ([], "no worker runs")
+    assert "no worker runs" in (await connects.as_process("status")).out
 
     await world.worker()
     await world.settled()
@@ -251,7 +289,7 @@ async def test_status_tells_the_lag_before_any_worker_ran_and_its_end_after(
         after = (await connects("status --json")).json
         return bool(after["business_time"]) and after["outbox_pending"] == 0
 
-    await until_async(all_is_done, 30)
+    await until_async(all_is_done)
     answer = await connects("status --json")
     after = answer.json
     assert (answer.code, after["problems"]) == (0, [])
@@ -260,11 +298,28 @@ async def test_status_tells_the_lag_before_any_worker_ran_and_its_end_after(
     assert after["held_back_by"] is None
 
 
+@pytest.mark.parametrize(("began", "reported", "is_told"), [(12, 10, False), (12, 3, True)])
+async def test_status_tells_what_hindered_a_worker_only_once_it_reported_that_it_lasts(
+    world: World, connects: Asking, began: float, reported: float, *, is_told: bool
+) -> None:
+    """A worker that is killed while it takes the ledger over reports nothing more, and is not hindered for ever."""
+    since = datetime.now(UTC) - timedelta(seconds=began)
+    problem = Problem("taking-over", "", "taking the ledger over", since, hinders=True)
+    await world.execute(
+        "INSERT INTO workers (holder, report, reported_at) VALUES ('w1', $1, clock_timestamp() - $2::interval)",
+        written(Report("active", 0.0, [problem])),
+        timedelta(seconds=reported),
+    )
+    shown = await connects("status --json")
+    told = [one["what"] for one in shown.json["problems"]]
+    assert (shown.code, told) == ((1, ["worker w1 (active): taking the ledger over."]) if is_told else (0, []))
+
+
 async def test_status_counts_closures_not_yet_settled_and_what_the_clock_owes(world: World, connects: Asking) -> None:
-    tell = Told(datetime.now(UTC))
+    send = Events(datetime.now(UTC))
     world.grace_seconds = 3600
-    a_refund(tell)
-    await world.produce(tell.messages)
+    a_refund(send)
+    await world.produce(send.messages)
     await world.worker()
     await world.has_decided(3)
     assert (await connects("status --json")).json["settlements_pending"] == 1
@@ -275,16 +330,16 @@ async def test_status_counts_closures_not_yet_settled_and_what_the_clock_owes(wo
     async def owed() -> bool:
         return bool((await connects("status --json", CONNECTS_SETTLEMENT_GRACE="0")).json["clock_due"])
 
-    await until_async(owed, 30)
+    await until_async(owed)
 
 
 async def test_status_counts_charges_that_the_billing_system_has_not_answered(
-    world: World, connects: Asking, tell: Told
+    world: World, connects: Asking, send: Events
 ) -> None:
-    tell("membership-plan-chosen", freelancer_id="f-1", plan="plus", event_id="up-1")
-    asked_at = tell.now
-    tell("membership-plan-chosen", freelancer_id="f-2", plan="plus", event_id="up-2")
-    await played(world, tell, 2)
+    send("membership-plan-chosen", freelancer_id="f-1", plan="plus", event_id="up-1")
+    asked_at = send.now
+    send("membership-plan-chosen", freelancer_id="f-2", plan="plus", event_id="up-2")
+    await played(world, send, 2)
     status = (await connects("status --json")).json
     assert status["charges_unanswered"] == 2
     oldest, _ = status["charges_waiting"]
@@ -305,10 +360,10 @@ async def test_status_counts_charges_that_the_billing_system_has_not_answered(
 
 
 async def test_status_counts_cycles_that_are_due(world: World, connects: Asking) -> None:
-    tell = Told(datetime.now(UTC))
+    send = Events(datetime.now(UTC))
     world.grace_seconds = 3600
-    tell("freelancer-registered", freelancer_id="f-1")
-    await world.produce(tell.messages)
+    send("freelancer-registered", freelancer_id="f-1")
+    await world.produce(send.messages)
     await world.worker()
     await world.has_decided(1)
     await world.execute("UPDATE memberships SET cycle_start = '2025-12-01', next_renewal = '2026-01-01'")
@@ -316,16 +371,16 @@ async def test_status_counts_cycles_that_are_due(world: World, connects: Asking)
     async def owed() -> bool:
         return (await connects("status --json", CONNECTS_SETTLEMENT_GRACE="0")).json["clock_due"] == 1
 
-    await until_async(owed, 30)
+    await until_async(owed)
 
 
 async def test_a_hire_that_came_after_its_refunds_is_listed_for_operators(
-    world: World, connects: Asking, tell: Told
+    world: World, connects: Asking, send: Events
 ) -> None:
-    a_refund(tell)
-    await played(world, tell, 4)
-    tell.now -= timedelta(minutes=1)
-    hire = tell("hire-made", job_id="j-1", freelancer_id="f-2", contract_id="k-1")
+    a_refund(send)
+    await played(world, send, 4)
+    send.now -= timedelta(minutes=1)
+    hire = send("hire-made", job_id="j-1", freelancer_id="f-2", contract_id="k-1")
     await world.produce([hire])
     await world.has_decided(5)
     (listed,) = (await connects("status --json")).json["for_operators"]
@@ -339,13 +394,13 @@ async def test_dead_letters_are_listed_and_shown_whole(world: World, connects: A
     await world.produce([Sent("hire-made", steering, b"k", [("trace", b"\xff")]), Sent("hire-made", None)])
     await world.worker()
     await world.has_decided(2)
-    listed = await connects("dead-letters list --json")
+    listed = await connects.as_process("dead-letters list --json")
     assert listed.code == 1
     assert {letter["error_code"] for letter in listed.json["dead_letters"]} == {"invalid-event"}
     shown = []
     for letter in listed.json["dead_letters"]:
         whole = (await connects(f"dead-letters show {letter['seq']} --json")).json
-        page = await connects(f"dead-letters show {letter['seq']}")
+        page = await connects.as_process(f"dead-letters show {letter['seq']}")
         assert "\x1b" not in page.out
         shown.append((whole["key"], whole["value"], whole["headers"]))
     assert sorted(shown, key=str) == [
@@ -357,17 +412,17 @@ async def test_dead_letters_are_listed_and_shown_whole(world: World, connects: A
 
 
 async def test_status_says_that_output_topics_are_missing_and_letters_unsent(
-    world: World, connects: Asking, tell: Told
+    world: World, connects: Asking, send: Events
 ) -> None:
-    tell("freelancer-registered", freelancer_id="f-1")
-    await world.produce([*tell.messages, Sent("hire-made", b"no JSON")])
+    send("freelancer-registered", freelancer_id="f-1")
+    await world.produce([*send.messages, Sent("hire-made", b"no JSON")])
     worker = await world.worker()
     await world.has_decided(2)
 
     async def has_gone_out() -> bool:
         return await world.value("SELECT count(*) FROM dead_letters WHERE sent_at IS NOT NULL") == 1
 
-    await until_async(has_gone_out, 30)
+    await until_async(has_gone_out)
     found = (await connects("status --json")).json
     assert (found["missing_output_topics"], found["dead_letters_unsent"], found["problems"]) == ([], 0, [])
 
@@ -379,10 +434,10 @@ async def test_status_says_that_output_topics_are_missing_and_letters_unsent(
         "SET session_replication_role = replica; UPDATE decisions SET recorded_at = recorded_at - interval '2 minutes'"
     )
     overdue = await connects("status --json")
-    assert (overdue.code, "1 dead letter has waited" in overdue.json["problems"][0]) == (1, True)
+    assert (overdue.code, "1 dead letter has waited" in overdue.problems[0]) == (1, True)
     elsewhere = await connects("status --json", CONNECTS_TOPIC_PREFIX="elsewhere-")
     assert "elsewhere-membership-updated" in elsewhere.json["missing_output_topics"]
-    (problem,) = [problem for problem in elsewhere.json["problems"] if "output topics" in problem]
+    (problem,) = [problem for problem in elsewhere.problems if "output topics" in problem]
     assert problem.startswith("the output topics elsewhere-connects-dead-letters, elsewhere-connects-relay-marker, ")
     assert "connects topics create" in problem
     assert {"hire-made", "freelancer-registered"} < set(elsewhere.json["missing_topics"])
@@ -391,28 +446,28 @@ async def test_status_says_that_output_topics_are_missing_and_letters_unsent(
 
 
 async def test_a_parked_wallet_is_listed_and_released_by_command(
-    world: World, connects: Asking, tell: Told, tmp_path: Path
+    world: World, connects: Asking, send: Events, tmp_path: Path
 ) -> None:
     bug = tmp_path / "bug"
     bug.touch()
-    tell("freelancer-registered", freelancer_id="f-bug")
-    tell("connects-purchased", freelancer_id="f-bug", purchase_id="b-1", connects=5)
-    await world.produce(tell.messages)
+    send("freelancer-registered", freelancer_id="f-bug")
+    send("connects-purchased", freelancer_id="f-bug", purchase_id="b-1", connects=5)
+    await world.produce(send.messages)
     await world.worker(bug_while=str(bug))
     await world.has_decided(2)
 
-    listed = await connects("parked list --json")
+    listed = await connects.as_process("parked list --json")
     (stopped,) = listed.json["parked"]
     assert (listed.code, stopped["scope"], stopped["key"], stopped["waiting"]) == (1, "wallet", "f-bug", 2)
     assert "connects parked release wallet f-bug" in (await connects("parked list")).out
-    told = (await connects("status --json")).json
-    assert (told["parked"], "parked list" in told["problems"][0]) == (1, True)
+    shown = await connects("status --json")
+    assert (shown.json["parked"], "parked list" in shown.problems[0]) == (1, True)
 
-    again = await connects("parked release wallet f-bug --why trying --actor ann")
+    again = await connects.as_process("parked release wallet f-bug --why trying --actor ann")
     assert again.code == 1
     assert "stays stopped" in again.out
     bug.unlink()
-    released = await connects("parked release wallet f-bug --why mended --actor ann --json")
+    released = await connects.as_process("parked release wallet f-bug --why mended --actor ann --json")
     assert (released.code, released.json["outcome"], released.json["told"]["released"]) == (0, "applied", 2)
     (command,) = (await connects(f"explain {released.json['command']} --json")).json["decisions"]
     assert (command["kind"], command["facts"]["actor"], command["facts"]["why"]) == ("command", "ann", "mended")
@@ -424,14 +479,14 @@ async def test_a_parked_wallet_is_listed_and_released_by_command(
 
 
 async def test_with_no_worker_a_command_carries_itself_out(world: World, connects: Asking) -> None:
-    assert (await connects("positions list --json")).json == {"positions": []}
-    answer = await connects("positions set --topic job-closed --partition 1 --offset 7 --why trying --json")
+    assert (await connects("positions list --json")).json == {"positions": [], "holds": []}
+    answer = await connects.as_process("positions set --topic job-closed --partition 1 --offset 7 --why trying --json")
     assert answer.code == 0, answer.err
     assert (answer.json["outcome"], answer.json["reason"]) == ("applied", "position-set")
     (position,) = (await connects("positions list --json")).json["positions"]
     assert (position["topic"], position["partition"], position["next_offset"]) == ("job-closed", 1, 7)
     assert "job-closed" in (await connects("positions list")).out
-    refused = await connects("parked release wallet f-1")
+    refused = await connects.as_process("parked release wallet f-1")
     assert (refused.code, refused.out.strip()) == (1, "Nothing to release: the wallet f-1 is not stopped.")
     assert await world.holder() == ""
 
@@ -440,15 +495,15 @@ async def test_with_no_worker_a_command_carries_itself_out(world: World, connect
     assert "connects positions set" in stopped[0]["reason"]
 
 
-async def test_only_a_stopped_partition_begins_anew_unless_it_is_forced(
-    world: World, connects: Asking, tell: Told
+async def test_only_a_stopped_partition_begins_again_unless_it_is_forced(
+    world: World, connects: Asking, send: Events
 ) -> None:
     again = "positions set --recreated --topic connects-purchased --partition 0"
-    bought = [tell("connects-purchased", freelancer_id="f-1", purchase_id=f"b-{n}", connects=1) for n in range(3)]
+    bought = [send("connects-purchased", freelancer_id="f-1", purchase_id=f"b-{n}", connects=1) for n in range(3)]
     await world.produce([Sent(message.topic, message.value, message.key, (), 0) for message in bought])
     first = await world.worker()
     await world.settled()
-    refused = await connects(again)
+    refused = await connects.as_process(again)
     assert (refused.code, refused.out) == (1, "")
     assert "connects-purchased, partition 0 was not recreated" in refused.err
     assert "--force" in refused.err
@@ -466,8 +521,8 @@ async def test_only_a_stopped_partition_begins_anew_unless_it_is_forced(
     assert (forced.code, forced.json["told"]["incarnation"]) == (0, 2), forced.err
 
 
-async def test_a_position_is_set_only_where_there_is_a_partition(world: World, connects: Asking, tell: Told) -> None:
-    bought = tell("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=1)
+async def test_a_position_is_set_only_where_there_is_a_partition(world: World, connects: Asking, send: Events) -> None:
+    bought = send("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=1)
     await world.produce([Sent(bought.topic, bought.value, bought.key, (), 0)])
     first = await world.worker()
     await world.settled()
@@ -489,24 +544,24 @@ async def test_a_position_is_set_only_where_there_is_a_partition(world: World, c
     assert gone.code == 0, "a partition that Kafka has no more"
 
 
-async def test_the_relays_two_sides_are_shown(world: World, connects: Asking, tell: Told) -> None:
-    a_refund(tell)
-    await played(world, tell, 4)
-    shown = await connects("relay show --json")
+async def test_the_relays_two_sides_are_shown(world: World, connects: Asking, send: Events) -> None:
+    a_refund(send)
+    await played(world, send, 4)
+    shown = await connects.as_process("relay show --json")
     assert (shown.code, shown.json["consistent"]) == (0, True)
     assert shown.json["published"] == shown.json["last_seq"] > 0
     await world.execute("UPDATE batches SET batch_uid = gen_random_uuid()")
-    contradicting = await connects("relay show")
+    contradicting = await connects.as_process("relay show")
     assert contradicting.code == 1
     assert "another one in the ledger" in contradicting.out
 
 
-async def test_run_works_until_it_is_told_to_stop(world: World, connects: Asking, tell: Told) -> None:
-    a_refund(tell)
+async def test_run_works_until_it_is_stopped(world: World, connects: Asking, send: Events) -> None:
+    a_refund(send)
     (port,) = free_ports(1)
     worker = await connects.start("run", CONNECTS_HTTP_PORT=str(port))
     try:
-        await world.produce(tell.messages)
+        await world.produce(send.messages)
         await world.has_decided(4)
         ready = json.loads(await asyncio.to_thread(get, port, "/health/ready"))
         assert ready == {"ready": True, "role": "active", "problems": []}
@@ -522,7 +577,7 @@ async def test_run_works_until_it_is_told_to_stop(world: World, connects: Asking
         assert (nowhere.code, "connects: CONNECTS_HTTP_HOST: 192.0.2.1:" in nowhere.err) == (2, True), nowhere.err
     finally:
         worker.terminate()
-    out, err = await asyncio.wait_for(worker.communicate(), 20)
+    out, err = await in_time(worker.communicate())
     assert (worker.returncode, out) == (0, b"")
     assert all(json.loads(line)["event"] for line in err.decode().splitlines())
     assert await world.holder() == ""
@@ -545,7 +600,7 @@ async def test_migrate_grants_the_workers_role_its_work_and_no_more(world: World
     missing = urlsplit(world.database_url)
     as_worker = missing._replace(netloc=f"{role}@{missing.hostname}:{missing.port}").geturl()
     owner = {"CONNECTS_MIGRATE_URL": world.database_url, "DATABASE_URL": as_worker}
-    refused = await connects("migrate", **owner)
+    refused = await connects.as_process("migrate", **owner)
     assert refused.code == 2
     assert role in refused.err
     await world.execute(f"CREATE ROLE {role} LOGIN")
@@ -574,7 +629,7 @@ async def test_migrations_at_the_same_time_take_turns(database_url: str) -> None
 
 async def test_every_question_about_someone_is_answered_by_index(database_url: str) -> None:
     of_the_whole_ledger = {"leader", "waiting_work", "sampled", "unpublished", "positions", "parked", "ask"}
-    of_the_whole_ledger |= {"progress", "connections_of_workers"}
+    of_the_whole_ledger |= {"progress", "connections_of_workers", "dead_letters_by_cause", "parked_by_cause", "holds"}
     connection = await asyncpg.connect(database_url)
     await connection.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
     for name, statement in load("asking.sql").items():

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.property.test_writer_found_before import Telling
-from tests.support.deciding import GRACE, deciding
-from tests.support.policies import policies, policy_text
-from tests.support.story import day
-from worker.operations.asking import Connection, snapshot
-from worker.operations.explain import Explanation, explain_freelancer, explain_job, explain_proposal
+from tests.kit.deciding import GRACE, deciding
+from tests.kit.policies import policies, policy_text
+from tests.kit.story import day
+from tests.property.test_writer_found_before import Timeline
+from worker.queries.asking import Connection, snapshot
+from worker.queries.explain import explain_freelancer, explain_job, explain_proposal
+from worker.queries.explained import Explanation
 
 POLICIES = policies(policy_text(late_hire="claw-back"))
 
@@ -20,18 +21,18 @@ async def ledger(database_url: str) -> AsyncIterator[Connection]:
 
     The hire names a proposal whose refund it takes back: it is noted once.
     """
-    telling = Telling()
+    timeline = Timeline()
     names = ("f-1", "f-2", "f-3", "f-4")
     costs = {"p-1": ("f-1", 5), "p-2": ("f-1", 6), "p-3": ("f-2", 7), "p-4": ("f-4", 0)}
-    records = [telling.registered(day(0), name) for name in names]
+    records = [timeline.registered(day(0), name) for name in names]
     for proposal_id, (name, connects) in costs.items():
         about = {"freelancer_id": name, "job_id": "j-1", "proposal_id": proposal_id, "origin": "proposal"}
-        records.append(telling.event("proposal-submitted", day(1), **about, connects=connects))
+        records.append(timeline.event("proposal-submitted", day(1), **about, connects=connects))
     hire = {"freelancer_id": "f-3", "contract_id": "c-1", "job_id": "j-1", "proposal_id": "p-3"}
     async with deciding(database_url, POLICIES) as decides:
-        await decides.decide([*records, telling.closed(day(2))])
+        await decides.decide([*records, timeline.closed(day(2))])
         await decides.until(day(2) + GRACE)
-        await decides.decide([telling.event("hire-made", day(1.5), day(3), **hire)])
+        await decides.decide([timeline.event("hire-made", day(1.5), day(3), **hire)])
         await decides.commit()
     async with snapshot(database_url) as connection:
         yield connection

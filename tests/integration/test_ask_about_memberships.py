@@ -10,9 +10,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.support.asking import Asking
-from tests.support.deciding import Deciding, as_read, deciding
-from tests.support.policies import policies
+from tests.kit.asking import Asking
+from tests.kit.deciding import Deciding, as_read, deciding
+from tests.kit.policies import policies
 from worker.ledger.sql import load
 
 EXPECTED_KEYS = {"on", "kind", "connects", "explanation"}
@@ -28,15 +28,15 @@ def at(text: str) -> datetime:
 
 
 class Year:
-    """What happened in 2026, told in order."""
+    """The events of 2026, in order."""
 
     def __init__(self, decides: Deciding) -> None:
         self._decides = decides
         self._offsets: Counter[str] = Counter()
         self._count = 0
 
-    async def tell(self, topic: str, when: str, freelancer_id: str = "f-1", **fields: Any) -> str:  # noqa: ANN401
-        """Let a fact become known when it happened; gives its event id."""
+    async def send(self, topic: str, when: str, freelancer_id: str = "f-1", **fields: Any) -> str:  # noqa: ANN401
+        """Let a fact become known when it happened; returns its event id."""
         self._count += 1
         event_id = f"e-{self._count}"
         body = {"event_id": event_id, "occurred_at": at(when).isoformat(), "freelancer_id": freelancer_id, **fields}
@@ -52,12 +52,12 @@ class Year:
 
     async def charged(self, when: str, named: str, outcome: str = "paid", attempt: int = 1) -> str:
         charge_id = f"f-1:{named}:{attempt}"
-        return await self.tell("membership-charge-settled", when, charge_id=charge_id, outcome=outcome, source="a card")
+        return await self.send("membership-charge-settled", when, charge_id=charge_id, outcome=outcome, source="a card")
 
     async def f_1_is_on_plus(self) -> None:
         """Registered on 1 March, on Plus from 11 March on."""
-        await self.tell("freelancer-registered", "3-01 09:00")
-        choice = await self.tell("membership-plan-chosen", "3-11 10:00", plan="plus")
+        await self.send("freelancer-registered", "3-01 09:00")
+        choice = await self.send("membership-plan-chosen", "3-11 10:00", plan="plus")
         await self.charged("3-11 10:05", choice)
 
 
@@ -84,17 +84,17 @@ async def test_why_73_and_not_80(year: Year, connects: Asking) -> None:
     assert "73 Connects granted for the upgrade to Plus" in history.text
     assert "10 x 10 / 31 rounded down: 10 of the 31 days of the Basic cycle had passed" in history.text
     assert "The next renewal is on 11 April 2026; it brings 80." in history.text
-    assert "10 x 10 / 31 rounded down" in (await connects("explain --freelancer f-1")).text
+    assert "10 x 10 / 31 rounded down" in (await connects("explain --freelancer f-1 --details")).text
 
 
 async def test_why_10_after_a_downgrade(year: Year, connects: Asking) -> None:
     await year.f_1_is_on_plus()
-    await year.tell("membership-plan-chosen", "3-20 10:00", plan="basic")
+    await year.send("membership-plan-chosen", "3-20 10:00", plan="basic")
     await year.until("4-11 00:05")
     change = (await connects("history f-1 --json")).json["changes"][-1]
     assert (change["delta"], change["reason"]) == (10, "cycle-started")
     assert "Plus ended with the cycle before: Basic was chosen on 20 March 2026." in change["explanation"]
-    answer = await connects("explain cycle:f-1:2026-04-11")
+    answer = await connects("explain cycle:f-1:2026-04-11 --details")
     assert answer.code == 0
     assert change["explanation"] in answer.text
 
@@ -114,7 +114,7 @@ async def test_why_10_after_a_charge_that_failed(year: Year, connects: Asking) -
 async def test_when_is_my_next(year: Year, connects: Asking) -> None:
     await year.f_1_is_on_plus()
     answer = await connects("history f-1 --upcoming --json")
-    assert (answer.code, answer.json.keys()) == (0, {"upcoming"})
+    assert (answer.code, answer.json.keys()) == (0, {"reply", "upcoming"})
     upcoming = answer.json["upcoming"]
     assert all(expected.keys() == EXPECTED_KEYS for expected in upcoming)
     assert [(expected["on"], expected["kind"], expected["connects"]) for expected in upcoming] == [
@@ -123,18 +123,21 @@ async def test_when_is_my_next(year: Year, connects: Asking) -> None:
         ("2027-03-11", "expiry", 73),
     ]
     page = await connects("history f-1 --upcoming")
-    assert "2026-04-11 renewal 80 Plus is renewed on 11 April 2026: $20.00 is asked of the payment method." in page.text
+    assert (
+        "2026-04-11 renewal 80 Plus is renewed on 11 April 2026: $20.00 is requested from the payment method."
+        in page.text
+    )
 
 
-async def test_what_comes_of_a_downgrade_and_of_a_suspension_is_told_before(year: Year, connects: Asking) -> None:
+async def test_what_comes_of_a_downgrade_and_of_a_suspension_is_shown_before(year: Year, connects: Asking) -> None:
     await year.f_1_is_on_plus()
-    await year.tell("membership-plan-chosen", "3-20 10:00", plan="basic")
+    await year.send("membership-plan-chosen", "3-20 10:00", plan="basic")
     upcoming = (await connects("history f-1 --upcoming --json")).json["upcoming"]
     assert [(expected["kind"], expected["connects"]) for expected in upcoming[:2]] == [("downgrade", 0), ("grant", 10)]
-    await year.tell("account-suspended", "3-21 10:00", scope="account")
+    await year.send("account-suspended", "3-21 10:00", scope="account")
     upcoming = (await connects("history f-1 --upcoming --json")).json["upcoming"]
     assert [(expected["kind"], expected["connects"]) for expected in upcoming[:2]] == [("downgrade", 0), ("grant", 0)]
-    assert "The account is suspended since 21 March 2026." in (await connects("history f-1")).text
+    assert "The account is suspended since 21 March 2026." in (await connects("history f-1 --details")).text
 
 
 async def test_my_cycle_began_yesterday_and_i_have_none_for_the_charge_is_not_answered(
@@ -143,7 +146,7 @@ async def test_my_cycle_began_yesterday_and_i_have_none_for_the_charge_is_not_an
     await year.f_1_is_on_plus()
     await year.until("4-11 00:05")
     words = (
-        "A charge of $20.00 was asked of the payment method on 11 April 2026 and is not answered yet. "
+        "A charge of $20.00 was requested from the payment method on 11 April 2026 and is not answered yet. "
         "80 Connects for the Plus cycle that began on 11 April 2026 come in when its charge of $20.00 is paid; "
         "from 11 May 2026 on it counts as failed."
     )
@@ -155,13 +158,13 @@ async def test_my_cycle_began_yesterday_and_i_have_none_for_the_charge_is_not_an
         "explanation": words,
     }
     for command in ("explain --freelancer f-1", "explain renewal:f-1:2026-04-11", "history f-1"):
-        assert words in (await connects(command)).text, command
+        assert words in (await connects(f"{command} --details")).text, command
     first, *_ = (await connects("history f-1 --upcoming --json")).json["upcoming"]
     assert (first["on"], first["kind"], first["connects"]) == ("2026-04-11", "grant", 80)
 
     await year.charged("4-12 08:00", "2026-04-11")
     assert (await connects("explain --freelancer f-1 --json")).json["awaited"] == []
-    assert (await connects("explain renewal:f-1:2026-04-11 --json")).json.keys() == {"decisions"}
+    assert (await connects("explain renewal:f-1:2026-04-11 --json")).json.keys() == {"reply", "decisions"}
     change = (await connects("history f-1 --json")).json["changes"][-1]
     assert (change["delta"], change["occurred_at"]) == (80, "2026-04-11T00:00:00Z")
 
@@ -169,19 +172,19 @@ async def test_my_cycle_began_yesterday_and_i_have_none_for_the_charge_is_not_an
 async def test_my_cycle_began_yesterday_and_i_have_none_for_the_account_is_suspended(
     year: Year, connects: Asking
 ) -> None:
-    await year.tell("freelancer-registered", "3-01 09:00")
-    await year.tell("account-suspended", "3-05 09:00", scope="account")
+    await year.send("freelancer-registered", "3-01 09:00")
+    await year.send("account-suspended", "3-05 09:00", scope="account")
     await year.until("4-01 00:05")
     withheld = "10 Connects withheld for the cycle that began on 1 April 2026"
-    for command in ("explain --freelancer f-1", "explain cycle:f-1:2026-04-01"):
+    for command in ("explain --freelancer f-1 --details", "explain cycle:f-1:2026-04-01 --details"):
         assert withheld in (await connects(command)).text, command
 
 
 async def test_my_cycle_began_yesterday_and_i_have_none_for_the_ledger_has_not_come_there(
     year: Year, connects: Asking
 ) -> None:
-    await year.tell("freelancer-registered", "3-01 09:00")
-    await year.tell("connects-purchased", "3-31 22:10", purchase_id="b-1", connects=5)
+    await year.send("freelancer-registered", "3-01 09:00")
+    await year.send("connects-purchased", "3-31 22:10", purchase_id="b-1", connects=5)
     clock = {"CONNECTS_CLOCK": "2026-04-02T08:00:00Z@1"}
     (awaited,) = (await connects("explain --freelancer f-1 --json", **clock)).json["awaited"]
     assert (awaited["reason"], awaited["since"]) == ("cycle-start-due", "2026-04-01T00:00:00Z")
@@ -216,13 +219,13 @@ async def test_an_answer_that_came_before_its_charge_shows_its_follow_up(year: Y
     first, follow_up = (await connects(f"explain {early} --json")).json["decisions"]
     assert (follow_up["kind"], follow_up["reason"], follow_up["follows"]) == ("follow-up", "renewed", first["seq"])
     assert follow_up["changes"][0]["delta"] == 80
-    assert f"follows decision {first['seq']}" in (await connects(f"explain {early}")).text
+    assert f"follows decision {first['seq']}" in (await connects(f"explain {early} --details")).text
 
 
-async def test_a_lapse_is_told_and_so_is_a_payment_after_it(year: Year, connects: Asking) -> None:
+async def test_a_lapse_is_reported_and_so_is_a_payment_after_it(year: Year, connects: Asking) -> None:
     await year.f_1_is_on_plus()
     await year.until("5-11 00:05")
-    answer = await connects("explain renewal:f-1:2026-05-11")
+    answer = await connects("explain renewal:f-1:2026-05-11 --details")
     assert "was not answered before the next cycle began on 11 May 2026" in answer.text
     missed = (await connects("explain cycle:f-1:2026-04-11 --json")).json["decisions"]
     assert [(decision["reason"], decision["changes"][0]["delta"]) for decision in missed] == [("cycle-started", 10)]
@@ -232,7 +235,7 @@ async def test_a_lapse_is_told_and_so_is_a_payment_after_it(year: Year, connects
 
 
 async def test_history_shows_the_membership(year: Year, connects: Asking) -> None:
-    await year.tell("connects-purchased", "2-27 09:00", purchase_id="b-1", connects=5)
+    await year.send("connects-purchased", "2-27 09:00", purchase_id="b-1", connects=5)
     assert (await connects("history f-1 --json")).json["membership"] is None
     await year.f_1_is_on_plus()
     membership = (await connects("history f-1 --json")).json["membership"]
@@ -248,25 +251,25 @@ async def test_history_shows_the_membership(year: Year, connects: Asking) -> Non
             "charge_unanswered": None,
         }.items()
     )
-    await year.tell("membership-plan-chosen", "3-20 10:00", plan="basic")
+    await year.send("membership-plan-chosen", "3-20 10:00", plan="basic")
     membership = (await connects("history f-1 --json")).json["membership"]
     assert (membership["plan"], membership["scheduled_plan"]) == ("plus", "basic")
     assert membership["explanation"] == (
         "The plan is Plus. Its cycle began on 11 March 2026; Plus ends with it on 11 April 2026. "
         "Basic was chosen on 20 March 2026."
     )
-    assert membership["explanation"] in (await connects("history f-1")).text
+    assert membership["explanation"] in (await connects("history f-1 --details")).text
 
 
-async def test_status_tells_what_the_billing_system_owes_an_answer_to(year: Year, connects: Asking) -> None:
+async def test_status_shows_what_the_billing_system_owes_an_answer_to(year: Year, connects: Asking) -> None:
     await year.f_1_is_on_plus()
-    await year.tell("freelancer-registered", "3-02 09:00", freelancer_id="f-2")
-    choice = await year.tell("membership-plan-chosen", "3-12 10:00", freelancer_id="f-2", plan="plus")
+    await year.send("freelancer-registered", "3-02 09:00", freelancer_id="f-2")
+    choice = await year.send("membership-plan-chosen", "3-12 10:00", freelancer_id="f-2", plan="plus")
     await year.until("4-11 00:05")
 
-    told = (await connects("status --json")).json
-    assert told["charges_unanswered"] == 2
-    upgrade, renewal = told["charges_waiting"]
+    shown = (await connects("status --json")).json
+    assert shown["charges_unanswered"] == 2
+    upgrade, renewal = shown["charges_waiting"]
     assert (upgrade["charge_id"], upgrade["kind"], upgrade["lapses_on"]) == (f"f-2:{choice}:1", "upgrade", None)
     assert upgrade["requested_at"] == "2026-03-12T10:00:00Z"
     assert renewal == {
@@ -291,7 +294,7 @@ async def test_metrics_sample_how_many_charges_wait_and_for_how_long(year: Year,
     connection = await asyncpg.connect(database_url)
     assert tuple(await connection.fetchrow(load("asking.sql")["sampled"])) == (0, 0, 0.0)
     await year.f_1_is_on_plus()
-    await year.tell(
+    await year.send(
         "proposal-submitted", "3-12 09:00", "f-2", job_id="j", proposal_id="p", connects=2, origin="proposal"
     )
     await year.until("4-11 00:05")
@@ -303,9 +306,9 @@ async def test_metrics_sample_how_many_charges_wait_and_for_how_long(year: Year,
 
 
 async def test_status_counts_cycle_starts_that_are_due(year: Year, connects: Asking) -> None:
-    await year.tell("freelancer-registered", "3-01 09:00")
-    await year.tell("freelancer-registered", "3-02 09:00", freelancer_id="f-2")
-    await year.tell("connects-purchased", "4-01 00:00", purchase_id="b-1", connects=5)
+    await year.send("freelancer-registered", "3-01 09:00")
+    await year.send("freelancer-registered", "3-02 09:00", freelancer_id="f-2")
+    await year.send("connects-purchased", "4-01 00:00", purchase_id="b-1", connects=5)
     within_the_grace = (await connects("status --json")).json
     assert (within_the_grace["clock_due"], within_the_grace["business_time"]) == (0, "2026-04-01T00:00:00Z")
     assert (await connects("status --json", CONNECTS_SETTLEMENT_GRACE="0")).json["clock_due"] == 1

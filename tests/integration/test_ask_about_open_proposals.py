@@ -1,28 +1,29 @@
 """What `explain` says about Connects on a job that is still open: which endings return them, and which do not."""
 
-from tests.property.test_writer_found_before import Telling
-from tests.support.deciding import deciding
-from tests.support.policies import policies
-from tests.support.story import day
-from worker.operations.asking import snapshot
-from worker.operations.explain import OpenSpend, explain_proposal
+from tests.kit.deciding import deciding
+from tests.kit.policies import policies
+from tests.kit.story import day
+from tests.property.test_writer_found_before import Timeline
+from worker.queries.asking import snapshot
+from worker.queries.explain import explain_proposal
+from worker.queries.explained import OpenSpend
 
 BOOST = "Being outbid returns the 3 Connects of its boost, but only before the client does anything with the proposal."
 
 
 async def test_a_boost_and_a_known_hire_are_part_of_the_answer_as_long_as_they_matter(database_url: str) -> None:
-    telling = Telling()
+    timeline = Timeline()
 
     def proposed(proposal_id: str, job_id: str) -> object:
         about = {"freelancer_id": "f-1", "job_id": job_id, "proposal_id": proposal_id, "origin": "proposal"}
-        return telling.event("proposal-submitted", day(1), **about, connects=9, boost_connects=3)
+        return timeline.event("proposal-submitted", day(1), **about, connects=9, boost_connects=3)
 
     outbid = {"freelancer_id": "f-1", "job_id": "j-1", "proposal_id": "p-2"}
     hired = {"freelancer_id": "f-2", "contract_id": "c-1", "job_id": "j-3"}
     async with deciding(database_url, policies()) as decides:
-        records = [telling.registered(day(0), "f-1"), proposed("p-1", "j-1"), proposed("p-2", "j-1")]
-        records += [proposed("p-3", "j-3"), telling.event("boost-outbid", day(1.5), **outbid)]
-        await decides.decide([*records, telling.event("hire-made", day(2), **hired)])
+        records = [timeline.registered(day(0), "f-1"), proposed("p-1", "j-1"), proposed("p-2", "j-1")]
+        records += [proposed("p-3", "j-3"), timeline.event("boost-outbid", day(1.5), **outbid)]
+        await decides.decide([*records, timeline.event("hire-made", day(2), **hired)])
         await decides.commit()
 
     async def open_spend(proposal_id: str) -> OpenSpend:

@@ -12,18 +12,19 @@ from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import MessageSizeTooLargeError
 
-from tests.support.histories import NOT_EVENTS, History
-from tests.support.http import ask, free_port, metric
-from tests.support.invariants import body_of, check_everything, headers_of
-from tests.support.produce import Sent, by_key, produce_with_a_header_key_that_is_no_text
-from tests.support.reading import everything
-from tests.support.waiting import until_async
-from tests.support.world import PARTITIONS, Told, World, a_world, copy_of
-from worker.local.stack import LocalStack
+from tests.kit.administering import administering
+from tests.kit.histories import NOT_EVENTS, History
+from tests.kit.http import ask, free_port, metric
+from tests.kit.invariants import body_of, check_everything, headers_of
+from tests.kit.produce import Sent, by_key, produce_with_a_header_key_that_is_no_text
+from tests.kit.reading import everything
+from tests.kit.stacks import template_of
+from tests.kit.waiting import until_async
+from tests.kit.world import PARTITIONS, Events, World, a_world, copy_of
+from worker.embedded.stack import LocalStack
 
 TOO_LARGE = 256 * 1024 + 1
 TOPIC = "badge-earned"
@@ -44,6 +45,7 @@ INVALID: dict[str, tuple[bytes | None, str | None]] = {
     "much too large": (spoiled(more="x" * 900_000), None),
     "not an object": (b"[1, 2]", None),
     "deeply nested": (b"[" * 20_000, None),
+    "a field more of 100000 levels": (spoiled()[:-1] + b', "more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", None),
     "a field missing": (spoiled(badge=...), "badge"),
     "no event id": (spoiled(event_id=...), "event_id"),
     "a field of the wrong type": (spoiled(freelancer_id=5), "freelancer_id"),
@@ -57,11 +59,17 @@ ODD_HEADERS: dict[str, tuple[tuple[str, bytes | None], ...]] = {
     "hundreds of headers": tuple((f"h-{number}", b"x") for number in range(500)),
     "the same header again and again": (("a", b"1"),) * 100,
 }
+ODD_FIELDS: dict[str, bytes] = {
+    "a field more with half a pair": rb'"\ud800"',
+    "a field more with a NUL": rb'{"\u0000": "\u0000"}',
+    "a field more with a long number": b"9" * 5_000,
+    "a field more of 400 levels": b"[" * 400 + b"]" * 400,
+}
 
 
 @dataclass
 class Outcome:
-    """What became of everything that was sent."""
+    """The outcome of everything that was sent."""
 
     places: dict[str, int]
     decisions: dict[int, dict[str, Any]]
@@ -87,6 +95,22 @@ def table() -> dict[str, Sent]:
     bad["too far ahead"] = Sent(
         TOPIC, spoiled(event_id="e-ahead", freelancer_id="f-ahead", occurred_at=ahead), b"k", (), 0
     )
+    bad["too long ago"] = Sent(
+        TOPIC,
+        spoiled(event_id="e-ago", freelancer_id="f-ago", occurred_at="1999-12-31T23:59:59.999999Z"),
+        b"k",
+        (),
+        0,
+    )
+    bad["the zero of a language"] = Sent(
+        TOPIC, spoiled(event_id="e-zero", occurred_at="0001-01-01T00:00:00Z"), b"k", (), 0
+    )
+    bad["the same id, since then"] = Sent(
+        TOPIC, spoiled(event_id="e-ago", freelancer_id="f-ago", occurred_at="2000-01-01T00:00:00Z"), b"k", (), 0
+    )
+    for name, raw in ODD_FIELDS.items():
+        value = spoiled(event_id=f"e-{name}".replace(" ", "-"), freelancer_id="f-odd-field", badge=f"b-{len(bad)}")
+        bad[name] = Sent(TOPIC, value[:-1] + b', "more": ' + raw + b"}", b"k", (), 0)
     bad["the same id, in time"] = Sent(TOPIC, spoiled(event_id="e-ahead", freelancer_id="f-ahead"), b"k", (), 0)
     bad["an id not used up"] = Sent(TOPIC, spoiled(event_id="e-spoiled", badge=...), b"k", (), 0)
     bad["the same id, whole"] = Sent(TOPIC, spoiled(event_id="e-spoiled", freelancer_id="f-whole"), b"k", (), 0)
@@ -95,13 +119,13 @@ def table() -> dict[str, Sent]:
     bad["known, a field more"] = Sent(TOPIC, spoiled(event_id="e-known", freelancer_id="f-known", more=1), b"k2", (), 0)
     reordered = json.dumps(dict(reversed(json.loads(bad["known"].value or b"{}").items())), indent=3).encode()
     bad["known, written otherwise"] = Sent(TOPIC, reordered, b"k3", (("h", b"1"),), 0)
-    told: dict[str, Sent] = {}
+    shown: dict[str, Sent] = {}
     for name, message in bad.items():
         before, after = neighbours(name)
-        told[before] = Sent(TOPIC, spoiled(event_id=f"{before}"[:64], freelancer_id=before), b"k", (), 0)
-        told[name] = message
-        told[after] = Sent(TOPIC, spoiled(event_id=f"{after}"[:64], freelancer_id=after), b"k", (), 0)
-    return told
+        shown[before] = Sent(TOPIC, spoiled(event_id=f"{before}"[:64], freelancer_id=before), b"k", (), 0)
+        shown[name] = message
+        shown[after] = Sent(TOPIC, spoiled(event_id=f"{after}"[:64], freelancer_id=after), b"k", (), 0)
+    return shown
 
 
 async def play(world: World) -> Outcome:
@@ -120,7 +144,7 @@ async def play(world: World) -> Outcome:
         return await world.value("SELECT count(*) FROM dead_letters WHERE sent_at IS NULL") == 0
 
     await until_async(letters_sent)
-    letters = (await everything(world.kafka, f"{world.prefix}connects-dead-letters", PARTITIONS)).records
+    letters = (await everything(world.kafka, f"{world.prefix}connects-dead-letters", PARTITIONS)).letters
     decisions = await world.decisions("kind = 'first'")
     await check_everything(world, model=False)
     return Outcome(
@@ -134,12 +158,13 @@ async def play(world: World) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def outcome(stack: LocalStack, migrated: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def outcome(shared_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """Everything bad was sent, with its neighbours, and decided."""
 
     async def scenario() -> Outcome:
         prefix = f"t{uuid.uuid4().hex[:10]}-"
-        async with copy_of(stack, migrated) as url, a_world(stack, tmp_path_factory.mktemp("w"), url, prefix) as world:
+        folder, template = tmp_path_factory.mktemp("w"), await template_of(shared_stack)
+        async with copy_of(shared_stack, template) as url, a_world(shared_stack, folder, url, prefix) as world:
             return await play(world)
 
     return asyncio.run(scenario())
@@ -157,15 +182,15 @@ def the_letter(outcome: Outcome, name: str, code: str) -> dict[str, str]:
     assert letter.value == sent.value
     assert letter.key == sent.key
     assert tuple(letter.headers[: len(sent.headers)]) == tuple(sent.headers)
-    told = {key: value.decode() for key, value in letter.headers if key.startswith("x-")}
-    assert told["x-original-topic"].endswith(f"-{TOPIC}")
-    assert told["x-original-partition"] == "0"
-    assert told["x-original-offset"] == str(place)
-    assert 0 < int(told["x-original-timestamp"]) <= datetime.now(UTC).timestamp() * 1_000
-    assert told["x-error-code"] == code
-    assert told["x-error-detail"]
-    assert told["x-attempts"] == "1"
-    return told
+    shown = {key: value.decode() for key, value in letter.headers if key.startswith("x-")}
+    assert shown["x-original-topic"].endswith(f"-{TOPIC}")
+    assert shown["x-original-partition"] == "0"
+    assert shown["x-original-offset"] == str(place)
+    assert 0 < int(shown["x-original-timestamp"]) <= datetime.now(UTC).timestamp() * 1_000
+    assert shown["x-error-code"] == code
+    assert shown["x-error-detail"]
+    assert shown["x-attempts"] == "1"
+    return shown
 
 
 @pytest.mark.parametrize("name", INVALID)
@@ -176,9 +201,19 @@ def test_what_is_no_event_is_rejected_with_a_letter_that_names_the_field(
     row = decision(name)
     assert (row["outcome"], row["reason"]) == ("rejected", "invalid-event")
     assert row["facts"]["field"] == field
-    told = the_letter(outcome, name, "invalid-event")
+    shown = the_letter(outcome, name, "invalid-event")
     if field is not None:
-        assert field in told["x-error-detail"]
+        assert field in shown["x-error-detail"]
+
+
+@pytest.mark.parametrize("name", ODD_FIELDS)
+def test_a_field_that_is_not_ours_decides_nothing_and_is_kept_as_it_came(
+    outcome: Outcome, decision: Callable[[str], dict[str, Any]], name: str
+) -> None:
+    row = decision(name)
+    assert (row["outcome"], row["reason"]) == ("declined", "no-award-for-badge")
+    assert row["payload"] == outcome.sent[name].value
+    assert outcome.places[name] not in outcome.letters
 
 
 @pytest.mark.parametrize("name", ODD_HEADERS)
@@ -211,6 +246,19 @@ def test_a_time_too_far_ahead_is_rejected_and_its_id_is_not_used_up(
     assert outcome.balances["f-ahead"] == 30
 
 
+@pytest.mark.parametrize("name", ["too long ago", "the zero of a language"])
+def test_a_time_too_long_ago_is_rejected_and_its_id_is_not_used_up(
+    outcome: Outcome, decision: Callable[[str], dict[str, Any]], name: str
+) -> None:
+    row = decision(name)
+    assert (row["outcome"], row["reason"]) == ("rejected", "occurred-too-long-ago")
+    assert row["facts"]["field"] == "occurred_at"
+    shown = the_letter(outcome, name, "occurred-too-long-ago")
+    assert "CONNECTS_EARLIEST_EVENT" in shown["x-error-detail"]
+    assert decision("the same id, since then")["outcome"] == "applied"
+    assert outcome.balances["f-ago"] == 0, "what was granted in 2000 has expired"
+
+
 def test_what_is_no_event_does_not_use_up_its_id(outcome: Outcome, decision: Callable[[str], dict[str, Any]]) -> None:
     assert decision("an id not used up")["outcome"] == "rejected"
     assert decision("the same id, whole")["outcome"] == "applied"
@@ -224,8 +272,8 @@ def test_a_known_id_with_another_payload_changes_nothing(
     """I11."""
     row = decision(name)
     assert (row["outcome"], row["reason"]) == ("rejected", "event-id-conflict")
-    told = the_letter(outcome, name, "event-id-conflict")
-    assert str(outcome.places["known"]) in told["x-error-detail"]
+    shown = the_letter(outcome, name, "event-id-conflict")
+    assert str(outcome.places["known"]) in shown["x-error-detail"]
     assert outcome.balances["f-known"] == 30
     assert "f-other" not in outcome.balances
 
@@ -265,16 +313,12 @@ async def accepted(world: World, message: Sent) -> None:
     await until_async(produced)
 
 
-async def test_a_letter_too_large_for_its_topic_leaves_its_value_in_the_ledger(world: World, stack: LocalStack) -> None:
+async def test_a_letter_too_large_for_its_topic_leaves_its_value_in_the_ledger(world: World) -> None:
     """An input topic that takes 6 MiB messages: the letter says that the value stayed behind."""
     topic = f"{world.prefix}{TOPIC}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.addresses.kafka_bootstrap)
-    await admin.start()
-    try:
+    async with administering(world.kafka) as admin:
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(8 * 1024 * 1024)})
         await admin.alter_configs([resource])
-    finally:
-        await admin.close()
     value = spoiled(more="x" * 5_000_000)
     await accepted(world, Sent(TOPIC, value, b"k", (), 0))
     await world.produce([Sent(TOPIC, spoiled(), b"k", (), 0)])
@@ -285,7 +329,7 @@ async def test_a_letter_too_large_for_its_topic_leaves_its_value_in_the_ledger(w
         return await world.value("SELECT count(*) FROM dead_letters WHERE sent_at IS NOT NULL") == 1
 
     await until_async(letter_sent)
-    (letter,) = (await everything(world.kafka, f"{world.prefix}connects-dead-letters", PARTITIONS)).records
+    (letter,) = (await everything(world.kafka, f"{world.prefix}connects-dead-letters", PARTITIONS)).letters
     assert letter.value is None
     assert headers_of(letter)["x-truncated"] == "value"
     assert await world.value("SELECT value FROM dead_letters") == value
@@ -294,14 +338,14 @@ async def test_a_letter_too_large_for_its_topic_leaves_its_value_in_the_ledger(w
 
 async def test_what_refers_to_something_unknown_yet_counts_when_it_arrives(world: World) -> None:
     """An outbid, a withdrawal and a hire before their proposal; and a freelancer nobody registered."""
-    tell = Told()
+    send = Events()
     about = {"freelancer_id": "f-1", "job_id": "j-1", "proposal_id": "p-1"}
-    tell("boost-outbid", **about)
-    tell("proposal-withdrawn", freelancer_id="f-2", job_id="j-1", proposal_id="p-2")
-    tell("proposal-submitted", **about, connects=6, boost_connects=5, origin="proposal")
-    tell("proposal-submitted", freelancer_id="f-2", job_id="j-1", proposal_id="p-2", connects=6, origin="proposal")
-    tell("job-closed", job_id="j-1", client_id="c-1", closure="closed-by-client")
-    await world.produce(tell.messages)
+    send("boost-outbid", **about)
+    send("proposal-withdrawn", freelancer_id="f-2", job_id="j-1", proposal_id="p-2")
+    send("proposal-submitted", **about, connects=6, boost_connects=5, origin="proposal")
+    send("proposal-submitted", freelancer_id="f-2", job_id="j-1", proposal_id="p-2", connects=6, origin="proposal")
+    send("job-closed", job_id="j-1", client_id="c-1", closure="closed-by-client")
+    await world.produce(send.messages)
     await world.worker()
     await world.settled()
 
@@ -335,12 +379,13 @@ async def test_nothing_but_poison_is_all_rejected_and_then_work_goes_on(world: W
     async def letters_sent() -> bool:
         return await world.value("SELECT count(*) FROM dead_letters WHERE sent_at IS NOT NULL") == len(poison)
 
-    await until_async(letters_sent, 40)
+    await until_async(letters_sent)
     await check_everything(world)
 
 
 async def test_duplicates_and_disorder_within_and_across_topics_change_nothing(world: World) -> None:
     """F17, I8: any slice again, in any order, to other partitions."""
+    world.grace_seconds = 30
     history = History(seed=17, freelancers=15, jobs=25, events=400)
     await world.produce(history, by_key(PARTITIONS))
     await world.worker()
@@ -386,10 +431,10 @@ def a_file(tmp_path: Path) -> Path:
 
 async def test_a_failure_inside_a_rule_parks_that_wallet_alone(world: World, a_file: Path) -> None:
     """The last row of the table that is about events; test_parking.py has the rest."""
-    tell = Told()
-    tell("freelancer-registered", freelancer_id="f-bug")
-    tell("freelancer-registered", freelancer_id="f-1")
-    await world.produce(tell.messages)
+    send = Events()
+    send("freelancer-registered", freelancer_id="f-bug")
+    send("freelancer-registered", freelancer_id="f-1")
+    await world.produce(send.messages)
     await world.worker(bug_while=str(a_file))
     await world.settled()
     outcomes = {row["freelancer_id"]: (row["outcome"], row["reason"]) for row in await world.decisions()}

@@ -10,16 +10,17 @@ import asyncpg
 import pytest
 
 from schemas.outputs import MembershipChargeRequested
-from tests.property.test_writer_found_before import Telling
-from tests.reference.ledger import Ledger, check, read_ledger
-from tests.support.deciding import GRACE, Deciding, deciding
-from tests.support.policies import as_document, policies, policy_text
-from worker.engine import memory
+from tests.kit.deciding import GRACE, Deciding, deciding
+from tests.kit.policies import as_document, policies, policy_text
+from tests.model.ledger import Ledger, check, read_ledger
+from tests.property.test_writer_found_before import Timeline
+from worker.demo.natural_keys import booked_twice
+from worker.engine.loading import cache as memory
+from worker.kafka.output.messages import unpack
+from worker.kafka.records import InputRecord
 from worker.ledger import at_once
 from worker.ledger.sql import load
-from worker.operations.explain import explain_event
-from worker.stream.messages import unpack
-from worker.stream.records import InputRecord
+from worker.queries.explain import explain_event
 
 REGISTERED = datetime(2026, 1, 10, 12, tzinfo=UTC)
 MARCH = datetime(2026, 3, 10, tzinfo=UTC)
@@ -27,8 +28,8 @@ MINUTE = timedelta(minutes=1)
 ONE, OTHER, SHARED = "f", "f:1", "f:1:up:1"
 
 
-class TellingOfTwo(Telling):
-    """What the two do, and what the billing system answers."""
+class TimelineOfTwo(Timeline):
+    """The events of the two, and the replies of the billing system."""
 
     def both_register(self) -> list[InputRecord]:
         return [self.registered(REGISTERED, ONE), self.registered(REGISTERED, OTHER)]
@@ -44,8 +45,8 @@ class TellingOfTwo(Telling):
 
 
 @pytest.fixture
-def telling() -> TellingOfTwo:
-    return TellingOfTwo()
+def timeline() -> TimelineOfTwo:
+    return TimelineOfTwo()
 
 
 async def decided(decides: Deciding, records: Sequence[InputRecord], *, one_by_one: bool) -> None:
@@ -66,8 +67,8 @@ async def checked(database_url: str) -> Ledger:
     assert report.ok, str(report)
     connection = await asyncpg.connect(database_url)
     try:
-        for statement in ("i1_natural_keys", "grants_of_charges"):
-            assert await connection.fetch(load("demo.sql")[statement]) == []
+        for statement in (booked_twice(), load("demo.sql", "worker.demo")["grants_of_charges"]):
+            assert await connection.fetch(statement) == []
     finally:
         await connection.close()
     return ledger
@@ -91,16 +92,16 @@ def requests(decides: Deciding) -> list[MembershipChargeRequested]:
 @pytest.mark.parametrize("by_copy", [False, True])
 @pytest.mark.parametrize("one_by_one", [False, True])
 async def test_both_are_charged_answered_and_granted(
-    database_url: str, telling: TellingOfTwo, monkeypatch: pytest.MonkeyPatch, *, one_by_one: bool, by_copy: bool
+    database_url: str, timeline: TimelineOfTwo, monkeypatch: pytest.MonkeyPatch, *, one_by_one: bool, by_copy: bool
 ) -> None:
     if by_copy:
         monkeypatch.setattr(at_once, "SMALL_ROWS", 0)
     records = [
-        *telling.both_register(),
-        telling.chose(ONE, 1),
-        telling.chose(OTHER, 2),
-        telling.answered(OTHER, "paid", 3),
-        telling.answered(ONE, "paid", 4),
+        *timeline.both_register(),
+        timeline.chose(ONE, 1),
+        timeline.chose(OTHER, 2),
+        timeline.answered(OTHER, "paid", 3),
+        timeline.answered(ONE, "paid", 4),
     ]
     async with deciding(database_url, policies()) as decides:
         await decided(decides, records, one_by_one=one_by_one)
@@ -114,15 +115,15 @@ async def test_both_are_charged_answered_and_granted(
 
 @pytest.mark.parametrize("one_by_one", [False, True])
 async def test_an_answer_counts_for_the_charge_of_its_own_freelancer_alone_also_when_it_lapses(
-    database_url: str, telling: TellingOfTwo, monkeypatch: pytest.MonkeyPatch, *, one_by_one: bool
+    database_url: str, timeline: TimelineOfTwo, monkeypatch: pytest.MonkeyPatch, *, one_by_one: bool
 ) -> None:
     monkeypatch.setattr(memory, "MOST_CHARGES", 1)
     records = [
-        *telling.both_register(),
-        telling.chose(ONE, 1),
-        telling.chose(OTHER, 2),
-        telling.answered(OTHER, "failed", 3),
-        telling.answered(OTHER, "paid", 4),
+        *timeline.both_register(),
+        timeline.chose(ONE, 1),
+        timeline.chose(OTHER, 2),
+        timeline.answered(OTHER, "failed", 3),
+        timeline.answered(OTHER, "paid", 4),
     ]
     async with deciding(database_url, policies()) as decides:
         await decided(decides, records, one_by_one=one_by_one)
@@ -142,12 +143,12 @@ async def test_an_answer_counts_for_the_charge_of_its_own_freelancer_alone_also_
 @pytest.mark.parametrize("one_by_one", [False, True])
 @pytest.mark.parametrize("known_before", [False, True])
 async def test_an_answer_read_early_gets_its_follow_up_whoever_else_has_a_charge_of_that_id(
-    database_url: str, telling: TellingOfTwo, *, known_before: bool, one_by_one: bool
+    database_url: str, timeline: TimelineOfTwo, *, known_before: bool, one_by_one: bool
 ) -> None:
     """It was kept waiting for good when the charge of that id was, or became, the other freelancer's."""
-    chosen, early = telling.chose(ONE, 1), telling.answered(OTHER, "paid", 2)
+    chosen, early = timeline.chose(ONE, 1), timeline.answered(OTHER, "paid", 2)
     between = [chosen, early] if known_before else [early, chosen]
-    records = [*telling.both_register(), *between, telling.chose(OTHER, 3)]
+    records = [*timeline.both_register(), *between, timeline.chose(OTHER, 3)]
     async with deciding(database_url, policies()) as decides:
         await decided(decides, records, one_by_one=one_by_one)
     ledger = await checked(database_url)

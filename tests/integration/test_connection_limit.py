@@ -1,4 +1,4 @@
-"""A role, a database or a server that allows only so many connections: the worker needs few, and says what it lacks."""
+"""A limit on the connections of a role, a database or a server: the worker needs few, and says what it lacks."""
 
 import asyncio
 import json
@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from tests.support.clusters import a_cluster
-from tests.support.histories import History
-from tests.support.http import ask, free_port
-from tests.support.invariants import check_everything
-from tests.support.produce import by_key
-from tests.support.waiting import until, until_async
-from tests.support.world import PARTITIONS, Told, World
+from tests.kit.clusters import a_cluster
+from tests.kit.histories import History
+from tests.kit.http import ask, free_port
+from tests.kit.invariants import check_everything
+from tests.kit.produce import by_key
+from tests.kit.waiting import until, until_async
+from tests.kit.world import PARTITIONS, Events, World
 from worker.errors import Transient, UsageError
 from worker.ledger.budget import LEAST, MOST_BY_DEFAULT, STANDBY
 from worker.ledger.connections import COMMAND_SESSION, Connection, connect
@@ -70,29 +70,28 @@ async def others(role: Role, count: int) -> AsyncIterator[list[asyncpg.Connectio
         yield held
 
 
-def events_of_every_kind(told: Told) -> None:
+def events_of_every_kind(send: Events) -> None:
     for number in range(20):
         who = f"f-{number}"
-        told("freelancer-registered", freelancer_id=who)
-        told("membership-plan-chosen", freelancer_id=who, plan="plus")
+        send("freelancer-registered", freelancer_id=who)
+        send("membership-plan-chosen", freelancer_id=who, plan="plus")
         about = {"freelancer_id": who, "job_id": f"j-{who}", "proposal_id": f"p-{who}"}
-        told("proposal-submitted", **about, connects=2, origin="proposal")
-        told("job-closed", job_id=f"j-{who}", client_id="c", closure="closed-by-client")
-        told("badge-earned", freelancer_id="")
+        send("proposal-submitted", **about, connects=2, origin="proposal")
+        send("job-closed", job_id=f"j-{who}", client_id="c", closure="closed-by-client")
+        send("badge-earned", freelancer_id="")
 
 
 @pytest.mark.parametrize("limit", [MOST_BY_DEFAULT, LEAST])
 async def test_few_connections_are_enough_whatever_the_batch_holds(world: World, role: Role, limit: int) -> None:
     """Those who read take turns; one leadership, and readiness 200."""
-    world.grace_seconds = 1
     await role.may_have(limit)
-    told = Told()
-    events_of_every_kind(told)
-    await world.produce(told.messages)
+    send = Events()
+    events_of_every_kind(send)
+    await world.produce(send.messages)
     port = free_port()
     worker = await world.connects_run(port, database_url=role.url)
     await world.settled()
-    await world.produce([told("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=10)])
+    await world.produce([send("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=10)])
     await world.settled()
     assert worker.runs
     assert await world.value("SELECT epoch FROM leader") == 1
@@ -103,11 +102,10 @@ async def test_few_connections_are_enough_whatever_the_batch_holds(world: World,
 
 
 @pytest.mark.parametrize("setting", [None, LEAST])
-async def test_a_leader_and_a_standby_have_no_more_connections_than_operators_are_told(
+async def test_a_leader_and_a_standby_have_no_more_connections_than_operators_are_shown(
     world: World, role: Role, setting: int | None
 ) -> None:
     """In a catch-up, live, and over a takeover of a worker that was stopped."""
-    world.grace_seconds = 1
     most = setting or MOST_BY_DEFAULT
     given = {} if setting is None else {"CONNECTS_MAX_DATABASE_CONNECTIONS": str(setting)}
     found = {"alone": 0, "with a standby": 0}
@@ -125,7 +123,7 @@ async def test_a_leader_and_a_standby_have_no_more_connections_than_operators_ar
     await world.settled()
     phase = "with a standby"
     standby = await world.connects_run(free_port(), database_url=role.url, **given)
-    await until(lambda: standby.said("http.listening"), 20)
+    await until(lambda: standby.said("http.listening"))
     await world.produce(history[2_500:], by_key(PARTITIONS))
     await world.settled()
     counting.cancel()
@@ -167,12 +165,11 @@ async def test_a_servers_limit_is_refused_likewise() -> None:
 
 
 async def test_slots_that_others_have_are_waited_for_and_used_when_they_become_free(world: World, role: Role) -> None:
-    """Readiness stays 503 meanwhile, the log says once what is lacking, and `status` tells it."""
-    world.grace_seconds = 1
+    """Readiness stays 503 meanwhile, the log says once what is lacking, and `status` shows it."""
     await role.may_have(9)
-    told = Told()
-    events_of_every_kind(told)
-    await world.produce(told.messages)
+    send = Events()
+    events_of_every_kind(send)
+    await world.produce(send.messages)
     port = free_port()
     connects = world.asking()
     async with others(role, 6) as held:
@@ -189,7 +186,7 @@ async def test_slots_that_others_have_are_waited_for_and_used_when_they_become_f
         assert "the role's limit" in problem
         status = await connects("status --json")
         assert status.code == 1
-        assert f"All 9 connections of the role {role.name} are in use" in " ".join(status.json["problems"])
+        assert f"All 9 connections of the role {role.name} are in use" in " ".join(status.problems)
         assert worker.log.read_text().count("needs at least 6") == 1, worker.tail()
         assert await world.value("SELECT epoch FROM leader") == 1, "it does not take the ledger again and again"
         for connection in held:
@@ -197,7 +194,7 @@ async def test_slots_that_others_have_are_waited_for_and_used_when_they_become_f
         await world.settled()
     assert worker.runs
     assert await world.value("SELECT epoch FROM leader") == 1
-    assert (await connects("status")).code == 0
+    await world.comes_true(connects.is_well)
 
 
 async def nothing(_purpose: Purpose, _connection: Connection) -> None:

@@ -7,12 +7,12 @@ from typing import Final
 import asyncpg
 import pytest
 
-from tests.support.invariants import check_everything
-from tests.support.world import Told, World, a_world
+from tests.kit.invariants import check_everything
+from tests.kit.world import Events, World, a_world
+from worker.embedded.stack import LocalStack
 from worker.errors import UsageError
 from worker.ledger.leadership import Leadership
 from worker.ledger.migrate import migrate
-from worker.local.stack import LocalStack
 
 NARROW: Final = ("LATIN1", "EUC_JP")
 WIDE: Final = {
@@ -40,9 +40,9 @@ async def test_migrate_refuses_an_encoding_that_cannot_hold_every_text(
         ("DATABASE_URL", {"DATABASE_URL": url}),
         ("CONNECTS_MIGRATE_URL", {"DATABASE_URL": world.database_url, "CONNECTS_MIGRATE_URL": url}),
     ):
-        told = await world.asking(**settings)("migrate")
-        assert told.code == 2
-        (line,) = told.err.splitlines()
+        shown = await world.asking(**settings)("migrate")
+        assert shown.code == 2
+        (line,) = shown.err.splitlines()
         assert line.startswith(f"connects: {name}: the database's encoding is {encoding}")
         assert "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0" in line
     left = await asyncpg.connect(url)
@@ -52,7 +52,7 @@ async def test_migrate_refuses_an_encoding_that_cannot_hold_every_text(
 
 @pytest.fixture
 async def of_before(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A ledger that a release made in LATIN1 that did not look."""
+    """A ledger in LATIN1, made by a release that did not check."""
     url = await a_database(stack, "ENCODING 'LATIN1' LOCALE 'C'")
     with monkeypatch.context() as earlier:
         earlier.setattr("worker.ledger.connections.ENCODINGS", frozenset({"UTF8", "SQL_ASCII", "LATIN1"}))
@@ -62,9 +62,9 @@ async def of_before(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> str:
 
 async def test_a_ledger_that_is_already_there_is_not_led_but_can_be_asked(world: World, of_before: str) -> None:
     connects = world.asking(of_before)
-    told = await connects("run")
-    assert told.code == 2
-    (line,) = told.err.splitlines()
+    shown = await connects("run")
+    assert shown.code == 2
+    (line,) = shown.err.splitlines()
     assert line.startswith("connects: DATABASE_URL: the database's encoding is LATIN1")
     with pytest.raises(UsageError, match="LATIN1"):
         await Leadership(of_before, "a test").acquire()
@@ -73,7 +73,7 @@ async def test_a_ledger_that_is_already_there_is_not_led_but_can_be_asked(world:
     await database.close()
     status = await connects("status --json")
     assert status.code == 1
-    (problem,) = [problem for problem in status.json["problems"] if "encoding" in problem]
+    (problem,) = [problem for problem in status.problems if "encoding" in problem]
     assert problem.startswith("the database's encoding is LATIN1")
     assert "UTF8" in problem
     assert (await connects("history nobody")).code == 1
@@ -88,15 +88,15 @@ async def test_a_database_that_holds_every_text_keeps_it(
     async with a_world(stack, tmp_path, url, prefix) as world:
         connects = world.asking(url)
         assert (await connects("migrate")).code == 0
-        told = Told()
-        told("freelancer-registered", freelancer_id="a")
-        told("connects-adjusted", freelancer_id="a", adjustment_id="1", connects=5, actor="Zoë 王", note=EMOJI)
-        told("freelancer-registered", freelancer_id="b")
-        await world.produce(told.messages)
+        send = Events()
+        send("freelancer-registered", freelancer_id="a")
+        send("connects-adjusted", freelancer_id="a", adjustment_id="1", connects=5, actor="Zoë 王", note=EMOJI)
+        send("freelancer-registered", freelancer_id="b")
+        await world.produce(send.messages)
         worker = await world.worker()
         await world.settled()
         assert worker.runs
         assert EMOJI in (await connects("history a")).out
         assert (await connects("history b --json")).json["balance"] == 40
-        assert (await connects("status")).code == 0
+        await world.comes_true(connects.is_well)
         await check_everything(world)

@@ -8,23 +8,16 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from tests.support.ledger import Ledger, wallet_updated
-from tests.support.reading import everything, reading
-from tests.support.waiting import until, until_async
+from tests.kit.ledger import Ledger, wallet_updated
+from tests.kit.reading import everything, reading
+from tests.kit.waiting import until, until_async
+from worker.embedded.stack import LocalStack
 from worker.errors import OperatorNeeded
-from worker.local.stack import LocalStack
-from worker.stream.dead_letters import DeadLetterLane
-from worker.stream.relay import Relay
-from worker.stream.topics import LETTER_BYTES, create_topics, input_topic_specs, output_topic_specs
+from worker.kafka.output.dead_letters import DeadLetterLane
+from worker.kafka.output.relay import Relay
+from worker.kafka.topics import LETTER_BYTES, create_topics, input_topic_specs, output_topic_specs
 
 Running = Callable[[], AbstractAsyncContextManager[DeadLetterLane]]
-
-
-@pytest.fixture
-async def ledger(database_url: str) -> AsyncIterator[Ledger]:
-    ledger = await Ledger.connect(database_url)
-    yield ledger
-    await ledger.close()
 
 
 @pytest.fixture
@@ -48,7 +41,7 @@ async def all_sent(ledger: Ledger) -> None:
     async def none_is_left() -> bool:
         return await ledger.unsent() == 0
 
-    await until_async(none_is_left, 40)
+    await until_async(none_is_left)
 
 
 async def create_dead_letter_topic(kafka: dict[str, Any], prefix: str, **settings: str) -> None:
@@ -65,7 +58,7 @@ async def test_a_letter_is_the_record_as_it_came_and_says_why(
     await ledger.reject(key=b"j-1", value=b"{", headers=headers)
     async with running():
         await all_sent(ledger)
-    (letter,) = (await everything(kafka, f"{topics}connects-dead-letters")).records
+    (letter,) = (await everything(kafka, f"{topics}connects-dead-letters")).letters
     assert (letter.key, letter.value) == (b"j-1", b"{")
     assert letter.headers == (
         ("trace", b"1"),
@@ -84,14 +77,14 @@ async def test_a_letter_is_the_record_as_it_came_and_says_why(
 async def test_letters_keep_their_order_and_new_ones_follow(
     kafka: dict[str, Any], topics: str, ledger: Ledger, running: Running
 ) -> None:
-    for offset in range(150):  # more than go at once
+    for offset in range(150):  # more than are sent together
         await ledger.reject(offset=offset)
     async with running() as lane, reading(kafka, f"{topics}connects-dead-letters") as reader:
         await all_sent(ledger)
         await ledger.reject(offset=150)
         lane.wake()
-        await reader.has_read(151, limit_seconds=4)  # sooner than the lane looks without being told
-        assert [int(dict(record.headers)["x-original-offset"]) for record in reader.records] == list(range(151))
+        await reader.has_read(151, limit_seconds=4)  # sooner than the lane polls by itself
+        assert [int(dict(record.headers)["x-original-offset"]) for record in reader.letters] == list(range(151))
 
 
 async def test_an_empty_record_and_an_endless_one_become_letters(
@@ -104,7 +97,7 @@ async def test_an_empty_record_and_an_endless_one_become_letters(
     async with running():
         await all_sent(ledger)
     letters = {}
-    for record in (await everything(kafka, f"{topics}connects-dead-letters")).records:
+    for record in (await everything(kafka, f"{topics}connects-dead-letters")).letters:
         headers = dict(record.headers)
         letters[int(headers["x-original-offset"])] = (
             len(record.key or b""),
@@ -129,7 +122,7 @@ async def test_a_topic_made_for_small_messages_gets_truncated_letters_and_is_nam
     async with running() as lane:
         await until(lambda: "max.message.bytes" in (lane.last_error or ""))
         await all_sent(ledger)
-    letters = (await everything(kafka, f"{prefix}connects-dead-letters")).records
+    letters = (await everything(kafka, f"{prefix}connects-dead-letters")).letters
     assert [(record.value, dict(record.headers).get("x-truncated")) for record in letters] == [
         (None, b"value"),
         (b"small", None),
@@ -160,6 +153,7 @@ async def test_letters_wait_for_their_topic_while_wallets_go_on(
     await asyncio.wait({relaying})
 
 
+@pytest.mark.own_servers
 async def test_a_broker_that_was_killed_is_waited_for(
     stack: LocalStack, kafka: dict[str, Any], topics: str, ledger: Ledger, running: Running
 ) -> None:
@@ -171,7 +165,7 @@ async def test_a_broker_that_was_killed_is_waited_for(
         lane.wake()
         await asyncio.to_thread(stack.start_kafka)
         await all_sent(ledger)
-    letters = (await everything(kafka, f"{topics}connects-dead-letters")).records
+    letters = (await everything(kafka, f"{topics}connects-dead-letters")).letters
     assert {int(dict(record.headers)["x-original-offset"]) for record in letters} == {0, 1}
 
 

@@ -8,14 +8,14 @@ from typing import Final
 import asyncpg
 import pytest
 
-from tests.support.silence import Link, falling_silent
-from tests.support.waiting import until
+from tests.kit.silence import Link, falling_silent
+from tests.kit.waiting import until
 from worker.errors import Transient
 from worker.ledger.connections import Connection, connect, store_session
 from worker.ledger.deadlines import NoAnswer, answered_within
 from worker.ledger.leadership import Leadership
 from worker.ledger.pool import Pool, Purpose
-from worker.operations import asking
+from worker.queries import asking
 
 SECONDS: Final = 1.0
 LONGEST: Final = 2.5
@@ -49,7 +49,7 @@ WAITS: Final[dict[str, tuple[Callable[[Connection], Awaitable[None]], bytes, boo
     "room for more of a COPY": (a_copy, b"PGCOPY", True),
     "an answer to COMMIT": (a_commit, b"COMMIT", False),
 }
-"""What is waited for: what the client does, what it sent when its link fell silent, and whether nobody reads on."""
+"""A wait: what the client does, what it sent when its link fell silent, and whether reading stopped."""
 
 
 def once_sent(words: bytes) -> Callable[[Link, bytes, bool], bool]:

@@ -21,26 +21,32 @@ from aiokafka import AIOKafkaProducer
 from rich.console import Console
 
 from schemas.catalogue import INPUT_TOPICS
-from tests.support.reading import everything
-from tests.support.waiting import until
-from tests.support.world import PARTITIONS, ROOT, copy_of
+from schemas.examples import EXAMPLES
+from tests.kit.asking import Asking
+from tests.kit.documented import blocks_of
+from tests.kit.reading import everything
+from tests.kit.visiting import Visitor
+from tests.kit.waiting import until
+from tests.kit.world import PARTITIONS, ROOT, copy_of
+from worker.demo import marketplace as a_marketplace
+from worker.demo.cases import Case, CycleDay, asked_at
+from worker.demo.checks import Finding, Published, check
+from worker.demo.console import console_open, to_try
+from worker.demo.marketplace import Carelessness, Marketplace, Message, at_rate, spread
+from worker.demo.marketplace_members import PROMO_CODES, Members
+from worker.demo.payments import PaymentService
+from worker.demo.policy import PAST_CODE, VALID_CODES, write_policy
+from worker.demo.seed_cases import SEED_CASES
+from worker.demo.stage import Stage
+from worker.demo.time import DemoTime
+from worker.demo.view import Moment, board, closing, plain_line
+from worker.demo.watch import Cause, Figures, Update
 from worker.domain.model import ChargeKey
 from worker.domain.policy_file import read_policy
-from worker.local import state as states
-from worker.local.cases import Case, CycleDay, asked_at
-from worker.local.demo_checks import Finding, Published, check
-from worker.local.demo_payments import PaymentService
-from worker.local.demo_policy import PAST_CODE, VALID_CODES, write_policy
-from worker.local.demo_stage import Stage
-from worker.local.demo_time import DemoTime
-from worker.local.demo_view import Moment, board, closing, plain_line
-from worker.local.demo_watch import Cause, Figures, Update
-from worker.local.errors import LocalStackError
-from worker.local.marketplace import Carelessness, Marketplace, Message, at_rate, spread
-from worker.local.marketplace_members import PROMO_CODES, Members
-from worker.local.seed_cases import SEED_CASES
-from worker.local.stack import LocalStack
-from worker.stream.wall_clock import wall_clock
+from worker.embedded import state as states
+from worker.embedded.stack import LocalStack
+from worker.errors import LocalStackError
+from worker.wall_clock import wall_clock
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 CONNECTS = (sys.executable, "-c", "from worker.cli import main; main()")
@@ -109,12 +115,38 @@ def test_each_question_is_answered_with_the_command_that_answers_it(shown: subpr
         assert command == " ".join(case.asked_of_explain)
 
 
+async def test_the_console_is_named_with_three_questions_that_it_answers(
+    shown: subprocess.CompletedProcess[str], stack: LocalStack, folder: Path
+) -> None:
+    paths = re.findall(r"^  http://127\.0\.0\.1:\d+(/search\?q=\S+)$", shown.stdout, re.MULTILINE)
+    assert len(paths) == len(to_try()) == 3
+    policy = folder / states.DEMO_POLICY
+    book = read_policy(policy.read_text(encoding="utf-8"), str(policy))
+    async with console_open(stack.addresses.database_url, book, wall_clock(""), 2) as address:
+        visitor = Visitor(int(address.rstrip("/").rpartition(":")[2]))
+        for path in paths:
+            found = await visitor.get(path)
+            assert found.status == 303
+            assert (await visitor.get(found.headers["location"])).status == 200
+
+
+async def test_the_readme_shows_what_the_demo_answers(stack: LocalStack, folder: Path) -> None:
+    (shown,) = blocks_of("README.md")[0].commands
+    connects = Asking(
+        folder,
+        DATABASE_URL=stack.addresses.database_url,
+        KAFKA_BOOTSTRAP_SERVERS=stack.addresses.kafka_bootstrap,
+    )
+    answer = await connects(shown.line.removeprefix("connects "))
+    assert shown.is_answered_by(answer.out), answer.out
+
+
 ABOUT_MEMBERSHIPS = {
-    "bela": "is not answered yet",
-    "bruno": "10 Connects withheld",
-    "carla": "10 Connects granted for the Basic cycle",
+    "bela": "Not yet: your 80 Connects for the cycle of",
+    "bruno": "You missed one month: the 10 of",
+    "carla": "Plus ended with the cycle before, because you chose Basic on",
     "dario": "3 of the 10 free ones",
-    "elif": "80 Connects granted",
+    "elif": "Yes: your 80 Connects came in for the cycle",
 }
 
 
@@ -144,6 +176,10 @@ async def test_eight_days_bring_monthly_grants_paid_upgrades_and_renewals(stack:
     assert settled["renewed"] > 0, settled
 
 
+WHAT_COMES = re.compile(r" (?:From \d|The next \d|You can choose).*")
+"""The end of a reply: days have passed since the demo printed it, so something else may come next now."""
+
+
 @pytest.mark.parametrize("name", ["pavel", "lucia", "maya", "bruno", "dario"])
 def test_explain_says_the_same(name: str, shown: subprocess.CompletedProcess[str], stack: LocalStack) -> None:
     case = next(case for case in SEED_CASES if case.name == name)
@@ -158,7 +194,9 @@ def test_explain_says_the_same(name: str, shown: subprocess.CompletedProcess[str
         check=False,
     )
     assert explained.returncode == 0, explained.stderr
-    assert answer in in_a_line(explained.stdout), explained.stdout
+    said = WHAT_COMES.sub("", answer.strip())
+    assert len(said.split()) > 15, answer
+    assert said in in_a_line(explained.stdout), explained.stdout
 
 
 BREAKING = {
@@ -181,13 +219,13 @@ BREAKING = {
 
 
 async def findings_of(url: str, breaking: str) -> dict[str, Finding]:
-    """What is found in a ledger that was whole until `breaking` was done to it."""
+    """The findings in a ledger that was whole until `breaking` was done to it."""
     connection = await asyncpg.connect(url)
     try:
         published = Published()
         for row in await connection.fetch("SELECT * FROM changes ORDER BY version"):
-            told = (row["version"], row["delta"], row["balance_after"])
-            published.wallets.setdefault(row["freelancer_id"], []).append(told)
+            printed = (row["version"], row["delta"], row["balance_after"])
+            published.wallets.setdefault(row["freelancer_id"], []).append(printed)
         for row in await connection.fetch("SELECT * FROM memberships"):
             published.memberships[row["freelancer_id"]] = list(range(1, row["version"] + 1))
         charges = await connection.fetch("SELECT * FROM charges")
@@ -224,7 +262,7 @@ async def test_money_that_was_not_taken_is_missed(stack: LocalStack) -> None:
 
 
 async def test_a_charge_that_is_asked_for_again_is_paid_once(stack: LocalStack) -> None:
-    """A payment service that begins anew reads all charges of the demo, each of them twice."""
+    """A payment service that begins again reads all charges of the demo, each of them twice."""
     kafka = {"bootstrap_servers": stack.addresses.kafka_bootstrap}
     answers: list[dict[str, Any]] = []
 
@@ -242,17 +280,17 @@ async def test_a_charge_that_is_asked_for_again_is_paid_once(stack: LocalStack) 
     await service.start()
 
     def settled() -> Counter[tuple[ChargeKey, str]]:
-        told = [answer for answer in answers if answer["topic"] == "membership-charge-settled"]
-        return Counter((ChargeKey(one["freelancer_id"], one["charge_id"]), one["outcome"]) for one in told)
+        printed = [answer for answer in answers if answer["topic"] == "membership-charge-settled"]
+        return Counter((ChargeKey(one["freelancer_id"], one["charge_id"]), one["outcome"]) for one in printed)
 
     try:
-        await until(lambda: len({charge for charge, _ in settled()}) > 0.7 * len(charges), 60)
-        await until(lambda: max(settled().values()) > 1, 60)
+        await until(lambda: len({charge for charge, _ in settled()}) > 0.7 * len(charges))
+        await until(lambda: max(settled().values()) > 1)
     finally:
         await service.stop()
     paid = {charge for charge, outcome in settled() if outcome == "paid"}
     failed = {charge for charge, outcome in settled() if outcome == "failed"}
-    assert paid == set(service.taken), "it took money without a word, or told of money that it did not take"
+    assert paid == set(service.taken), "it took money without a reply, or reported money that it did not take"
     assert failed, "no charge failed"
     assert not paid & failed, "it took back its word"
 
@@ -424,31 +462,31 @@ def test_the_board_fits_the_terminal(width: int, height: int, speed: float) -> N
     assert lines[4].count("on Plus") + lines[5].count("on Plus") == 1, "a row of figures was wrapped"
 
 
-def test_the_end_of_a_very_small_marketplace_is_told_in_the_singular() -> None:
+def test_the_end_of_a_very_small_marketplace_is_shown_in_the_singular() -> None:
     moved = ("upgraded", "renewed", "downgraded", "charge-failed")
     figures = Figures(Counter({("applied", reason): 1 for reason in moved}), wallets=1, dead_letters=1, failed=1)
     moment = Moment(figures, 1, 1, 1, None, NOW, 1.0, 1, {"grant.monthly": 1}, 1, None)
     console = Console(width=120, file=io.StringIO(), record=True)
     console.print(closing(moment, []))
-    told = console.export_text()
-    assert "1 upgrade, 1 renewal, 1 downgrade; 1 monthly grant" in told
-    assert "$0.01 taken since it opened; 1 charge failed, 0 lapsed, 0 not answered yet" in told
-    assert "1 change published" in told
-    assert "1, it was spoiled on purpose" in told
+    printed = console.export_text()
+    assert "1 upgrade, 1 renewal, 1 downgrade; 1 monthly grant" in printed
+    assert "$0.01 taken since it opened; 1 charge failed, 0 lapsed, 0 not answered yet" in printed
+    assert "1 change published" in printed
+    assert "1, it was spoiled on purpose" in printed
     assert "1 event, 0 decided, 1 wallet change (1 monthly)" in plain_line(moment)
 
 
-def test_a_charge_that_lapsed_and_was_paid_later_is_not_told_as_failed() -> None:
+def test_a_charge_that_lapsed_and_was_paid_later_is_not_shown_as_failed() -> None:
     decisions = Counter({("applied", "charge-failed"): 5, ("applied", "paid-after-lapse"): 2})
     figures = Figures(decisions, paid=9, failed=2, lapsed=1)
     moment = Moment(figures, 1, 1, 1, None, NOW, 1.0, 1, {}, 0, None)
     console = Console(width=120, file=io.StringIO(), record=True)
     console.print(closing(moment, []))
     console.print(board(moment, [], width=120, height=40))
-    told = console.export_text()
-    assert "2 charges failed, 3 lapsed (2 paid later), 0 not answered yet" in told
-    assert re.search(r"charges paid 9 +failed 2 +lapsed 3 ", told), told
-    assert re.search(r"unanswered 0 +paid late 2 ", told), told
+    printed = console.export_text()
+    assert "2 charges failed, 3 lapsed (2 paid later), 0 not answered yet" in printed
+    assert re.search(r"charges paid 9 +failed 2 +lapsed 3 ", printed), printed
+    assert re.search(r"unanswered 0 +paid late 2 ", printed), printed
 
 
 def messages(seed: int, careless: Carelessness | None = None) -> list[Message]:
@@ -479,3 +517,14 @@ def test_careful_producers_send_nothing_that_breaks_the_contract() -> None:
         assert message.value is not None
         INPUT_TOPICS[message.topic].model_validate_json(message.value)
     assert {message.topic for message in sent} == set(INPUT_TOPICS), "a topic that nobody writes to"
+
+
+def test_on_a_topic_that_no_life_uses_its_example_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(a_marketplace, "_OTHERS", ("badge-earned",))
+    sent = messages(7, Carelessness(duplicates=0, late=0, spoiled=0))
+    example = EXAMPLES["badge-earned"]["badge"]
+    printed = [json.loads(message.value or b"") for message in sent if message.topic == "badge-earned"]
+    assert sum(body["badge"] == example for body in printed) > 5
+    assert {body["freelancer_id"] for body in printed} <= {f"f-{number}" for number in range(1, 251)}

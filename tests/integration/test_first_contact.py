@@ -21,7 +21,7 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner
 
-from tests.support.listening import (
+from tests.kit.listening import (
     closed_port,
     closing_port,
     http_server,
@@ -29,12 +29,13 @@ from tests.support.listening import (
     silent_port,
     speaking_port,
 )
-from tests.support.secrets_in import PARTS, runs_of
-from tests.support.shells import a_new_shell
-from tests.support.worker_process import ROOT
-from tests.support.wrong_settings import CASES, PASSWORD, Case, D, Places, S
+from tests.kit.secrets_in import PARTS, runs_of
+from tests.kit.shells import a_new_shell, undone
+from tests.kit.stacks import template_of
+from tests.kit.worker_process import ROOT
+from tests.kit.wrong_settings import CASES, PASSWORD, Case, D, Places, S
 from worker.cli import app
-from worker.local.stack import LocalStack
+from worker.embedded.stack import LocalStack
 
 PATIENCE_SECONDS = 30.0
 NEVER = (
@@ -44,16 +45,17 @@ NEVER = (
 
 
 @pytest.fixture(scope="module")
-def places(stack: LocalStack, migrated: str) -> Iterator[Places]:
+def places(shared_stack: LocalStack) -> Iterator[Places]:
+    template = asyncio.run(template_of(shared_stack))
     name = f"first_{secrets.token_hex(4)}"
-    server = stack.addresses.database_url
+    server = shared_stack.addresses.database_url
     made = {kind: f"{name}_{kind}" for kind in ("db", "empty", "read_only", "schemaless", "foreign")}
     asyncio.run(
         _execute(
             server,
             f"CREATE ROLE {name}_nobody LOGIN",
             *(f"CREATE DATABASE {made[kind]}" for kind in made if kind != "db"),
-            f"CREATE DATABASE {made['db']} TEMPLATE {migrated}",
+            f"CREATE DATABASE {made['db']} TEMPLATE {template}",
             f"ALTER DATABASE {made['read_only']} SET default_transaction_read_only = on",
             f"ALTER DATABASE {made['schemaless']} SET search_path = elsewhere",
         )
@@ -69,7 +71,7 @@ def places(stack: LocalStack, migrated: str) -> Iterator[Places]:
     with ExitStack() as listening:
         yield Places(
             pg=urlsplit(server).netloc.rpartition("@")[2],
-            kafka=stack.addresses.kafka_bootstrap,
+            kafka=shared_stack.addresses.kafka_bootstrap,
             **made,
             nobody=f"{name}_nobody",
             closed=listening.enter_context(closed_port()),
@@ -111,7 +113,7 @@ def settings_of(case: Case, places: Places, folder: Path) -> dict[str, str]:
 
 
 def leaked(text: str, case: Case) -> list[str]:
-    """What the text holds of the passwords of the case."""
+    """Return the parts of the case's passwords that the text holds."""
     odd = {run for value in case.settings.values() for part in PARTS if part in value for run in runs_of(PASSWORD)}
     return sorted(run for run in odd | runs_of(PASSWORD) | set(PARTS) if run in text)
 
@@ -127,7 +129,8 @@ def test_what_is_set_wrongly_is_one_line(case: Case, places: Places, tmp_path: P
         line = done.stderr
         if command == "status --json" and done.stdout:  # the ledger is shown all the same
             assert done.exit_code == 1, command
-            (line,) = json.loads(done.stdout)["problems"]
+            (problem,) = json.loads(done.stdout)["problems"]
+            line = problem["what"]
         else:
             assert done.exit_code == case.code, (command, done.stdout, done.stderr)
             assert line.count("\n") == 1, line
@@ -135,6 +138,25 @@ def test_what_is_set_wrongly_is_one_line(case: Case, places: Places, tmp_path: P
             assert word in line, command
         assert not [word for word in NEVER if word in line], line
         assert not leaked(done.stdout + done.stderr, case)
+
+
+HARMLESS = (
+    "connect_timeout=10&keepalives=1&keepalives_idle=30&keepalives_interval=10&keepalives_count=3&tcp_user_timeout=9",
+    "sslmode=prefer&channel_binding=prefer&gssencmode=disable&gssdelegation=0&sslsni=1&sslcompression=0",
+    "application_name=mine&fallback_application_name=mine&client_encoding=UTF8&load_balance_hosts=random",
+    "target_session_attrs=read-write&options=-csearch_path%3Dpublic&replication=false&max_protocol_version=latest",
+    "sslmode=disable&channel_binding=&statement_timeout=10s",
+)
+
+
+@pytest.mark.parametrize("query", HARMLESS)
+def test_what_hosters_write_into_a_url_works_without_a_word(query: str, places: Places) -> None:
+    url = f"postgresql://postgres@{places.pg}/{places.db}?{query}"
+    environment = _environment({D: url, S: places.kafka, "CONNECTS_TOPIC_PREFIX": f"h-{secrets.token_hex(4)}-"})
+    for command, code in (("migrate", 0), ("history f-1", 1), ("parked list", 0)):
+        done = CliRunner().invoke(app, command.split(), env=environment)
+        assert done.exit_code == code, (command, done.stderr)
+        assert not [word for word in (*NEVER, "postgresql://", "DATABASE_URL") if word in done.stderr], command
 
 
 DEBUGGED = [
@@ -149,7 +171,8 @@ def test_tracebacks_and_logs_for_debugging_hold_no_part_of_a_password(
     case: Case, places: Places, tmp_path: Path
 ) -> None:
     environment = settings_of(case, places, tmp_path)
-    done = CliRunner().invoke(app, ["--debug", *case.commands[0].split()], env=environment)
+    with undone():
+        done = CliRunner().invoke(app, ["--debug", *case.commands[0].split()], env=environment)
     assert done.stdout or done.stderr.splitlines()[-1].startswith("connects: ")
     assert not leaked(done.stdout + done.stderr, case)
 

@@ -7,24 +7,24 @@ from typing import Any
 import pytest
 
 from schemas.outputs import WalletUpdated
-from tests.support.histories import History
-from tests.support.invariants import body_of, check_everything, headers_of
-from tests.support.produce import Sent, anywhere, by_key
-from tests.support.world import PARTITIONS, Told, World
-from worker.stream.partitions import partition_of
+from tests.kit.histories import History
+from tests.kit.invariants import body_of, check_everything, headers_of
+from tests.kit.produce import Sent, anywhere, by_key
+from tests.kit.world import PARTITIONS, Events, World
+from worker.kafka.output.partitioner import partition_of
 
 
 @pytest.fixture
-def tell() -> Told:
-    return Told()
+def send() -> Events:
+    return Events()
 
 
-async def test_a_job_closed_without_a_hire_returns_connects_as_the_contract_says(world: World, tell: Told) -> None:
-    tell("freelancer-registered", freelancer_id="f-1")
-    tell("proposal-submitted", freelancer_id="f-1", job_id="j-1", proposal_id="p-1", connects=12, origin="proposal")
-    closing = tell("job-closed", event_id="e-9", job_id="j-1", client_id="c-1", closure="closed-by-client")
-    closed_at = tell.now
-    await world.produce(tell.messages, by_key(PARTITIONS))
+async def test_a_job_closed_without_a_hire_returns_connects_as_the_contract_says(world: World, send: Events) -> None:
+    send("freelancer-registered", freelancer_id="f-1")
+    send("proposal-submitted", freelancer_id="f-1", job_id="j-1", proposal_id="p-1", connects=12, origin="proposal")
+    closing = send("job-closed", event_id="e-9", job_id="j-1", client_id="c-1", closure="closed-by-client")
+    closed_at = send.now
+    await world.produce(send.messages, by_key(PARTITIONS))
     await world.worker()
     await world.settled()
 
@@ -66,6 +66,7 @@ async def test_a_job_closed_without_a_hire_returns_connects_as_the_contract_says
 
 
 async def test_every_message_has_cloudevents_headers_its_key_and_the_murmur2_partition(world: World) -> None:
+    world.grace_seconds = 30
     history = History(seed=11, freelancers=20, jobs=30, events=400)
     await world.produce(history)
     await world.worker()
@@ -97,6 +98,7 @@ def oddly_keyed(history: History) -> list[Sent]:
 
 async def test_only_the_body_counts_whatever_the_partitioner_keys_and_headers_are(world: World) -> None:
     """The same facts, spread at random with odd keys and headers, end in the balances they have when keyed as usual."""
+    world.grace_seconds = 30
     history = History(seed=12, freelancers=15, jobs=20, events=300, duplicates=0.05)
     await world.produce(oddly_keyed(history), anywhere(PARTITIONS, seed=12))
     await world.worker()
@@ -107,8 +109,8 @@ async def test_only_the_body_counts_whatever_the_partitioner_keys_and_headers_ar
 
 
 def expected_balances(history: History) -> dict[str, int]:
-    from tests.reference.driver import simulate  # noqa: PLC0415
-    from tests.support.world import POLICY  # noqa: PLC0415
+    from tests.kit.world import POLICY  # noqa: PLC0415
+    from tests.model.driver import simulate  # noqa: PLC0415
 
     balances: dict[str, int] = {}
     for row in simulate(history, POLICY, until=datetime.now(UTC)):
@@ -118,15 +120,14 @@ def expected_balances(history: History) -> dict[str, int]:
 
 
 async def test_events_produced_while_the_worker_runs_are_decided_as_they_come(world: World) -> None:
-    world.grace_seconds = 1
-    tell = Told(start=datetime.now(UTC) - timedelta(seconds=5))
+    send = Events(start=datetime.now(UTC) - timedelta(seconds=5))
     await world.worker()
-    tell("freelancer-registered", freelancer_id="f-1")
-    await world.produce(tell.messages)
+    send("freelancer-registered", freelancer_id="f-1")
+    await world.produce(send.messages)
     await world.settled()
     assert await world.balance("f-1") == 40
 
-    spend = tell(
+    spend = send(
         "proposal-submitted", freelancer_id="f-1", job_id="j-1", proposal_id="p-1", connects=50, origin="proposal"
     )
     await world.produce([spend])
@@ -134,7 +135,7 @@ async def test_events_produced_while_the_worker_runs_are_decided_as_they_come(wo
     assert await world.balance("f-1") == -10
     assert body_of(world.reader.records[-1])["overdrawn"]
 
-    await world.produce([tell("job-closed", job_id="j-1", client_id="c-1", closure="removed-by-marketplace")])
+    await world.produce([send("job-closed", job_id="j-1", client_id="c-1", closure="removed-by-marketplace")])
     await world.reader.has_read(3)
     assert await world.balance("f-1") == 40
     await check_everything(world)

@@ -8,14 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.support.histories import History
-from tests.support.invariants import check_everything
-from tests.support.produce import by_key
-from tests.support.proxy import Proxy
-from tests.support.secured_kafka import SecuredKafka, secured_kafka
-from tests.support.waiting import until
-from tests.support.world import PARTITIONS, World, a_world
-from worker.stream.reach import AWAY_SECONDS
+from tests.kit.histories import History
+from tests.kit.invariants import check_everything
+from tests.kit.produce import by_key
+from tests.kit.proxy import Proxy
+from tests.kit.secured_kafka import SecuredKafka, secured_kafka
+from tests.kit.waiting import until
+from tests.kit.world import PARTITIONS, World, a_world
+from worker.kafka.reach import AWAY_SECONDS
 
 NOTICED_SECONDS = AWAY_SECONDS + 30
 """A contact that fails takes its own limits, and a machine that shares its cores is given time."""
@@ -46,6 +46,7 @@ async def test_a_leader_that_loses_kafka_hands_the_ledger_to_a_standby_that_has_
     history = History(seed=21, freelancers=20, jobs=40, events=300)
     stack = SimpleNamespace(addresses=SimpleNamespace(kafka_bootstrap=broker.plain))
     async with relaying(broker) as way, a_world(stack, tmp_path, database_url, prefix) as world:  # type: ignore[arg-type]
+        world.grace_seconds = 30
         direct, world.kafka = world.kafka, {"bootstrap_servers": broker.proxy}
         first = await world.worker()
         await world.leads(first)

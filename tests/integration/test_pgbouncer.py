@@ -8,12 +8,12 @@ from contextlib import AsyncExitStack
 import asyncpg
 import pytest
 
-from tests.support.clusters import a_pooler
-from tests.support.http import ask, free_port
-from tests.support.invariants import check_everything
-from tests.support.processes import child
-from tests.support.waiting import until_async
-from tests.support.world import Told, World
+from tests.kit.clusters import a_pooler
+from tests.kit.http import ask, free_port
+from tests.kit.invariants import check_everything
+from tests.kit.processes import child
+from tests.kit.waiting import until_async
+from tests.kit.world import Events, World
 from worker.errors import UsageError
 from worker.ledger.connections import COMMAND_SESSION, connect, store_session
 from worker.ledger.leadership import Leadership
@@ -35,16 +35,16 @@ async def pooled(database_url: str) -> AsyncIterator[str]:
 async def test_a_worker_leads_decides_and_publishes_through_a_pooler_by_session(world: World, pooled: str) -> None:
     begun = time.monotonic()
     worker = await world.worker(database_url=pooled)
-    await world.leads(worker, 30)
+    await world.leads(worker)
     assert worker.runs
-    told = Told()
-    await world.produce([told("freelancer-registered", freelancer_id="f-1")])
+    send = Events()
+    await world.produce([send("freelancer-registered", freelancer_id="f-1")])
     await world.settled()
     assert await world.balance("f-1") == 40
     connects = world.asking(pooled)
     assert (await connects("migrate")).code == 0
     assert (await connects("history f-1 --json")).json["balance"] == 40
-    assert (await connects("status")).code == 0
+    await world.comes_true(connects.is_well)
     assert not worker.said("database_away"), worker.tail()
     names = await world.rows(
         "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database()"
@@ -56,7 +56,7 @@ async def test_a_worker_leads_decides_and_publishes_through_a_pooler_by_session(
 
 @pytest.mark.parametrize("point", ["guarded", "copying"])
 async def test_a_stopped_worker_behind_a_pooler_is_replaced_in_time(pooled: str, point: str) -> None:
-    """Its backend is ended: the pooler gives the driver another pid than the backend's."""
+    """Its backend is ended: the pooler reports another pid to the driver than the backend's."""
     async with AsyncExitStack() as ends:
         zombie = await ends.enter_async_context(child("writer_program.py", pooled, "zombie", point))
         await zombie.says(f"at {point}")
@@ -65,7 +65,7 @@ async def test_a_stopped_worker_behind_a_pooler_is_replaced_in_time(pooled: str,
         ends.push_async_callback(new.release)
         assert await asyncio.wait_for(new.acquire(), 6) == 2
         zombie.go_on()
-        await zombie.tell("go on")
+        await zombie.write("go on")
         await zombie.says("refused")
 
 
@@ -98,9 +98,9 @@ async def test_every_command_refuses_a_pooler_that_shares_sessions_every_time(
     with a_pooler(world.database_url, mode) as url:
         connects = world.asking(url)
         for command in commands:
-            told = await connects(command)
-            assert told.code == 2, (command, told)
-            (line,) = told.err.splitlines()
+            shown = await connects(command)
+            assert shown.code == 2, (command, shown)
+            (line,) = shown.err.splitlines()
             assert line.startswith(f"connects: DATABASE_URL: the pooler before PostgreSQL pools by {mode}"), line
             assert "session" in line
     assert await world.value("SELECT epoch FROM leader") == 0, "nobody took the ledger"
@@ -110,13 +110,13 @@ async def test_every_command_refuses_a_pooler_that_shares_sessions_every_time(
 async def test_migrate_names_the_setting_that_it_used(world: World) -> None:
     with a_pooler(world.database_url, "transaction") as url:
         connects = world.asking(CONNECTS_MIGRATE_URL=url)
-        told = await connects("migrate")
-    assert told.code == 2
-    assert told.err.startswith("connects: CONNECTS_MIGRATE_URL: the pooler"), told.err
+        shown = await connects("migrate")
+    assert shown.code == 2
+    assert shown.err.startswith("connects: CONNECTS_MIGRATE_URL: the pooler"), shown.err
 
 
 async def test_other_clients_of_the_pooler_do_not_hide_how_it_pools(database_url: str) -> None:
-    """They take servers and give them back all the time."""
+    """They take and return servers all the time."""
     with a_pooler(database_url, "transaction") as url:
         clients = [await asyncpg.connect(url, statement_cache_size=0) for _ in range(4)]
 
@@ -149,12 +149,12 @@ async def test_a_pool_without_a_free_server_is_no_reason_to_refuse(database_url:
 @pytest.mark.parametrize("size", ["8", "6"])
 async def test_a_small_pool_makes_reading_slower_and_nothing_else(world: World, size: str) -> None:
     """The pooler refuses nothing: it lets its clients wait for a server. The readers make do with fewer then."""
-    told = Told()
+    send = Events()
     for number in range(30):
         about = {"freelancer_id": f"f-{number}", "job_id": "j-1", "proposal_id": f"p-{number}"}
-        told("freelancer-registered", freelancer_id=f"f-{number}")
-        told("proposal-submitted", **about, connects=2, origin="proposal")
-    await world.produce(told.messages)
+        send("freelancer-registered", freelancer_id=f"f-{number}")
+        send("proposal-submitted", **about, connects=2, origin="proposal")
+    await world.produce(send.messages)
     with a_pooler(world.database_url, "session", default_pool_size=size) as url:
         worker = await world.worker(database_url=url)
         await world.settled()
@@ -171,7 +171,7 @@ async def test_a_pool_that_is_too_small_is_named_and_the_ledger_not_taken_again_
         async def problem() -> bool:
             return "default_pool_size" in (await ask(port, "/health/ready"))[1]
 
-        await until_async(problem, 30)
+        await until_async(problem)
         assert worker.runs
         assert await world.value("SELECT epoch FROM leader") == 1
         assert worker.said("needs at least 6"), worker.tail()
@@ -182,9 +182,9 @@ async def test_a_parameter_that_the_pooler_refuses_is_not_a_database_that_is_awa
     with a_pooler(world.database_url, "session") as url:
         connects = world.asking(f"{url}?search_path=public")
         for command in ("migrate", "run", "status"):
-            told = await connects(command)
-            assert told.code == 2, (command, told)
-            (line,) = told.err.splitlines()
+            shown = await connects(command)
+            assert shown.code == 2, (command, shown)
+            (line,) = shown.err.splitlines()
             assert "DATABASE_URL" in line
             assert "search_path" in line
             assert "away" not in line

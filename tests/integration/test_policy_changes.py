@@ -1,16 +1,15 @@
 """A ledger has used a policy file, and the file comes back changed in one place: what `run` and `policy check` say."""
 
-import asyncio
 import signal
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.asking import Asking
-from tests.support.policies import later_version, policy_text
-from tests.support.waiting import until_async
-from tests.support.world import Told, World
+from tests.kit.asking import Asking
+from tests.kit.policies import later_version, policy_text
+from tests.kit.waiting import in_time, until_async
+from tests.kit.world import Events, World
 
 TEXT = policy_text()
 NAME = "2026-01-01"
@@ -80,7 +79,6 @@ REFUSED = {
 @pytest.fixture
 async def connects(world: World) -> Asking:
     (world.folder / "policy.toml").write_text(TEXT)
-    world.grace_seconds = 1
     asking = Asking(
         world.folder,
         DATABASE_URL=world.database_url,
@@ -97,8 +95,8 @@ async def connects(world: World) -> Asking:
 
 async def works(world: World, connects: Asking, freelancer_id: str) -> None:
     """`connects run` takes the ledger, decides an event, and ends in order."""
-    told = Told(datetime.now(UTC) - timedelta(hours=1))
-    event = told("freelancer-registered", event_id=freelancer_id, freelancer_id=freelancer_id)
+    send = Events(datetime.now(UTC) - timedelta(hours=1))
+    event = send("freelancer-registered", event_id=freelancer_id, freelancer_id=freelancer_id)
     await world.produce([event])
     process = await connects.start("run")
 
@@ -106,10 +104,9 @@ async def works(world: World, connects: Asking, freelancer_id: str) -> None:
         assert process.returncode is None, (await process.communicate())[1].decode()[-2_000:]
         return await world.balance(freelancer_id) is not None
 
-    await until_async(decided, 30)
+    await until_async(decided)
     process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(20):
-        _, error = await process.communicate()
+    _, error = await in_time(process.communicate())
     assert process.returncode == 0, error.decode()[-2_000:]
 
 
@@ -157,7 +154,7 @@ async def test_a_command_that_needs_the_ledger_refuses_a_changed_policy_too(worl
     assert "grants.registration is 41 in the file and 40 in the ledger" in answer.err
 
 
-async def test_a_ledger_that_has_used_nothing_takes_any_file_and_one_that_is_away_is_told(
+async def test_a_ledger_that_has_used_nothing_takes_any_file_and_one_that_is_away_is_reported(
     world: World, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("elsewhere")

@@ -1,14 +1,14 @@
-"""Topics made anew or cut: their partitions stop and say what mends them, the others go on, the clock is held."""
+"""Topics recreated or cut: their partitions stop and say what repairs them, the others go on, the clock is held."""
 
 import json
 from collections.abc import Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from tests.support.invariants import check_chain, check_published
-from tests.support.produce import Sent
-from tests.support.waiting import until, until_async
-from tests.support.world import PARTITIONS, Told, World
+from tests.kit.invariants import check_by_verify, check_log, check_published
+from tests.kit.produce import Sent
+from tests.kit.waiting import until, until_async
+from tests.kit.world import PARTITIONS, Events, World
 
 TOPIC = "connects-purchased"
 
@@ -32,9 +32,9 @@ async def make_anew(world: World, topic: str) -> None:
         world.produced.pop((topic, partition), None)
 
 
-def purchases(tell: Told, freelancer_id: str, count: int, first: int = 0) -> list[Sent]:
+def purchases(send: Events, freelancer_id: str, count: int, first: int = 0) -> list[Sent]:
     return [
-        tell(TOPIC, freelancer_id=freelancer_id, purchase_id=f"b-{freelancer_id}-{first + number}", connects=1)
+        send(TOPIC, freelancer_id=freelancer_id, purchase_id=f"b-{freelancer_id}-{first + number}", connects=1)
         for number in range(count)
     ]
 
@@ -43,25 +43,24 @@ def in_partition(messages: Sequence[Sent], partition: int) -> list[Sent]:
     return [Sent(message.topic, message.value, message.key, (), partition) for message in messages]
 
 
-async def test_a_topic_made_anew_stops_until_an_operator_says_that_it_is_another_one(world: World) -> None:
+async def test_a_topic_recreated_stops_until_an_operator_says_that_it_is_another_one(world: World) -> None:
     """F9, refilled beyond the stored position: nothing of it is taken for what was read before."""
-    world.grace_seconds = 1
-    tell = Told()
-    await world.produce(in_partition(purchases(tell, "f-1", 5), 0))
-    await world.produce([tell("freelancer-registered", freelancer_id="f-2")])
+    send = Events()
+    await world.produce(in_partition(purchases(send, "f-1", 5), 0))
+    await world.produce([send("freelancer-registered", freelancer_id="f-2")])
     first = await world.worker()
     await world.settled()
     first.terminate()
     assert await first.ended() == 0
-    held_at = tell.now
+    held_at = send.now
 
     await make_anew(world, TOPIC)
-    tell.now = held_at
-    await world.produce(in_partition(purchases(tell, "f-3", 8, first=100), 0))
-    await world.produce([tell("badge-earned", freelancer_id="f-2", badge="rising-talent")])
+    send.now = held_at
+    await world.produce(in_partition(purchases(send, "f-3", 8, first=100), 0))
+    await world.produce([send("badge-earned", freelancer_id="f-2", badge="rising-talent")])
     await world.produce(
         [
-            tell(
+            send(
                 "proposal-submitted",
                 freelancer_id="f-2",
                 job_id="j-1",
@@ -69,7 +68,7 @@ async def test_a_topic_made_anew_stops_until_an_operator_says_that_it_is_another
                 connects=10,
                 origin="proposal",
             ),
-            tell("job-closed", job_id="j-1", client_id="c-1", closure="closed-by-client"),
+            send("job-closed", job_id="j-1", client_id="c-1", closure="closed-by-client"),
         ]
     )
     second = await world.worker()
@@ -98,12 +97,14 @@ async def test_a_topic_made_anew_stops_until_an_operator_says_that_it_is_another
     assert {json.loads(row["payload"])["freelancer_id"] for row in rows} == {"f-3"}
     assert await world.value("SELECT sum(remaining) FROM lots WHERE freelancer_id = 'f-1'") == 5
     await check_published(world)
-    await check_chain(world)
+    await check_log(world)
+    compared = await check_by_verify(world)
+    assert (compared["earlier_incarnations"], compared["below_retention"]) == (5, 0)
 
 
 async def test_a_position_set_to_where_it_is_changes_nothing(world: World) -> None:
-    tell = Told()
-    await world.produce(in_partition(purchases(tell, "f-1", 6), 1))
+    send = Events()
+    await world.produce(in_partition(purchases(send, "f-1", 6), 1))
     await world.worker()
     await world.settled()
     answer = await world.command("positions-set", {"topic": TOPIC, "partition": 1, "offset": -1})
@@ -111,21 +112,21 @@ async def test_a_position_set_to_where_it_is_changes_nothing(world: World) -> No
 
     answer = await world.command("positions-set", {"topic": TOPIC, "partition": 1, "offset": 6})
     assert (answer["outcome"], answer["before"]) == ("applied", 6)
-    await world.produce(in_partition(purchases(tell, "f-1", 2, first=50), 1))
+    await world.produce(in_partition(purchases(send, "f-1", 2, first=50), 1))
     await world.settled()
     assert await world.balance("f-1") == 8
     await check_published(world)
-    await check_chain(world)
+    await check_log(world)
 
 
 async def test_records_read_again_after_a_position_was_set_back_write_nothing(world: World) -> None:
-    tell = Told()
+    send = Events()
     await world.worker()
-    await world.produce(in_partition(purchases(tell, "f-1", 6), 1))
+    await world.produce(in_partition(purchases(send, "f-1", 6), 1))
     await world.settled()
     decided = await world.decisions("kind = 'first'")
     await world.command("positions-set", {"topic": TOPIC, "partition": 1, "offset": 2})
-    await world.produce(in_partition(purchases(tell, "f-1", 3, first=50), 1))
+    await world.produce(in_partition(purchases(send, "f-1", 3, first=50), 1))
     await world.settled()
 
     rows = await world.decisions("kind = 'first'")
@@ -134,16 +135,16 @@ async def test_records_read_again_after_a_position_was_set_back_write_nothing(wo
     assert {row["outcome"] for row in rows} == {"applied"}
     assert await world.balance("f-1") == 9
     await check_published(world)
-    await check_chain(world)
+    await check_log(world)
 
 
 async def test_a_position_set_ahead_leaves_records_out(world: World) -> None:
-    """What was asked for: an operator skips records that must not be decided."""
-    tell = Told()
+    """An operator skips records that must not be decided."""
+    send = Events()
     await world.worker()
     answer = await world.command("positions-set", {"topic": TOPIC, "partition": 2, "offset": 2})
     assert answer["outcome"] == "applied"
-    await world.produce(in_partition(purchases(tell, "f-1", 5), 2))
+    await world.produce(in_partition(purchases(send, "f-1", 5), 2))
     await world.settled()
     assert await world.balance("f-1") == 3
     await check_published(world)

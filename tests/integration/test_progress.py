@@ -1,4 +1,4 @@
-"""A leader that does not get on while records wait is a problem, whatever its lease says; one at work is none."""
+"""A leader that makes no progress while records wait is a problem, whatever its lease says; one at work is not."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from tests.support.waiting import until_async
+from tests.kit.waiting import until_async
 from worker.ledger.connections import COMMAND_SESSION, connect
-from worker.operations.progress import standstill
+from worker.queries import progress
+from worker.queries.progress import standstill
 
 
 async def a_history(connection: asyncpg.Connection, epoch: int, batches: list[tuple[int, int, float]]) -> None:
@@ -19,7 +20,8 @@ async def a_history(connection: asyncpg.Connection, epoch: int, batches: list[tu
     )
     for number, (of_epoch, last_seq, seconds) in enumerate(batches, start=1):
         await connection.execute(
-            "INSERT INTO batches (batch_no, epoch, last_seq, chain_head, recorded_at) VALUES ($1, $2, $3, '', $4)",
+            "INSERT INTO batches (batch_no, epoch, last_seq, chain_head, recorded_at, log_size, log_peaks)"
+            " VALUES ($1, $2, $3, '', $4, 0, '')",
             *(number, of_epoch, last_seq, now - timedelta(seconds=seconds)),
         )
 
@@ -59,22 +61,26 @@ async def test_a_leader_that_does_not_get_on_is_a_problem_if_records_wait(databa
     epoch, batches, words = STUCK[what]
     connection = await connect(database_url, COMMAND_SESSION)
     await a_history(connection, epoch, batches)
-    told = await standstill(connection, 7, "w1")
-    assert told is not None
-    assert told.startswith(words)
-    assert "/health/ready" in told
+    shown = await standstill(connection, 7, "w1")
+    assert shown is not None
+    assert shown.startswith(words)
+    assert "/health/ready" in shown
     assert await standstill(connection, 0, "w1") is None, "nothing waits for it"
     connection.terminate()
 
 
 async def has_looked(database: asyncpg.Connection) -> bool:
+    here = "datname = current_database()"
     asked = "application_name = 'connects-command' AND query LIKE '-- Where the ledger is%'"
-    return await database.fetchval(f"SELECT count(*) FROM pg_stat_activity WHERE {asked}") > 0  # noqa: S608
+    return await database.fetchval(f"SELECT count(*) FROM pg_stat_activity WHERE {here} AND {asked}") > 0  # noqa: S608
 
 
 @pytest.mark.parametrize("moved", ["UPDATE batches SET last_seq = last_seq + 1", "a position"])
-async def test_a_worker_whose_clock_is_behind_is_watched_before_anything_is_said(database_url: str, moved: str) -> None:
+async def test_a_worker_whose_clock_is_behind_is_watched_before_anything_is_said(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, moved: str
+) -> None:
     """By its clock its last batch is old; but it decides, or reads on."""
+    monkeypatch.setattr(progress, "_WATCHED_SECONDS", 60)  # it ends when the ledger moves
     connection, worker = await connect(database_url, COMMAND_SESSION), await asyncpg.connect(database_url)
     await a_history(connection, 3, [(3, 10, 50)])
     if moved == "a position":

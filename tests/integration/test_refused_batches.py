@@ -8,13 +8,13 @@ from typing import Final
 import asyncpg
 import pytest
 
-from tests.property.test_writer_found_before import Telling
-from tests.support.deciding import GRACE, Deciding, deciding
-from tests.support.http import ask, free_port, metric
-from tests.support.invariants import check_everything
-from tests.support.policies import policies
-from tests.support.produce import by_key
-from tests.support.world import PARTITIONS, Told, World
+from tests.kit.deciding import GRACE, Deciding, deciding
+from tests.kit.http import ask, free_port, metric
+from tests.kit.invariants import check_everything
+from tests.kit.policies import policies
+from tests.kit.produce import by_key
+from tests.kit.world import PARTITIONS, Events, World
+from tests.property.test_writer_found_before import Timeline
 from worker.engine.commands import Answer, Command, CommandRunner
 from worker.errors import OperatorNeeded
 from worker.ledger import at_once
@@ -99,11 +99,11 @@ async def test_the_one_event_of_a_batch_that_is_refused_is_found_and_all_others_
 ) -> None:
     monkeypatch.setattr(at_once, "SMALL_ROWS", small_rows)
     await forbid(database_url, kind)
-    telling = Telling()
+    timeline = Timeline()
     who = [f"f-{number}" for number in range(150)]
     who[place] = "f-bad"
-    records = [telling.registered(REGISTERED + number * MINUTE, name) for number, name in enumerate(who)]
-    records.append(telling.bought(REGISTERED + 200 * MINUTE, 7, "f-bad"))
+    records = [timeline.registered(REGISTERED + number * MINUTE, name) for number, name in enumerate(who)]
+    records.append(timeline.bought(REGISTERED + 200 * MINUTE, 7, "f-bad"))
     async with deciding(database_url, policies()) as decides:
         await decides.decide(records)
         await decides.commit()
@@ -114,7 +114,7 @@ async def test_the_one_event_of_a_batch_that_is_refused_is_found_and_all_others_
         sizes = [len(committed.batch.decisions) for committed in decides.committed]
         assert sum(sizes) == len(records), "each is decided once"
         assert len(sizes) < 20, "halving finds it in few steps"
-        await decides.decide([telling.registered(REGISTERED + 300 * MINUTE, f"f-{n}") for n in range(150, 400)])
+        await decides.decide([timeline.registered(REGISTERED + 300 * MINUTE, f"f-{n}") for n in range(150, 400)])
         await decides.commit()
         assert max(len(committed.batch.decisions) for committed in decides.committed[len(sizes) :]) > 100, (
             "batches grow again"
@@ -124,10 +124,10 @@ async def test_the_one_event_of_a_batch_that_is_refused_is_found_and_all_others_
 @kinds
 async def test_many_events_that_are_refused_are_each_found(database_url: str, kind: str) -> None:
     await forbid(database_url, kind)
-    telling = Telling()
+    timeline = Timeline()
     who = [f"f-bad-{number}" if number % 7 == 3 else f"f-{number}" for number in range(120)]
     async with deciding(database_url, policies()) as decides:
-        await decides.decide([telling.registered(REGISTERED, name) for name in who])
+        await decides.decide([timeline.registered(REGISTERED, name) for name in who])
         await decides.commit()
         bad = [name for name in who if "bad" in name]
         assert await parked_for(database_url) == bad
@@ -138,11 +138,11 @@ async def test_a_refusal_that_comes_while_a_later_batch_is_decided_loses_and_rep
     database_url: str,
 ) -> None:
     await forbid(database_url, "a constraint")
-    telling = Telling()
+    timeline = Timeline()
     who = [f"f-bad-{number}" if number in {5, 31} else f"f-{number}" for number in range(60)]
     async with deciding(database_url, policies(), batch_size=7) as decides:
         for number, name in enumerate(who):
-            await decides.decide([telling.registered(REGISTERED + number * MINUTE, name)])
+            await decides.decide([timeline.registered(REGISTERED + number * MINUTE, name)])
             if number % 3 == 2:
                 await decides.writer.flush()  # which does not wait for the commit that it begins
         await decides.writer.advance({})
@@ -158,13 +158,13 @@ async def test_a_settlement_that_is_refused_stops_that_wallet_and_the_rest_of_th
     database_url: str, kind: str
 ) -> None:
     """Beside it: of hundreds that one closure brings together."""
-    telling = Telling()
+    timeline = Timeline()
     who = [*(f"f-{number}" for number in range(30)), "f-bad", *(f"f-{number}" for number in range(30, 60))]
     async with deciding(database_url, policies()) as decides:
-        await decides.decide([telling.registered(REGISTERED, name) for name in who])
+        await decides.decide([timeline.registered(REGISTERED, name) for name in who])
         await decides.decide(
             [
-                telling.event(
+                timeline.event(
                     "proposal-submitted",
                     REGISTERED + MINUTE,
                     freelancer_id=name,
@@ -176,7 +176,7 @@ async def test_a_settlement_that_is_refused_stops_that_wallet_and_the_rest_of_th
                 for name in who
             ]
         )
-        await decides.decide([telling.closed(REGISTERED + 2 * MINUTE)])
+        await decides.decide([timeline.closed(REGISTERED + 2 * MINUTE)])
         await decides.commit()
         await forbid(database_url, kind)
         await decides.until(REGISTERED + 10 * MINUTE)
@@ -202,8 +202,8 @@ async def test_clock_work_that_is_refused_stops_that_wallet(
 ) -> None:
     who = ["f-1", "f-bad", "f-2"]
     async with deciding(database_url, policies()) as decides:
-        telling = Telling()
-        await decides.decide([telling.registered(REGISTERED, name) for name in who])
+        timeline = Timeline()
+        await decides.decide([timeline.registered(REGISTERED, name) for name in who])
         await decides.until(before)
         were = await balances(database_url)
         await forbid(database_url, kind)
@@ -218,10 +218,10 @@ async def test_clock_work_that_is_refused_stops_that_wallet(
 async def test_a_cycle_that_was_granted_behind_the_writers_back_is_refused_and_not_granted_again(
     database_url: str,
 ) -> None:
-    """Nobody looks a monthly grant up before it is made: the index alone stands for it."""
+    """Nothing looks a monthly grant up before it is made: only the index prevents a second one."""
     async with deciding(database_url, policies()) as decides:
-        telling = Telling()
-        await decides.decide([telling.registered(REGISTERED), telling.registered(REGISTERED, "f-3")])
+        timeline = Timeline()
+        await decides.decide([timeline.registered(REGISTERED), timeline.registered(REGISTERED, "f-3")])
         await decides.commit()
         async with sql(database_url) as connection:
             await connection.execute(
@@ -239,13 +239,13 @@ async def test_a_cycle_that_was_granted_behind_the_writers_back_is_refused_and_n
 @kinds
 async def test_what_is_released_and_refused_again_stays_and_says_so(database_url: str, kind: str) -> None:
     await forbid(database_url, kind)
-    telling = Telling()
+    timeline = Timeline()
     async with deciding(database_url, policies(), batch_size=3) as decides:
         await decides.decide(
             [
-                telling.registered(REGISTERED, "f-bad"),
-                telling.bought(REGISTERED + MINUTE, 1, "f-bad"),
-                telling.registered(REGISTERED + 2 * MINUTE, "f-1"),
+                timeline.registered(REGISTERED, "f-bad"),
+                timeline.bought(REGISTERED + MINUTE, 1, "f-bad"),
+                timeline.registered(REGISTERED + 2 * MINUTE, "f-1"),
             ]
         )
         await decides.commit()
@@ -264,9 +264,9 @@ async def test_what_cannot_even_be_parked_ends_the_worker_and_writes_nothing(dat
     """Then it is not what the event holds: somebody has forbidden every decision on it."""
     async with sql(database_url) as connection:
         await connection.execute("ALTER TABLE decisions ADD CHECK (freelancer_id <> 'f-bad') NOT VALID")
-    telling = Telling()
+    timeline = Timeline()
     async with deciding(database_url, policies()) as decides:
-        await decides.decide([telling.registered(REGISTERED, name) for name in ("f-1", "f-2", "f-bad", "f-3")])
+        await decides.decide([timeline.registered(REGISTERED, name) for name in ("f-1", "f-2", "f-bad", "f-3")])
         with pytest.raises(OperatorNeeded, match=r"^PostgreSQL refused batch \d+ \(decision 3\): table decisions"):
             await decides.commit()
         assert await balances(database_url) == {"f-1": 40, "f-2": 40}
@@ -274,7 +274,7 @@ async def test_what_cannot_even_be_parked_ends_the_worker_and_writes_nothing(dat
 
 async def test_a_batch_that_decides_nothing_and_is_refused_ends_the_worker(database_url: str) -> None:
     async with deciding(database_url, policies()) as decides:
-        await decides.decide([Telling().registered(REGISTERED)])
+        await decides.decide([Timeline().registered(REGISTERED)])
         await decides.commit()
         async with sql(database_url) as connection:
             await connection.execute("ALTER TABLE batches ADD CHECK (batch_no < 2)")
@@ -285,17 +285,17 @@ async def test_a_batch_that_decides_nothing_and_is_refused_ends_the_worker(datab
 
 @kinds
 async def test_a_worker_goes_on_past_what_postgresql_refuses(world: World, kind: str) -> None:
-    """In a catch-up and live; under one leadership; and operators are told."""
+    """In a catch-up and live; under one leadership; and operators see it."""
     await world.execute(FORBIDDEN[kind])
-    told = Told()
+    send = Events()
     for number in range(300):
-        told("freelancer-registered", freelancer_id="f-bad" if number == 171 else f"f-{number}")
-    await world.produce(told.messages, by_key(PARTITIONS))
+        send("freelancer-registered", freelancer_id="f-bad" if number == 171 else f"f-{number}")
+    await world.produce(send.messages, by_key(PARTITIONS))
     port = free_port()
     worker = await world.connects_run(port)
     await world.settled()
-    await world.produce([told("connects-purchased", freelancer_id="f-bad", purchase_id="b-1", connects=10)])
-    await world.produce([told("connects-purchased", freelancer_id="f-1", purchase_id="b-2", connects=10)])
+    await world.produce([send("connects-purchased", freelancer_id="f-bad", purchase_id="b-1", connects=10)])
+    await world.produce([send("connects-purchased", freelancer_id="f-1", purchase_id="b-2", connects=10)])
     await world.settled()
     assert worker.runs, worker.tail()
     assert await world.value("SELECT epoch FROM leader") == 1
@@ -317,9 +317,9 @@ async def test_a_worker_goes_on_past_what_postgresql_refuses(world: World, kind:
 
 async def test_connects_run_ends_with_one_line_where_no_event_is_to_blame(world: World) -> None:
     """Again and again, for as long as what is in the way is there; and then it goes on."""
-    told = Told()
+    send = Events()
     await world.execute("ALTER TABLE batches ADD CONSTRAINT none CHECK (batch_no < 1)")
-    await world.produce([told("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=10)])
+    await world.produce([send("connects-purchased", freelancer_id="f-1", purchase_id="b-1", connects=10)])
     for _ in range(2):
         worker = await world.connects_run(free_port())
         assert await worker.ended(40) == 1, worker.tail()

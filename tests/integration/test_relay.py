@@ -1,10 +1,11 @@
-"""What the ledger committed is published exactly once and in order: real Kafka, real PostgreSQL, real faults."""
+"""All that the ledger committed is published exactly once and in order: real Kafka, real PostgreSQL, real faults."""
 
 import asyncio
 import gc
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,45 +13,24 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.transaction import EndTxnRequest
 
-from tests.support.ledger import Ledger, wallet_updated
-from tests.support.processes import child
-from tests.support.reading import everything, reading
-from tests.support.waiting import until
+from tests.kit.ledger import Ledger, wallet_updated
+from tests.kit.processes import child
+from tests.kit.reading import everything, reading
+from tests.kit.relays import commit_and_offer, each_once, published, running_relay
+from tests.kit.waiting import in_time, until
+from worker.embedded.stack import LocalStack
 from worker.errors import LeadershipLost, OperatorNeeded
-from worker.local.stack import LocalStack
-from worker.stream.marker import relay_report
-from worker.stream.partitions import partition_of
-from worker.stream.relay import Relay
-from worker.stream.topics import create_topics
+from worker.kafka.output.marker import relay_report
+from worker.kafka.output.partitioner import partition_of
+from worker.kafka.output.relay import Relay
+from worker.kafka.topics import create_topics
 
 Running = Callable[..., AbstractAsyncContextManager[Relay]]
 
 
 @pytest.fixture
-async def ledger(database_url: str) -> AsyncIterator[Ledger]:
-    ledger = await Ledger.connect(database_url)
-    yield ledger
-    await ledger.close()
-
-
-@pytest.fixture
 def running(kafka: dict[str, Any], topics: str, ledger: Ledger) -> Running:
-    """Open a relay under the next epoch and let it run; whatever ended it is raised at the end."""
-
-    @asynccontextmanager
-    async def running(**options: object) -> AsyncIterator[Relay]:
-        relay = Relay(kafka, topics, ledger.ledger_id, ledger, **options)  # type: ignore[arg-type]
-        await relay.open(await ledger.take_over())
-        task = asyncio.create_task(relay.run())
-        try:
-            yield relay
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-            if not task.cancelled():
-                task.result()
-
-    return running
+    return partial(running_relay, kafka, topics, ledger)
 
 
 @pytest.fixture(autouse=True)
@@ -62,19 +42,6 @@ async def complaints() -> AsyncIterator[list[str]]:
     gc.collect()
     await asyncio.sleep(0)
     assert said == []
-
-
-async def commit_and_offer(ledger: Ledger, relay: Relay, versions: range, *, freelancers: int = 5) -> None:
-    for version in versions:
-        relay.offer(await ledger.commit(*(wallet_updated(f"f-{n}", version) for n in range(freelancers))))
-
-
-def each_once(count: int, *, freelancers: int = 5) -> dict[str, list[int]]:
-    return {f"f-{n}": list(range(1, count + 1)) for n in range(freelancers)}
-
-
-async def published(kafka: dict[str, Any], prefix: str) -> dict[str, list[int]]:
-    return (await everything(kafka, f"{prefix}wallet-updated")).versions
 
 
 async def test_what_is_committed_is_published_in_order(
@@ -129,7 +96,7 @@ async def test_rows_beyond_the_queue_are_read_from_the_database(
             relay.offer(row)
         assert not relay.has_room
         assert relay.oldest_pending_since is not None
-        await asyncio.wait_for(relay.wait_for_room(), 20)
+        await in_time(relay.wait_for_room())
         await relay.drain()
     assert ledger.row_reads > 0
     assert await published(kafka, topics) == each_once(10)
@@ -169,7 +136,7 @@ async def test_a_reader_sees_each_message_once_through_failing_transactions(
     faults = Faults(point, times=4)
     async with running(reached=faults, flush_bytes=100) as relay, reading(kafka, f"{topics}wallet-updated") as reader:
         await commit_and_offer(ledger, relay, range(1, 11))
-        await asyncio.wait_for(relay.drain(), 60)
+        await in_time(relay.drain())
         assert faults.left == 0
         assert relay.healthy
         await reader.has_read(50)
@@ -182,7 +149,7 @@ async def test_a_row_that_commits_while_the_relay_recovers_is_published_when_it_
     async with running(reached=Faults("inside-kafka-transaction", times=1)) as relay:
         first, second = [await ledger.commit(wallet_updated("f-0", version)) for version in (1, 2)]
         relay.offer(first)
-        await asyncio.wait_for(relay.drain(), 20)
+        await in_time(relay.drain())
         assert (relay.published, relay.pending_rows) == (1, 0)
         relay.offer(second)
         await relay.drain()
@@ -190,7 +157,7 @@ async def test_a_row_that_commits_while_the_relay_recovers_is_published_when_it_
 
 
 @pytest.mark.parametrize("lost", ["the request", "the answer"])
-async def test_a_commit_whose_answer_is_lost_is_settled_by_the_marker(
+async def test_a_commit_whose_answer_is_lost_is_resolved_by_the_marker(
     kafka: dict[str, Any],
     topics: str,
     ledger: Ledger,
@@ -216,7 +183,7 @@ async def test_a_commit_whose_answer_is_lost_is_settled_by_the_marker(
         await commit_and_offer(ledger, relay, range(1, 4))
         await until(lambda: relay.last_error is not None)
         assert not relay.healthy
-        await asyncio.wait_for(relay.drain(), 30)
+        await in_time(relay.drain())
         assert left == 0
     assert await published(kafka, topics) == each_once(3)
 
@@ -238,7 +205,7 @@ async def test_after_a_kill_the_next_worker_goes_on_where_the_marker_says(
             await killed.says("at")
             await killed.ended()
         async with running() as relay:
-            await asyncio.wait_for(relay.drain(), 30)
+            await in_time(relay.drain())
             await commit_and_offer(ledger, relay, range(4, 6))
             await relay.drain()
         await reader.has_read(25)
@@ -260,17 +227,17 @@ async def test_a_stopped_relay_is_fenced_and_publishes_nothing_when_it_goes_on(
     async with child("relay_program.py", *arguments) as zombie, reading(kafka, f"{topics}wallet-updated") as reader:
         await zombie.says("at")
         async with running() as relay:
-            await asyncio.wait_for(relay.drain(), 30)
+            await in_time(relay.drain())
             zombie.go_on()
             await commit_and_offer(ledger, relay, range(4, 6))
-            await asyncio.wait_for(relay.drain(), 30)
+            await in_time(relay.drain())
             if point != "after-kafka-commit":  # then nothing is left for it to do, and it does not notice
                 await zombie.says("lost")
             await reader.has_read(25)
         assert reader.versions == each_once(5)
 
 
-async def test_a_zombie_that_fences_its_successor_stands_down_and_the_successor_goes_on(
+async def test_a_zombie_that_fences_its_successor_steps_down_and_the_successor_goes_on(
     kafka: dict[str, Any], topics: str, ledger: Ledger, running: Running, database_url: str
 ) -> None:
     old = await Ledger.connect(database_url)
@@ -279,7 +246,7 @@ async def test_a_zombie_that_fences_its_successor_stands_down_and_the_successor_
     async with running() as relay:
         await commit_and_offer(ledger, relay, range(1, 3))
         await relay.drain()
-        looks = iter([True])  # the last look before it was stopped; the next one it takes is after the fence
+        looks = iter([True])  # its last poll before it was stopped; the next one is after the fence
 
         async def still_mine(_epoch: int) -> bool:
             return next(looks, False)
@@ -288,7 +255,7 @@ async def test_a_zombie_that_fences_its_successor_stands_down_and_the_successor_
         with pytest.raises(LeadershipLost):
             await zombie.open(old.epoch)
         await commit_and_offer(ledger, relay, range(3, 6))
-        await asyncio.wait_for(relay.drain(), 30)
+        await in_time(relay.drain())
     await old.close()
     assert await published(kafka, topics) == each_once(5)
 
@@ -373,7 +340,7 @@ async def test_the_marker_of_another_ledger_in_the_same_partition_is_not_ours(
         assert (report["marker"], report["published"]) == (None, 0)
 
 
-async def test_relay_show_tells_both_sides(
+async def test_relay_show_prints_both_sides(
     kafka: dict[str, Any], topics: str, ledger: Ledger, running: Running
 ) -> None:
     async with running() as relay:
@@ -413,11 +380,12 @@ async def test_topics_that_do_not_exist_are_waited_for(kafka: dict[str, Any], pr
     await until(lambda: relay.last_error is not None)
     assert "connects topics create" in (relay.last_error or "")
     await create_topics(kafka, prefix, partitions=3, replication=1, inputs=False)
-    await asyncio.wait_for(opening, 30)
+    await in_time(opening)
     assert relay.healthy
     await relay.close()
 
 
+@pytest.mark.own_servers
 async def test_a_broker_that_was_killed_is_waited_for(
     stack: LocalStack, kafka: dict[str, Any], topics: str, ledger: Ledger, running: Running
 ) -> None:
@@ -428,19 +396,19 @@ async def test_a_broker_that_was_killed_is_waited_for(
         await commit_and_offer(ledger, relay, range(4, 7))
         await until(lambda: not relay.healthy)
         await asyncio.to_thread(stack.start_kafka)
-        await asyncio.wait_for(relay.drain(), 30)
+        await in_time(relay.drain())
         assert relay.healthy
     assert await published(kafka, topics) == each_once(6)
 
 
-async def test_who_waits_for_a_relay_that_ended_is_told(ledger: Ledger, running: Running) -> None:
+async def test_who_waits_for_a_relay_that_ended_is_reported(ledger: Ledger, running: Running) -> None:
     async def publish_after_the_epoch_is_over() -> None:
         async with running(reached=Faults("inside-kafka-transaction", times=1)) as relay:
             row = await ledger.commit(wallet_updated("f-0", 1))
             await ledger.take_over()
             relay.offer(row)
             with pytest.raises(LeadershipLost):
-                await asyncio.wait_for(relay.drain(), 20)
+                await in_time(relay.drain())
 
     with pytest.raises(LeadershipLost):
         await publish_after_the_epoch_is_over()

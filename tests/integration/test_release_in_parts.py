@@ -7,11 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from tests.property.test_writer_found_before import Telling
-from tests.reference.ledger import read_ledger
-from tests.support.deciding import Deciding, deciding
-from tests.support.policies import policies
-from tests.support.story import day
+from tests.kit.deciding import Deciding, deciding
+from tests.kit.policies import policies
+from tests.kit.story import day
+from tests.model.ledger import read_ledger
+from tests.property.test_writer_found_before import Timeline
 from worker.domain.rules import grants
 from worker.engine.commands import Answer, Command, CommandRunner
 from worker.ledger.store import ParkedKey
@@ -21,19 +21,19 @@ WAITING = 26
 
 
 class Bug:
-    """While it lasts, every purchase fails that is not mended."""
+    """While it lasts, every purchase fails that is not repaired."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.mended = range(0)
-        rule = grants._grant  # noqa: SLF001
+        rule = grants.grant
 
         def grant(*arguments: Any) -> Any:  # noqa: ANN401
-            number = int(arguments[6].removeprefix("b-"))
+            number = int(arguments[1].event.purchase_id.removeprefix("b-"))
             if number not in self.mended:
                 raise ZeroDivisionError
             return rule(*arguments)
 
-        monkeypatch.setattr(grants, "_grant", grant)
+        monkeypatch.setattr(grants, "grant", grant)
 
 
 @pytest.fixture
@@ -45,9 +45,9 @@ def bug(monkeypatch: pytest.MonkeyPatch) -> Bug:
 async def decides(database_url: str, bug: Bug) -> AsyncIterator[Deciding]:
     """A writer with batches of ten, and 26 purchases that wait behind the first of them."""
     assert not bug.mended
-    telling = Telling()
+    timeline = Timeline()
     bought = [
-        telling.event("connects-purchased", day(1), freelancer_id="f-1", purchase_id=f"b-{number}", connects=1)
+        timeline.event("connects-purchased", day(1), freelancer_id="f-1", purchase_id=f"b-{number}", connects=1)
         for number in range(WAITING)
     ]
     async with deciding(database_url, policies(), batch_size=10) as decides:
@@ -63,7 +63,7 @@ async def release(decides: Deciding) -> Answer:
 
 
 def stop_after_a_batch(decides: Deciding, batches: int = 1) -> None:
-    """Tell the writer to stop when so many batches of the release are committed."""
+    """Tell the writer to stop when that many batches of the release are committed."""
     commit = decides.store.commit
     left = batches
 
@@ -72,7 +72,7 @@ def stop_after_a_batch(decides: Deciding, batches: int = 1) -> None:
         await commit(*arguments)
         left -= 1
         if not left:
-            decides.writer.is_stopping = True
+            decides.writer.stop()
 
     decides.store.commit = committed  # type: ignore[method-assign]
 
@@ -96,9 +96,9 @@ async def test_a_stop_ends_a_release_between_two_batches_and_the_rest_stays_park
     await decides.restart()
     assert list(decides.writer.parked) == [KEY], "it stays parked, and what comes now waits behind it"
     assert len(await decides.store.parked_triggers(KEY)) == WAITING - released
-    told = (await read_ledger(database_url)).decisions[-1]
-    assert (told["kind"], told["reason"]) == ("command", "worker-stopping")
-    assert json.loads(told["facts"]).items() >= answer.told.items()
+    shown = (await read_ledger(database_url)).decisions[-1]
+    assert (shown["kind"], shown["reason"]) == ("command", "worker-stopping")
+    assert json.loads(shown["facts"]).items() >= answer.told.items()
 
     assert await decides.writer.release(KEY) == (WAITING - released, 0, None)
     await decides.commit()

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.support.secrets_in import shown_of
-from tests.support.secured_kafka import PASSWORD, USER, SecuredKafka, secured_kafka
+from tests.kit.secrets_in import shown_of
+from tests.kit.secured_kafka import PASSWORD, USER, SecuredKafka, secured_kafka
+from tests.kit.shells import undone
 from worker.cli import app
 from worker.errors import UsageError
+from worker.kafka.contact import reached_servers
 from worker.settings import Settings
-from worker.stream.contact import reached_servers
 
 SECONDS = 10.0
 SASL = {"KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": USER, "KAFKA_SASL_PASSWORD": PASSWORD}
@@ -99,13 +100,13 @@ async def test_a_listener_spoken_to_otherwise_is_named_with_the_setting(
     assert not shown_of(PASSWORD, line)
 
 
-async def test_a_certificate_of_an_unknown_authority_is_told(broker: SecuredKafka) -> None:
+async def test_a_certificate_of_an_unknown_authority_is_reported(broker: SecuredKafka) -> None:
     trusting = {**connection(broker, broker.tls, "SSL"), "ssl_context": ssl.create_default_context()}
     with pytest.raises(UsageError, match=r"certificate of .* is not accepted: .*KAFKA_SSL_CAFILE"):
         await reached_servers(trusting, SECONDS)
 
 
-async def test_a_certificate_for_another_name_is_told(broker: SecuredKafka) -> None:
+async def test_a_certificate_for_another_name_is_reported(broker: SecuredKafka) -> None:
     elsewhere = broker.tls.replace("127.0.0.1", "localhost")
     with pytest.raises(UsageError, match=r"certificate of localhost.* is not accepted: .*KAFKA_BOOTSTRAP_SERVERS"):
         await reached_servers(connection(broker, elsewhere, "SSL"), SECONDS)
@@ -133,7 +134,8 @@ def test_a_command_speaks_tls_and_sasl(
         "DATABASE_URL": "postgresql://h/d",
         **settings,
     }
-    done = CliRunner().invoke(app, ["--debug", "topics", "create", "--partitions", "1"], env=environment)
+    with undone():
+        done = CliRunner().invoke(app, ["--debug", "topics", "create", "--partitions", "1"], env=environment)
     assert done.exit_code == code, done.stderr
     for password in (PASSWORD, "Zk9XvWq7"):
         assert not shown_of(password, done.stdout + done.stderr)

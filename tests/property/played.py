@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from schemas.reading import read_event
-from tests.reference.answers import Row
-from tests.reference.driver import Driver
-from tests.reference.ledger import Ledger
-from tests.support.histories import START, Record
-from tests.support.policies import as_document, policies
-from tests.support.story import GRACE, Story
+from tests.kit.histories import START, Record
+from tests.kit.policies import as_document, policies
+from tests.kit.story import GRACE, Story
+from tests.model.answers import Row
+from tests.model.driver import Driver
+from tests.model.ledger import Ledger
 from worker.domain.decisions import Change, Decision
 from worker.domain.model import Cause, Charge, Lot, Membership, Spend
 
@@ -42,18 +42,18 @@ def played(rows: Sequence[Row], policy_text: str, days_more: int = 0, until: dat
 
 def as_ledger(story: Story) -> Ledger:
     """The story's decisions and books as rows of the tables."""
-    books = story.books
+    state = story.state
     return Ledger(
         [_decision(decision) for decision in story.decisions],
         [
             {"freelancer_id": wallet.freelancer_id, "balance": wallet.balance, "version": wallet.version}
-            for wallet in books.wallets.values()
+            for wallet in state.wallets.values()
         ],
-        [_lot(lot) for lot in books.touched.new_lots.values()],
-        [_spend(spend) for spend in books.spends.values()],
+        [_lot(lot) for lot in state.changed.new_lots.values()],
+        [_spend(spend) for spend in state.spends.values()],
         story.now,
-        [_membership(membership) for membership in books.memberships.values()],
-        [_charge(charge) for charge in books.charges.values()],
+        [_membership(membership) for membership in state.memberships.values()],
+        [_charge(charge) for charge in state.charges.values()],
     )
 
 

@@ -13,13 +13,13 @@ from hypothesis import example, given, note
 from hypothesis import strategies as st
 
 from schemas.reading import read_event
+from tests.kit.histories import CLOSURES, START
+from tests.kit.policies import as_document, policies, policy_text
+from tests.kit.story import GRACE, Story
+from tests.model.event_time import fold
+from tests.model.ledger import check
 from tests.property.played import as_ledger
 from tests.property.variety import looking
-from tests.reference.event_time import fold
-from tests.reference.ledger import check
-from tests.support.histories import CLOSURES, START
-from tests.support.policies import as_document, policies, policy_text
-from tests.support.story import GRACE, Story
 from worker.domain.model import Cause
 
 TEXT = policy_text(late_hire="claw-back")
@@ -88,10 +88,10 @@ def test_a_job_leaves_the_same_whenever_its_events_become_known(life: list[Known
     expected = fold(bodies, as_document(TEXT), GRACE.total_seconds())
     returned = {
         name: {line.name for line in spend.lines if line.connects and line.returned}
-        for name, spend in story.books.spends.items()
+        for name, spend in story.state.spends.items()
     }
     assert returned == {name: expected.returned[name] for name in returned}
-    balances = {name: wallet.balance for name, wallet in story.books.wallets.items() if wallet.version}
+    balances = {name: wallet.balance for name, wallet in story.state.wallets.items() if wallet.version}
     assert balances == {name: expected.balances[name] for name in balances}
 
 

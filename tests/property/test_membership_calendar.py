@@ -7,9 +7,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.policies import policies
+from tests.kit.story import GRACE, Story
 from tests.property.variety import looking
-from tests.support.policies import policies
-from tests.support.story import GRACE, Story
 from worker.domain.decide import decide_cycle
 from worker.domain.model import midnight
 from worker.domain.policy import PolicyBook
@@ -68,9 +68,9 @@ def test_cycles_tile_time_without_gap_or_overlap_and_each_is_granted_once(
     until = story.now + timedelta(days=30 * months)
     due = what_is_due(story.membership("f-1"), until - GRACE, book)
     story.until(until)
-    told = story.told("f-1")
-    assert [cycle.cycle_start for cycle in told] == [day, *due]
-    for earlier, later in pairwise(told):
+    shown = story.updates("f-1")
+    assert [cycle.cycle_start for cycle in shown] == [day, *due]
+    for earlier, later in pairwise(shown):
         assert earlier.next_renewal_on == later.cycle_start > earlier.cycle_start
         assert later.version == earlier.version + 1
     granted = Counter(change.occurred_at for change in story.changes("f-1") if change.rule == "grant.monthly")
@@ -87,7 +87,7 @@ def test_it_does_not_matter_how_long_the_worker_was_down(
     for days in away:
         often.passes(days=days)
     once.passes(days=sum(away))
-    assert often.told("f-1") == once.told("f-1")
+    assert often.updates("f-1") == once.updates("f-1")
     assert [(change.occurred_at, change.delta) for change in often.changes("f-1")] == [
         (change.occurred_at, change.delta) for change in once.changes("f-1")
     ]
@@ -104,12 +104,12 @@ def test_an_upgrade_is_prorated_to_less_than_the_whole_and_its_cycle_goes_on_fro
     paid = story.paid(story.charge("f-1").charge_id, "f-1", at=story.now + timedelta(days=payment_days))
     (change,) = paid.changes
     assert 70 <= change.delta < 80
-    (told,) = [told for told in story.told("f-1") if told.reason == "upgraded"]
-    assert told.next_renewal_on == next_cycle_start(told.cycle_start, book.versions[0])
+    (shown,) = [shown for shown in story.updates("f-1") if shown.reason == "upgraded"]
+    assert shown.next_renewal_on == next_cycle_start(shown.cycle_start, book.versions[0])
     if payment_days == 0:
-        assert told.cycle_start == day + timedelta(days=choice_days)
+        assert shown.cycle_start == day + timedelta(days=choice_days)
         assert basic is not None
-        assert told.cycle_start >= basic
+        assert shown.cycle_start >= basic
 
 
 @looking(examples=60)
@@ -140,12 +140,12 @@ def test_whatever_becomes_of_the_charges_each_cycle_is_granted_once_for_each_pla
     assert set(dates.values()) <= {1}
 
 
-def test_a_cycle_start_books_the_whole_of_ten_years_when_it_is_told_to() -> None:
+def test_a_cycle_start_books_the_whole_of_ten_years_when_it_is_asked_to() -> None:
     story = registered(datetime(2026, 1, 31, 12, tzinfo=UTC), policies())
     membership = story.membership("f-1")
     decisions = []
     for _ in range(120):
         due = CycleDue(membership, midnight(membership.next_renewal or date.max) + GRACE, len(decisions) + 2)
-        decisions += decide_cycle(story.books, due, story.policies)
+        decisions += decide_cycle(story.state, due, story.policies)
     assert len({decision.cause.event_id for decision in decisions}) == 120
     assert membership.cycle_start == date(2036, 1, 1)

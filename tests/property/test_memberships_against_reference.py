@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.property.test_rules_against_reference import agree
-from tests.property.variety import POLICIES, SEEDS, looking, membership_histories
-from tests.reference.story import (
+from tests.kit.histories import MembershipYears, Record
+from tests.model.story import (
     DAY,
     answered,
     bought,
@@ -18,7 +17,8 @@ from tests.reference.story import (
     seconds_to,
     suspended,
 )
-from tests.support.histories import MembershipYears, Record
+from tests.property.test_rules_against_reference import agree
+from tests.property.variety import POLICIES, SEEDS, looking, membership_histories
 
 
 @looking(examples=200)

@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.kit.policies import policies
+from tests.kit.story import Story
 from tests.property.variety import POLICIES, looking
-from tests.support.policies import policies
-from tests.support.story import Story
 
 WHO = st.sampled_from(("f-1", "f-1", "f-1", "f-2"))
 JOBS = st.sampled_from(("j-1", "j-2"))
@@ -34,43 +34,43 @@ class OneWallet(RuleBasedStateMachine):
     def begins(self, policy: str) -> None:
         self.story = Story(policies(POLICIES[policy]))
 
-    def _tell(self, topic: str, late: float, **fields: Any) -> None:  # noqa: ANN401
-        self.story.tell(topic, at=self.story.now - timedelta(seconds=late), **fields)
+    def _send(self, topic: str, late: float, **fields: Any) -> None:  # noqa: ANN401
+        self.story.send(topic, at=self.story.now - timedelta(seconds=late), **fields)
 
     @rule(who=WHO, late=LATE)
     def registers(self, who: str, late: float) -> None:
-        self._tell("freelancer-registered", late, freelancer_id=who)
+        self._send("freelancer-registered", late, freelancer_id=who)
 
     @rule(who=WHO, connects=CONNECTS, purchase=st.sampled_from(("b-1", "b-2", "b-3")), late=LATE)
     def buys(self, who: str, connects: int, purchase: str, late: float) -> None:
-        self._tell("connects-purchased", late, freelancer_id=who, purchase_id=purchase, connects=connects)
+        self._send("connects-purchased", late, freelancer_id=who, purchase_id=purchase, connects=connects)
 
     @rule(who=WHO, connects=CONNECTS, take=st.booleans(), adjustment=st.sampled_from(("a-1", "a-2", "a-3")), late=LATE)
     def is_adjusted(self, who: str, connects: int, take: bool, adjustment: str, late: float) -> None:  # noqa: FBT001
         said = {"adjustment_id": adjustment, "actor": "support-1", "note": "a note"}
-        self._tell("connects-adjusted", late, freelancer_id=who, connects=-connects if take else connects, **said)
+        self._send("connects-adjusted", late, freelancer_id=who, connects=-connects if take else connects, **said)
 
     @rule(who=WHO, job=st.sampled_from(tuple(f"j-{n}" for n in range(1, 9))), dear=st.booleans(), late=LATE)
     def wins_an_interview(self, who: str, job: str, dear: bool, late: float) -> None:  # noqa: FBT001
         client = {"client_id": "c-1", "client_hires": 1, "client_spent_cents": 2_000_000 if dear else 1}
-        self._tell("interview-won", late, freelancer_id=who, job_id=job, origin="proposal", **client)
+        self._send("interview-won", late, freelancer_id=who, job_id=job, origin="proposal", **client)
 
     @rule(who=WHO, job=JOBS, proposal=PROPOSALS, base=CONNECTS, boost=CONNECTS, late=LATE)
     def proposes(self, who: str, job: str, proposal: str, base: int, boost: int, late: float) -> None:
         cost = {"connects": base, "boost_connects": boost, "origin": "proposal"}
-        self._tell("proposal-submitted", late, freelancer_id=who, job_id=job, proposal_id=proposal, **cost)
+        self._send("proposal-submitted", late, freelancer_id=who, job_id=job, proposal_id=proposal, **cost)
 
     @rule(who=WHO, job=JOBS, proposal=PROPOSALS, late=LATE)
     def is_outbid(self, who: str, job: str, proposal: str, late: float) -> None:
-        self._tell("boost-outbid", late, freelancer_id=who, job_id=job, proposal_id=proposal)
+        self._send("boost-outbid", late, freelancer_id=who, job_id=job, proposal_id=proposal)
 
     @rule(who=WHO, job=JOBS, proposal=PROPOSALS, late=LATE)
     def withdraws(self, who: str, job: str, proposal: str, late: float) -> None:
-        self._tell("proposal-withdrawn", late, freelancer_id=who, job_id=job, proposal_id=proposal)
+        self._send("proposal-withdrawn", late, freelancer_id=who, job_id=job, proposal_id=proposal)
 
     @rule(job=JOBS, late=LATE)
     def somebody_is_hired(self, job: str, late: float) -> None:
-        self._tell("hire-made", late, job_id=job, freelancer_id="f-9", contract_id="k-1")
+        self._send("hire-made", late, job_id=job, freelancer_id="f-9", contract_id="k-1")
 
     @rule(
         job=JOBS,
@@ -78,7 +78,7 @@ class OneWallet(RuleBasedStateMachine):
         late=LATE,
     )
     def a_job_closes(self, job: str, closure: str, late: float) -> None:
-        self._tell("job-closed", late, job_id=job, client_id="c-1", closure=closure)
+        self._send("job-closed", late, job_id=job, client_id="c-1", closure=closure)
 
     @rule(seconds=st.sampled_from((1, 29, 30, 31, 3_600)))
     def moments_pass(self, seconds: int) -> None:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.histories import START, MembershipYears, Record, listed
+from tests.kit.story import GRACE
+from tests.model.answers import Row
+from tests.model.ledger import Ledger, grants_of
 from tests.property.played import in_order, played
 from tests.property.variety import POLICIES, SEEDS, looking, membership_histories
-from tests.reference.answers import Row
-from tests.reference.ledger import Ledger, grants_of
-from tests.support.histories import START, MembershipYears, Record, listed
-from tests.support.story import GRACE
 
 SECONDS = (0, 0.5, 1, 15, 29, 29.999999)
 """By which events arrive after their time: less than a grace."""
@@ -41,11 +41,11 @@ def test_years_of_memberships_end_the_same_whatever_arrives_first_around_a_cycle
 def agree(records: list[Record], seconds: Sequence[float], policy: str, replay: str = "") -> None:
     text = POLICIES[policy]
     rows = [row for row in in_order(records, text) if row["outcome"] not in {"duplicate", "rejected"}]
-    told = f"{replay}\npolicy {policy!r}, late by {seconds} s:\n{listed(records)}"
+    shown = f"{replay}\npolicy {policy!r}, late by {seconds} s:\n{listed(records)}"
     end = max((row["occurred_at"] for row in rows), default=START) + MORE
     in_time = played(rows, text, until=end)
     as_it_comes = delivered(rows, seconds, cycle_starts(in_time))
-    same(outcome(played(as_it_comes, text, until=end)), outcome(in_time), told)
+    same(outcome(played(as_it_comes, text, until=end)), outcome(in_time), shown)
 
 
 def cycle_starts(ledger: Ledger) -> dict[str, list[datetime]]:
@@ -61,7 +61,7 @@ def delivered(rows: list[Row], seconds: Sequence[float], starts: dict[str, list[
     """The rows as they come when each is late by less than a grace, each topic in its order, and each cycle in its.
 
     So what is dated before a cycle start may come after what is dated after it. What is dated in one cycle comes in
-    order of time, for there it does matter by rule what was known when: a choice is answered at once.
+    order of time, for there it does matter by rule what was known when: a choice is answered immediately.
     """
     arrivals: list[tuple[datetime, int, Row]] = []
     latest: dict[Any, datetime] = {}
@@ -86,7 +86,7 @@ def outcome(ledger: Ledger) -> dict[str, Any]:
     return grants | charges | {row["freelancer_id"]: row for row in ledger.memberships or ()}
 
 
-def same(found: dict[str, Any], expected: dict[str, Any], told: str) -> None:
+def same(found: dict[str, Any], expected: dict[str, Any], shown: str) -> None:
     names = [name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)]
     words = [f"{name}: {found.get(name)} should be {expected.get(name)}" for name in sorted(names)[:10]]
-    assert not names, "\n".join([*words, told])
+    assert not names, "\n".join([*words, shown])

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.histories import History, Record, listed
+from tests.kit.policies import as_document
+from tests.model.ledger import check
 from tests.property.played import in_order, played
 from tests.property.variety import POLICIES, SEEDS, histories, looking
-from tests.reference.ledger import check
-from tests.support.histories import History, Record, listed
-from tests.support.policies import as_document
 
 
 def agree(records: list[Record], policy: str, days_more: int = 0, replay: str = "") -> None:

@@ -1,15 +1,17 @@
-"""How random histories are drawn, under which policies they are decided, and how long is looked for."""
+"""How random histories are drawn, under which policies they are decided, and how long the search takes."""
 
+import math
 import os
 import random
-from typing import Any
+from typing import Any, Final
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from tests.support.histories import MEMBERSHIPS, Record, small_histories
-from tests.support.lives import small_lives
-from tests.support.policies import later_version, policy_text, with_promo_codes
+from tests.kit.histories import MEMBERSHIPS, Record, small_histories
+from tests.kit.lives import small_lives
+from tests.kit.policies import later_version, policy_text, with_promo_codes
+from tests.kit.sizes import SOAK
 
 _POLICIES = {
     "as it is": policy_text(),
@@ -28,15 +30,18 @@ POLICIES = {name: with_promo_codes(text) for name, text in _POLICIES.items()}
 """The real policy with promo codes, each of its switches the other way, amounts of 0, and one that changes amid the
 histories."""
 
-SEEDS = [int(os.environ["TEST_SEED"])] if "TEST_SEED" in os.environ else [1, random.getrandbits(32)]
+_EVERY_DAY: Final = 0.25
+_OF_THE_RUN = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))
+"""The same in all processes of one run: they have to find the same tests."""
+SEEDS = [int(os.environ["TEST_SEED"])] if "TEST_SEED" in os.environ else [1, _OF_THE_RUN.getrandbits(32)]
 """One for good and one of today."""
 
 
 def looking(examples: int) -> settings:
-    """Settings for that many examples, unless somebody asked for more patience."""
+    """Settings for that many examples in `make soak`, a quarter of them every day, or as many as somebody asks for."""
+    wanted = math.ceil(examples * min(1.0, max(_EVERY_DAY, SOAK)))
     return settings(
-        max_examples=int(os.environ.get("TEST_EXAMPLES", examples)),
-        deadline=None,
+        max_examples=int(os.environ.get("TEST_EXAMPLES", wanted)),
         print_blob=True,
         phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.world import World, a_world
+from tests.kit.world import World, a_world
 from tests.upgrade.release import Release, releases
+from worker.embedded.stack import LocalStack
 from worker.ledger.migrate import migrate
-from worker.local.stack import LocalStack
 
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
@@ -18,6 +18,11 @@ logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 @pytest.fixture(params=releases())
 def release(request: pytest.FixtureRequest) -> Release:
     return Release(request.param)
+
+
+@pytest.fixture
+def release_name(release: Release) -> str:
+    return release.folder.name
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""What a release left behind (see the README beside this), and how it comes back: its database, and its topics."""
+"""The ledger that a release left behind (see the README beside this), restored: its database, and its topics."""
 
 import gzip
 import json
+import tarfile
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,9 +13,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas.catalogue import INPUT_TOPICS
-from tests.support.produce import Sent, anywhere, produce
-from tests.support.world import PARTITIONS, World
-from worker.stream.topics import input_topic_specs, output_topic_specs
+from tests.kit.produce import Sent, anywhere, produce
+from tests.kit.world import PARTITIONS, World
+from worker.kafka.topics import input_topic_specs, output_topic_specs
 
 FOLDER = Path(__file__).parent
 
@@ -47,6 +48,12 @@ class Release:
         """What its `history` and `explain` printed, by freelancer."""
         said: dict[str, Any] = json.loads(gzip.decompress((self.folder / "said.json.gz").read_bytes()))
         return said
+
+    def restore_code(self, folder: Path) -> Path:
+        """Its own code, to be run by this interpreter: a folder in which `python -m worker` is that release."""
+        with tarfile.open(self.folder / "source.tar.gz") as source:
+            source.extractall(folder, filter="data")
+        return folder
 
     async def restore_database(self, database_url: str) -> None:
         """Fill an empty database with its ledger. The worker that led it has been dead for long."""

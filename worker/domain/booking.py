@@ -5,15 +5,15 @@ are found by bisection, and those that leave or enter a sorted list do so togeth
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from worker.domain.books import Books
-from worker.domain.decisions import Change, Fact, LineRef, Movement, Subject
-from worker.domain.explanations import explain
+from worker.domain.decisions import Change, Facts, LineRef, Movement, Subject
+from worker.domain.draws import split_draws
 from worker.domain.model import BurnOrder, Draw, Lot, LotId, Spend, SpendLine, Wallet
 from worker.domain.policy import Policy
+from worker.domain.state import State
 
 
 def burn_order(lot: Lot) -> BurnOrder:
@@ -47,26 +47,33 @@ def lot_that_expires(lots: Sequence[Lot], expires_at: datetime, lot_id: LotId) -
     return None
 
 
+GIVES_BACK_BY: Final = ("refunds.refund_to_ending_lot", "refunds.ending_lot_days", "refunds.grace_lot_days")
+"""The policy keys by which Connects are given back: for the cards of all rules that do so."""
 _FEW: Final = 16
-"""Up to so many are moved in or out of a sorted list one by one; more of them together, in one pass."""
+"""Up to this many are moved in or out of a sorted list one by one; more of them together, in one pass."""
 
 
 class Booking:
     """One change of one wallet in the making. Nothing is booked until `close`, which checks that the sums agree."""
 
-    __slots__ = ("_books", "_credited", "_debt_delta", "_ended", "_lots_opened", "_movements", "graced", "wallet")
+    __slots__ = ("_credited", "_debt_delta", "_ended", "_lots_opened", "_movements", "_state", "graced", "wallet")
 
-    def __init__(self, books: Books, wallet: Wallet) -> None:
+    def __init__(self, state: State, wallet: Wallet) -> None:
         self.wallet = wallet
         self.graced = 0
         """Connects that came back into new lots, because the lots they came from were about to end."""
-        self._books = books
+        self._state = state
         self._movements: list[Movement] = []
         self._credited: dict[LotId, Lot] = {}
         self._ended: dict[LotId, Lot] = {}
         """Lots whose time is over and that Connects came back to all the same: they are not among the wallet's."""
         self._lots_opened = 0
         self._debt_delta = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was moved: then there is nothing to close."""
+        return not self._movements
 
     def drawable(self, at: datetime) -> int:
         """Connects that may be drawn by something that happened then: of lots that expire later."""
@@ -97,28 +104,42 @@ class Booking:
             BurnOrder(expires_at, issued_at, lot_id), self.wallet.freelancer_id, source, connects, connects, linked_to
         )
         insort(self.wallet.lots, lot, key=burn_order)
-        self._books.touched.new_lots[lot_id] = lot
+        self._state.changed.new_lots[lot_id] = lot
         self._credited[lot_id] = lot
         self._movements.append(Movement(lot_id, expires_at, line, connects))
         return lot
 
-    def spend(self, spend: Spend, line: SpendLine, at: datetime) -> None:
-        """Draw a line in burn order, from lots that expire after `at`; what no lot covers becomes its debt."""
-        left = self._draw(line.connects, at, LineRef(spend.proposal_id, line.name), line)
+    def spend(self, spend: Spend, line: SpendLine, at: datetime, first: Container[LotId] = ()) -> None:
+        """Draw a line in burn order, from lots that expire after `at`; what no lot covers becomes its debt.
+
+        The lots `first` are drawn before all others.
+        """
+        ref = LineRef(spend.proposal_id, line.name)
+        left = self._draw(self._draw_first(first, line.connects, at, ref, line), at, ref, line)
         if left:
             line.debt = left
             self._owe(spend, line, left)
 
     def debit(self, connects: int, at: datetime) -> None:
         """Draw Connects for an adjustment; the caller has made sure that they are there."""
-        if self._draw(connects, at, None, None):
+        if self.take(connects, at):
             raise AssertionError(f"{self.wallet.freelancer_id}: debit of more Connects than can be drawn")
 
-    def give_back(self, spend: Spend, lines: Iterable[SpendLine], instant: datetime, policy: Policy) -> list[Lot]:
+    def give_back(
+        self,
+        spend: Spend,
+        lines: Iterable[SpendLine],
+        instant: datetime,
+        policy: Policy,
+        source: str,
+        least_life: timedelta | None = None,
+    ) -> list[Lot]:
         """Give lines back whole: first their own unpaid debt, then to the lots that they drew.
 
-        What would return to a lot with too few days left at `instant` enters a new lot, linked to it (policy
-        `refund_to_ending_lot` = "grace"). With "expire", lots whose time is over are handed back, to be expired.
+        What would return to a lot with too few days left at `instant` enters a new lot of this source, linked to it
+        (policy `refund_to_ending_lot` = "grace"). With "expire", lots whose time is over are returned, to be
+        expired. With `least_life`, a correction's, it enters a new lot also if the old one does not last that long, a
+        lot for each line: then movements say what came back of which.
         """
         drawn = [(draw, LineRef(spend.proposal_id, line.name)) for line in lines for draw in line.draws]
         for line in lines:
@@ -128,25 +149,78 @@ class Booking:
                     _leave(self.wallet.owing, [spend], debt_order)
             line.draws, line.returned = [], True
         reopened: dict[LotId, Lot] = {}
-        ending: dict[BurnOrder, list[tuple[Draw, LineRef]]] = {}
+        ending: dict[tuple[BurnOrder, str], list[tuple[Draw, LineRef]]] = {}
+        too_soon, until = _new_lots(instant, policy, least_life)
         for draw, ref in drawn:
-            if policy.refund_to_ending_lot == "grace" and draw.lot.expires_at < instant + policy.ending_lot:
-                ending.setdefault(draw.lot, []).append((draw, ref))
+            if too_soon is not None and draw.lot.expires_at < too_soon:
+                ending.setdefault((draw.lot, "" if least_life is None else ref.line), []).append((draw, ref))
             else:
                 self._put_back(draw, ref, instant, reopened)
         _enter(self.wallet.lots, list(reopened.values()), burn_order)
-        for order in sorted(ending):
-            connects = sum(draw.connects for draw, _ in ending[order])
+        for order, line_name in sorted(ending):
+            returned = ending[order, line_name]
+            connects = sum(draw.connects for draw, _ in returned)
             self.graced += connects
-            self.credit(connects, "refund", instant, instant + policy.grace_lot, order.lot_id, ending[order][0][1])
+            self.credit(connects, source, instant, until, order.lot_id, returned[0][1])
         return list(self._ended.values())
+
+    def spend_more(self, spend: Spend, line: SpendLine, connects: int, at: datetime) -> None:
+        """Draw more for a line that costs more; the caller has set what it costs now."""
+        left = self._draw(connects, at, LineRef(spend.proposal_id, line.name), line)
+        if left:
+            line.debt += left
+            self._owe(spend, line, left)
+
+    def empty(self, lot: Lot) -> int:
+        """Take all that remains out of a lot that should never have been; returns how much that is."""
+        return self.take_out_of(lot, lot.remaining)
+
+    def take_out_of(self, lot: Lot, most: int) -> int:
+        """Take up to so many Connects out of one lot; returns how many."""
+        taken = min(lot.remaining, most)
+        if taken:
+            self._take(lot, taken, None, None)
+            if not lot.remaining:
+                _leave(self.wallet.lots, [lot], burn_order)
+                self._drain([lot])
+        return taken
+
+    def take(self, connects: int, at: datetime) -> int:
+        """Take Connects in burn order from lots that expire after `at`; returns how many were not there."""
+        return self._draw(connects, at, None, None)
+
+    def take_from(self, first: Container[LotId], connects: int, at: datetime) -> int:
+        """Take Connects as `take` does, but from the lots `first` before all others; returns how many are missing."""
+        return self.take(self._draw_first(first, connects, at, None, None), at)
+
+    def draw_from_others(
+        self, spend: Spend, line: SpendLine, lots: Container[LotId], at: datetime, most: int | None = None
+    ) -> int:
+        """Have what a line drew from these lots, which are empty, paid by others, else as its debt; returns how much.
+
+        It comes back to each lot, which it leaves at once; then the line draws again. `most`: only so many Connects.
+        """
+        kept, moved = split_draws(line.draws, line.connects if most is None else most, lots)
+        if not moved:
+            return 0
+        ref, connects = LineRef(spend.proposal_id, line.name), sum(draw.connects for draw in moved)
+        line.draws = kept
+        for order, drawn in moved:
+            self._movements.append(Movement(order.lot_id, order.expires_at, ref, drawn))
+            self._movements.append(Movement(order.lot_id, order.expires_at, None, -drawn))
+        left = self._draw(connects, at, ref, line)
+        if left:
+            line.debt += left
+            self._owe(spend, line, left)
+        self._state.changed.spends[spend.proposal_id] = spend
+        return connects
 
     def expire(self, lot: Lot) -> None:
         """Take what remains out of a lot whose time is over."""
         self._movements.append(Movement(lot.lot_id, lot.expires_at, None, -lot.remaining))
         lot.remaining = 0
         if _leave(self.wallet.lots, [lot], burn_order):
-            self._books.touched.lots[lot.lot_id] = lot
+            self._state.changed.lots[lot.lot_id] = lot
 
     def close(
         self,
@@ -155,7 +229,7 @@ class Booking:
         reason: str,
         policy: Policy,
         subject: Subject,
-        facts: Mapping[str, Fact],
+        facts: Facts,
         about: Mapping[str, str],
         natural_key: str | None = None,
     ) -> Change:
@@ -171,7 +245,7 @@ class Booking:
             raise AssertionError(f"{wallet.freelancer_id}: a change of 0 under {rule}")
         wallet.version += 1
         wallet.balance += delta
-        self._books.touched.wallets[wallet.freelancer_id] = wallet
+        self._state.changed.wallets[wallet.freelancer_id] = wallet
         return Change(
             wallet.freelancer_id,
             wallet.version,
@@ -183,7 +257,8 @@ class Booking:
             self._debt_delta,
             wallet.balance,
             self._movements,
-            explain(reason, "applied", subject, facts),
+            subject,
+            facts,
             about,
             natural_key,
         )
@@ -208,6 +283,23 @@ class Booking:
         del lots[first:place]
         return left
 
+    def _draw_first(
+        self, lots: Container[LotId], connects: int, at: datetime, ref: LineRef | None, line: SpendLine | None
+    ) -> int:
+        """Draw from those of these lots that expire after `at`; returns what they did not cover."""
+        if not lots:
+            return connects
+        left, emptied = connects, list[Lot]()
+        for lot in [lot for lot in self._drawable_lots(at) if lot.lot_id in lots]:
+            if taken := min(left, lot.remaining):
+                left -= taken
+                self._take(lot, taken, ref, line)
+                if not lot.remaining:
+                    emptied.append(lot)
+        _leave(self.wallet.lots, emptied, burn_order)
+        self._drain(emptied)
+        return left
+
     def _take(self, lot: Lot, taken: int, ref: LineRef | None, line: SpendLine | None) -> None:
         """Take from a lot. The caller moves it out of the wallet's lots if nothing remains in it."""
         lot.remaining -= taken
@@ -215,7 +307,7 @@ class Booking:
         if line is not None:
             line.draws.append(Draw(lot.order, taken))
         if lot.order.lot_id not in self._ended:
-            self._books.touched.lots[lot.order.lot_id] = lot
+            self._state.changed.lots[lot.order.lot_id] = lot
 
     def _drain(self, lots: Iterable[Lot]) -> None:
         """Keep lots with nothing remaining where a refund finds them."""
@@ -235,7 +327,7 @@ class Booking:
         if lot_id in self._ended:
             lot.original = max(lot.original, lot.remaining)
         else:
-            self._books.touched.lots[lot_id] = lot
+            self._state.changed.lots[lot_id] = lot
         if lot.remaining > lot.original:
             raise AssertionError(f"lot {lot_id}: more came back than was ever in it")
         self._credited[lot_id] = lot
@@ -248,14 +340,14 @@ class Booking:
         place = bisect_left(owing, debt_order(spend), key=debt_order)
         if place == len(owing) or owing[place] is not spend:
             owing.insert(place, spend)
-        self._books.touched.spends[spend.proposal_id] = spend
+        self._state.changed.spends[spend.proposal_id] = spend
 
     def _forgive(self, spend: Spend, line: SpendLine, connects: int) -> None:
         """Cancel debt of a line. The caller takes the spend out of those that owe if nothing is left of it."""
         line.debt -= connects
         self._debt_delta -= connects
         self._movements.append(Movement(None, None, LineRef(spend.proposal_id, line.name), connects))
-        self._books.touched.spends[spend.proposal_id] = spend
+        self._state.changed.spends[spend.proposal_id] = spend
 
     def _pay_debts(self) -> None:
         """Pay debts from the lots that were credited, in burn order; the oldest line first."""
@@ -278,6 +370,14 @@ class Booking:
             if paid:
                 self._take(lot, paid, LineRef(spend.proposal_id, line.name), line)
                 self._forgive(spend, line, paid)
+
+
+def _new_lots(instant: datetime, policy: Policy, least_life: timedelta | None) -> tuple[datetime | None, datetime]:
+    """Before when a lot must end for its returned Connects to enter a new one (None: never), and when that expires."""
+    if policy.refund_to_ending_lot == "grace":
+        least = least_life or timedelta(0)
+        return instant + max(policy.ending_lot, least), instant + max(policy.grace_lot, least)
+    return (None, instant) if least_life is None else (instant + least_life, instant + least_life)
 
 
 Item = TypeVar("Item")

@@ -1,15 +1,16 @@
-"""What the rules answer: decisions, changes and movements, and the reason codes of domain.md."""
+"""The results of the rules: decisions, changes and movements, and the reason codes of domain.md."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from worker.domain.model import Cause, Charge, FreelancerId, JobId, LineName, LotId, Plan, ProposalId
+from schemas.fields import Plan
+from worker.domain.model import Cause, Charge, FreelancerId, JobId, LineName, LotId, ProposalId
 
 Outcome = Literal["applied", "duplicate", "declined", "withheld", "recorded", "parked", "rejected"]
-Kind = Literal["first", "follow-up", "settlement", "clock", "command"]
+Kind = Literal["first", "added", "follow-up", "settlement", "clock", "command", "correction"]
 Fact = str | int | bool | datetime | None
 Facts = Mapping[str, Fact]
 
@@ -54,10 +55,14 @@ class Change(msgspec.Struct, eq=False, gc=False):
     debt_delta: int
     balance_after: int
     movements: list[Movement]
-    explanation: str
+    subject: Subject
+    facts: Facts
+    """The values that the change rests on, enough to word it."""
     about: Mapping[str, str]
     natural_key: str | None = None
-    """Of a grant: what there is only one of under its rule, whatever the event ids say."""
+    """Of a grant: identifies what may happen once under its rule, whatever the event ids are."""
+    explanation: str = ""
+    """In words, once the engine has had the change worded; the rules make none."""
 
     @property
     def balance_before(self) -> int:
@@ -65,7 +70,7 @@ class Change(msgspec.Struct, eq=False, gc=False):
         return self.balance_after - self.delta
 
 
-class MembershipTold(NamedTuple):
+class MembershipUpdate(NamedTuple):
     """What a membership-updated tells: the membership after its `version`-th change, and the reason for that."""
 
     version: int
@@ -78,9 +83,9 @@ class MembershipTold(NamedTuple):
 
 
 class Decision(msgspec.Struct, eq=False, gc=False):
-    """The one recorded answer to one trigger; `seq` is its place in ledger order.
+    """The one recorded result of one trigger; `seq` is its place in ledger order.
 
-    `facts` are what the answer rests on, enough to word it (see explanations). `late_by_seconds` is None unless the
+    `facts` are the values that it rests on, enough to word it (see explanations). `late_by_seconds` is None unless the
     event was late.
     """
 
@@ -99,19 +104,21 @@ class Decision(msgspec.Struct, eq=False, gc=False):
     follows: int | None = None
     payload: bytes | None = None
     changes: list[Change] = msgspec.field(default_factory=list)
-    membership: MembershipTold | None = None
-    """What is to be told of the membership, if the decision changed what others see of it."""
+    membership: MembershipUpdate | None = None
+    """The membership-updated to publish, if the decision changed what others see."""
     charge: Charge | None = None
     """The charge that it requests."""
+    corrects: Sequence[str] = ()
+    """Of a correction: the ids of the events whose decisions it corrects."""
 
 
 class Verdict(msgspec.Struct, eq=False, gc=False):
-    """A rule's answer, before it is written down as a decision."""
+    """A rule's result, before it becomes a decision."""
 
     outcome: Outcome
     reason: str
     rule: str
     facts: dict[str, Fact]
     changes: list[Change] = msgspec.field(default_factory=list)
-    membership: MembershipTold | None = None
+    membership: MembershipUpdate | None = None
     charge: Charge | None = None

@@ -1,14 +1,16 @@
-"""The things the rules are about: wallets, lots, spends, debts, jobs and closures (words: domain.md).
+"""The objects of the rules: wallets, lots, spends, debts, jobs and closures (words: domain.md).
 
-Connects are whole numbers. Instants are aware datetimes in UTC. The objects are mutable working copies; what they mean
-for good is in the ledger's changes and movements.
+Connects are whole numbers. Instants are aware datetimes in UTC. The objects are mutable working copies; the ledger's
+changes and movements are the permanent record.
 """
 
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Literal, NamedTuple, NewType
+from typing import Final, Literal, NamedTuple, NewType
 
 import msgspec
+
+from schemas.fields import ChargeSource, ClosureKind, Plan, SuspensionScope
 
 FreelancerId = NewType("FreelancerId", str)
 JobId = NewType("JobId", str)
@@ -17,12 +19,8 @@ LotId = NewType("LotId", str)
 ChargeId = NewType("ChargeId", str)
 
 LineName = Literal["base", "boost"]
-ClosureKind = Literal["closed-by-client", "expired", "removed-by-marketplace"]
-Plan = Literal["basic", "plus"]
 ChargeKind = Literal["upgrade", "renewal"]
-ChargeSource = Literal["earnings-balance", "payment-method"]
 ChargeStatus = Literal["asked", "paid", "failed", "lapsed"]
-Scope = Literal["account", "billing-method"]
 
 
 class BurnOrder(NamedTuple):
@@ -55,7 +53,7 @@ class Lot(msgspec.Struct, eq=False, gc=False):
 
 
 class Draw(NamedTuple):
-    """What one spend line took from one lot, when it was spent or when the lot paid its debt."""
+    """The Connects that one line took from one lot, when it was spent or when the lot paid its debt."""
 
     lot: BurnOrder
     connects: int
@@ -72,7 +70,7 @@ class SpendLine(msgspec.Struct, eq=False, gc=False):
 
 
 class Spend(msgspec.Struct, eq=False, gc=False):
-    """What one proposal cost, in lines; `decision_seq` is its place in ledger order.
+    """The cost of one proposal, in lines; `decision_seq` is its place in ledger order.
 
     `refunded_closing_at` is the closing time of the closure that returned it, as long as a late hire has not taken that
     back. `boost_outbid`: the boost was outbid, whether it came back then or had come back before.
@@ -97,7 +95,7 @@ class Spend(msgspec.Struct, eq=False, gc=False):
 
     @property
     def connects(self) -> int:
-        """What the proposal cost, both lines together."""
+        """The cost of the proposal, both lines together."""
         return self.base.connects + self.boost.connects
 
     @property
@@ -135,19 +133,47 @@ class Wallet(msgspec.Struct, eq=False, gc=False):
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
-    """What a decision answers: an input record, or (topic None) an instant of the clock or a command, by event_id."""
+    """The cause of a decision: an input record, an event that was added, an instant of the schedule, or a command.
+
+    An event that was added has no place in its topic; `added` is the seq of the decision on it. An instant of the
+    schedule and a command have no topic.
+    """
 
     topic: str | None
     event_id: str | None
     incarnation: int | None = None
     partition: int | None = None
     offset: int | None = None
+    added: int | None = None
+
+    def is_event_of(self, other: "Cause") -> bool:
+        """Whether both are the same event. The row of a settlement does not say which decision added that event."""
+        return (self.topic, self.event_id, self.incarnation, self.partition, self.offset) == (
+            other.topic,
+            other.event_id,
+            other.incarnation,
+            other.partition,
+            other.offset,
+        )
+
+
+def stored_cause(
+    topic: str | None,
+    incarnation: int | None,
+    partition: int | None,
+    offset: int | None,
+    event_id: str | None,
+    decided_by: int | None,
+) -> Cause:
+    """A cause by its columns. `decided_by` is the decision on it: the one that added it, if it has no place."""
+    is_added = topic is not None and offset is None
+    return Cause(topic, event_id, incarnation, partition, offset, decided_by if is_added else None)
 
 
 class Closure(msgspec.Struct, eq=False, gc=False):
     """A job-closed fact. Due once business time passes `due_at`; identity is job, closing time and kind.
 
-    It is worked off in ledger order of the job's spends: those up to `settled_through` (a decision seq) are decided.
+    The job's spends are settled in ledger order: those up to `settled_through` (a decision seq) are decided.
     """
 
     job_id: JobId
@@ -160,18 +186,30 @@ class Closure(msgspec.Struct, eq=False, gc=False):
     settled: bool = False
     returned_any: bool = False
 
+    def concerns(self, spent_at: datetime) -> bool:
+        """Whether it decides what was spent then: a proposal that was submitted after the closing time is untouched."""
+        return spent_at <= self.closed_at
+
 
 class Job(msgspec.Struct, eq=False, gc=False):
-    """What is known of a job: closures in closing order, the first hire, and the proposals on it, in ledger order."""
+    """The known facts of a job: closures in closing order, the first hire, and its proposals in ledger order."""
 
     job_id: JobId
     first_hired_at: datetime | None = None
     closures: list[Closure] = msgspec.field(default_factory=list)
     proposal_ids: list[ProposalId] = msgspec.field(default_factory=list)
 
+    def closings_due(self, instant: datetime) -> int:
+        """How many of its closures were due to be settled at or before that instant."""
+        return sum(one.due_at <= instant for one in self.closures)
+
 
 class Grant(msgspec.Struct, frozen=True, gc=False):
-    """A grant that was made, under its natural key: ids with `/` between, which no id has."""
+    """A grant that was made, under its natural key: ids with `/` between, which no id has.
+
+    `voided` counts the grants under this key that were voided, this one too unless it `stands`: one that does not stand
+    says only that its key was used before, and is free.
+    """
 
     rule: str
     natural_key: str
@@ -179,17 +217,41 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
     occurred_at: datetime
     connects: int
     decision_seq: int
+    stands: bool = True
+    voided: int = 0
+
+    @property
+    def recorded_key(self) -> str:
+        """The natural key as its change has it: unique for good, also when a grant under it was voided before."""
+        return f"{self.natural_key}{AGAIN}{self.voided}" if self.voided else self.natural_key
+
+
+def freed_grant(rule: str, natural_key: str, voided: int) -> Grant:
+    """What says of a natural key that all grants under it were voided, so many."""
+    return Grant(
+        rule, natural_key, FreelancerId(""), datetime.min.replace(tzinfo=UTC), 0, 0, stands=False, voided=voided
+    )
+
+
+AGAIN: Final = "//"
+"""Between a natural key and the number of grants under it that were voided before; no natural key has it."""
+
+
+def natural_key_of(recorded_key: str) -> tuple[str, int]:
+    """The natural key of a recorded one, and how many grants under it were voided before."""
+    key, again, voided = recorded_key.partition(AGAIN)
+    return key, int(voided) if again else 0
 
 
 class ChargeKey(NamedTuple):
-    """One charge: an id may stand for a charge of each of two freelancers, for ids are made of ids that have `:`."""
+    """Identifies one charge. Two freelancers may have a charge of the same id: ids in it may have a `:`."""
 
     freelancer_id: FreelancerId
     charge_id: ChargeId
 
 
 class Charge(msgspec.Struct, eq=False, gc=False):
-    """One charge that was asked of the billing system; `amount_cents` after any promotion.
+    """One charge that was requested from the billing system; `amount_cents` after any promotion.
 
     `cycle_start` is the first day of the cycle that it pays for (of an upgrade: the day of the choice, `chosen_at`);
     `requested_at` when the request took effect. `choice_promo`: the code came with the choice and goes with it.
@@ -212,7 +274,7 @@ class Charge(msgspec.Struct, eq=False, gc=False):
 
     @property
     def key(self) -> ChargeKey:
-        """What tells it from all other charges."""
+        """Identifies the charge."""
         return ChargeKey(self.freelancer_id, self.charge_id)
 
 
@@ -220,7 +282,7 @@ class Suspension(NamedTuple):
     """A dated fact: from then on this scope is suspended, or no longer is."""
 
     at: datetime
-    scope: Scope
+    scope: SuspensionScope
     suspended: bool
 
 
@@ -236,9 +298,9 @@ class Promo(NamedTuple):
 class Membership(msgspec.Struct, eq=False, gc=False):
     """One freelancer's plan and cycle [cycle_start, next_renewal), days in UTC; None: it has not begun.
 
-    `version` counts what was told of it. `downgrade_chosen_at` says that Basic was chosen and is still to come;
+    `version` counts what was published of it. `downgrade_chosen_at` says that Basic was chosen and is still to come;
     `upgrade` and `renewal` are the charges not answered yet. `suspensions` are dated facts, oldest first; `earnings`
-    the balance last told, with its date; `promos` every code ever accepted, in that order.
+    the balance last reported, with its date; `promos` every code ever accepted, in that order.
     """
 
     freelancer_id: FreelancerId

@@ -1,7 +1,7 @@
 """Policy: every amount, date and switch of the rules, as data with an effective date (policies/connects.toml).
 
 A decision is taken under the version in force at its own instant; the earliest version also covers all time before it.
-What a file may say is in policy_text.py; here are the plain objects that the rules read.
+policy_text.py has what a file may contain; here are the plain objects that the rules read.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ class InterviewTier(NamedTuple):
 
 
 class PromoCode(NamedTuple):
-    """A percentage or an amount (cents) off, for so many charges, in a window of time."""
+    """A percentage or an amount (cents) off, for a number of charges, in a window of time."""
 
     percent_off: int
     cents_off: int
@@ -55,11 +55,15 @@ class Policy:
     ending_lot: timedelta
     grace_lot: timedelta
     late_hire: LateHirePolicy
+    least_life: timedelta
+    """How long a lot lasts at least that a correction gives."""
     lot_lifetime_years: int
     plus_price_cents: int
     currency: str
     late_cycle_start: LateCycleStart
     promo_codes: Mapping[str, PromoCode]
+    amounts: Mapping[str, int]
+    """The keys that rules declare on their cards, by `section.name` (see cards.PolicyKey)."""
     document: Mapping[str, object]
     """All that this version means, section by section; keys that the file leaves out have their defaults."""
     stored_document: Mapping[str, object]
@@ -82,7 +86,7 @@ class Policy:
         return award
 
     def expiry_of(self, issued_at: datetime) -> datetime:
-        """When a lot issued then expires: so many calendar years later; 29 February becomes 28 February (HP)."""
+        """Return when a lot issued then expires: some calendar years later; 29 February becomes 28 February (HP)."""
         return _years_later(issued_at, self.lot_lifetime_years)
 
 

@@ -1,4 +1,4 @@
-"""Reads a policy file; whatever is wrong with it becomes one line that names the file, the line and the key."""
+"""Reads a policy file; every mistake becomes one line that names the file, the line and the key."""
 
 import difflib
 import re
@@ -12,16 +12,20 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from worker.domain.policy import InterviewTier, Policy, PolicyBook, PromoCode
-from worker.domain.policy_text import Expects, PromoCodeText, VersionText
+from worker.domain.policy_text import VERSION_TEXT, Expects, PromoCodeText, VersionText, value_of
+from worker.domain.rule_catalogue import POLICY_KEYS
 
 Path = tuple[str, ...]
 
 
 class PolicyError(ValueError):
-    """A policy file that cannot be used; says the line, the key and what it should be."""
+    """A policy file that cannot be used; says the line, the key and what it should be.
+
+    The domain imports nothing of the worker, so it is no `WorkerError`; `queries/policies.py` makes one of it.
+    """
 
 
-def read_policy(text: str, name: str, model: type[VersionText] = VersionText) -> PolicyBook:
+def read_policy(text: str, name: str, model: type[VersionText] = VERSION_TEXT) -> PolicyBook:
     """Read a policy file's text; `name` is what errors call it, `model` what a version may say.
 
     Raises:
@@ -43,7 +47,7 @@ def read_policy(text: str, name: str, model: type[VersionText] = VersionText) ->
     for number, version in enumerate(versions):
         for key, value in (("version", version.version), ("effective_from", version.effective_from)):
             if value in seen:
-                raise PolicyError(f"{lines.place(('version', key), number)}: {key} {value!s} stands twice")
+                raise PolicyError(f"{lines.place(('version', key), number)}: {key} {value!s} is there twice")
             seen.add(value)
     return PolicyBook(versions)
 
@@ -68,11 +72,13 @@ def policy_of(text: VersionText) -> Policy:
         ending_lot=timedelta(days=refunds.ending_lot_days),
         grace_lot=timedelta(days=refunds.grace_lot_days),
         late_hire=refunds.late_hire,
+        least_life=timedelta(days=text.corrections.least_life_days),
         lot_lifetime_years=text.expiry.lot_lifetime_years,
         plus_price_cents=memberships.plus_price_cents,
         currency=memberships.currency,
         late_cycle_start=memberships.late_cycle_start,
         promo_codes={code: _promo_code(terms) for code, terms in memberships.promo_codes.items()},
+        amounts={key.path: value_of(text, key) for key in POLICY_KEYS},
         document=text.meaning,
         stored_document=text.without_defaults,
     )
@@ -93,7 +99,7 @@ def _read_version(section: object, number: int, lines: "_Lines", model: type[Ver
 
 
 class _Complaint(NamedTuple):
-    """What is wrong at one place. What is missing comes last: a key that is misspelled explains it."""
+    """A mistake at one place. A missing key comes last: a misspelled key explains it."""
 
     path: Path
     words: str
@@ -119,13 +125,13 @@ def _complaint(details: ErrorDetails, model: type[VersionText]) -> _Complaint:
 
 
 def _perhaps(path: Path, model: type[VersionText]) -> str:
-    """What a key that nobody knows may have been meant for: one spelled like it, or the same one elsewhere."""
+    """Suggest what an unknown key may be meant for: the same one elsewhere, or one spelled like it."""
     *above, key = path
-    near = difflib.get_close_matches(key, _keys(_section(model, above)), n=1)
-    if near:
-        return f" (did you mean {near[0]}?)"
     elsewhere = [section for section, known in _sections(model, ("version",)) if key in known.model_fields]
-    return f" (it belongs in [{'.'.join(elsewhere[0])}])" if elsewhere else ""
+    if elsewhere:
+        return f" (it belongs in [{'.'.join(elsewhere[0])}])"
+    near = difflib.get_close_matches(key, _keys(_section(model, above)), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _field(model: type[BaseModel], path: Sequence[str]) -> FieldInfo:

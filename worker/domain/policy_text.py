@@ -1,22 +1,32 @@
-"""What one `[[version]]` of a policy file may say: its sections and keys, with bounds, and words for a wrong value.
+"""The contents of one `[[version]]` of a policy file: its sections and keys, with bounds, and words for a wrong value.
 
 A new key always has a default, and the default means "this rule is not in force": a file from before the key is read by
-every later release, and means the same.
+every later release, and means the same. A key that one rule reads is declared on the card of that rule (`PolicyKey`).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from schemas.fields import MOST_IN_SHORT_TEXT, PROMO_CODE_PATTERN
+from schemas.fields import MOST_CONNECTS, MOST_IN_SHORT_TEXT, PROMO_CODE_PATTERN
+from worker.domain.cards import Card, CardError, PolicyKey
 from worker.domain.policy import EndingLotPolicy, LateCycleStart, LateHirePolicy, OverdraftPolicy
+from worker.domain.rule_catalogue import CARDS, POLICY_KEYS
 
-_MOST_CONNECTS: Final = 1_000_000
 _MOST_CENTS: Final = 10**9
 _MOST_DAYS: Final = 3_650
 _AN_INSTANT: Final = "2026-01-01T00:00:00Z"
@@ -61,7 +71,7 @@ def _can_be_entered(code: str) -> str:
     raise PydanticCustomError("policy", "{words}", {"words": words})
 
 
-Connects = Annotated[int, Field(ge=0, le=_MOST_CONNECTS), Expects(f"a whole number from 0 to {_MOST_CONNECTS}")]
+Connects = Annotated[int, Field(ge=0, le=MOST_CONNECTS), Expects(f"a whole number from 0 to {MOST_CONNECTS}")]
 Cents = Annotated[int, Field(ge=0, le=_MOST_CENTS), Expects(f"a whole number from 0 to {_MOST_CENTS}")]
 Days = Annotated[int, Field(ge=1, le=_MOST_DAYS), Expects(f"a whole number from 1 to {_MOST_DAYS}")]
 Years = Annotated[int, Field(ge=1, le=100), Expects("a whole number from 1 to 100")]
@@ -152,6 +162,12 @@ class RefundsText(Section):
     late_hire: Annotated[LateHirePolicy, Expects('"keep" or "claw-back"')]
 
 
+class CorrectionsText(Section):
+    """`[version.corrections]`; a file from before it means its defaults."""
+
+    least_life_days: Days = 30
+
+
 class ExpiryText(Section):
     """`[version.expiry]`."""
 
@@ -193,13 +209,68 @@ class VersionText(Section):
     refunds: RefundsText
     expiry: ExpiryText
     memberships: MembershipsText
+    corrections: CorrectionsText = CorrectionsText()
 
     @property
     def meaning(self) -> dict[str, object]:
-        """All that it says, with the defaults of what it leaves out."""
+        """Return all keys and values, with the defaults of those that it leaves out."""
         return self.model_dump(exclude_none=True)
 
     @property
     def without_defaults(self) -> dict[str, object]:
-        """What it says apart from keys at their defaults."""
+        """Return its keys and values, without keys at their defaults."""
         return self.model_dump(exclude_defaults=True)
+
+
+def has_key(model: type[BaseModel], path: str) -> bool:
+    """Whether a version may have the key `section.name`."""
+    section, _, below = path.partition(".")
+    table = _table(model, section)
+    return has_key(table, below) if below and table is not None else not below and section in model.model_fields
+
+
+def _table(model: type[BaseModel], section: str) -> type[BaseModel] | None:
+    kind = None if section not in model.model_fields else model.model_fields[section].annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def value_of(text: VersionText, key: PolicyKey) -> int:
+    """Return the value of a key that a rule declared; its default, if the version was read without that key."""
+    section, _, name = key.path.partition(".")
+    found = getattr(getattr(text, section), name, key.default)
+    if not isinstance(found, int):
+        raise TypeError(f"{key.path} is not a number")
+    return found
+
+
+def with_keys(keys: Sequence[PolicyKey], model: type[VersionText] = VersionText) -> type[VersionText]:
+    """Return the model of a version, with these keys as well.
+
+    Raises:
+        CardError: there is no such section, or it has that key already.
+    """
+    for key in keys:
+        section, _, name = key.path.partition(".")
+        table = _table(model, section)
+        if table is None or not name or has_key(model, key.path):
+            raise CardError(f"the policy key {key.path!r} is not section.name with a name that is new in a section")
+        more: dict[str, Any] = {name: (Connects, key.default)}
+        grown: dict[str, Any] = {section: (create_model(table.__name__, __base__=table, **more), ...)}
+        model = create_model(model.__name__, __base__=model, **grown)
+    return model
+
+
+VERSION_TEXT: Final = with_keys(POLICY_KEYS)
+"""One `[[version]]`, with the keys that rules declare on their cards."""
+
+
+def problems(cards: Iterable[Card], model: type[VersionText]) -> Iterator[str]:
+    """Keys that cards name and no version may have, in words."""
+    for card in cards:
+        for key in card.policy:
+            if isinstance(key, str) and not has_key(model, key):
+                yield f"the card of {card.id} reads the policy key {key!r}, which no policy has"
+
+
+if (_wrong := next(problems(CARDS, VERSION_TEXT), None)) is not None:
+    raise CardError(_wrong)

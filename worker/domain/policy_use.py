@@ -1,4 +1,4 @@
-"""What a policy file says beside what the ledger has stored of it: a version that was used stays what it meant.
+"""Compares a policy file with the versions that the ledger has stored: a version that was used keeps its meaning.
 
 Versions are compared by their meaning, key by key, with the defaults of this release for the keys that were not there
 when the ledger stored a version: a key added at its default changes nothing.
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from worker.domain.policy import Policy, PolicyBook
-from worker.domain.policy_text import VersionText
+from worker.domain.policy_text import VERSION_TEXT, VersionText
 
 
 class StoredVersion(NamedTuple):
@@ -40,7 +40,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class PolicyUse:
-    """What a ledger has of a policy file's versions, and what contradicts the file. `problems` come in this order."""
+    """The versions of a policy file that a ledger has, and what contradicts them. `problems` come in this order."""
 
     used: list[str]
     """Versions of the ledger that are or were in force there."""
@@ -98,7 +98,7 @@ def compare(
     policies: PolicyBook,
     stored: Sequence[StoredVersion],
     business_time: datetime | None,
-    model: type[VersionText] = VersionText,
+    model: type[VersionText] = VERSION_TEXT,
 ) -> PolicyUse:
     """Compare a file with what the ledger has; a new version has to begin after business time."""
     there = {policy.version: policy for policy in policies.versions}

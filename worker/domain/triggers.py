@@ -1,11 +1,11 @@
-"""What a decision answers: an input record, a settlement, an instant of the clock."""
+"""The triggers of decisions: an input record, a settlement, an instant of the schedule, a correction."""
 
 from datetime import datetime
 
 import msgspec
 
 from schemas.base import InputEvent
-from worker.domain.model import Cause, Closure, Lot, Membership, Spend
+from worker.domain.model import Cause, Closure, Job, Lot, Membership, Spend
 
 
 class Received(msgspec.Struct, eq=False):
@@ -22,7 +22,7 @@ class Received(msgspec.Struct, eq=False):
 
     @property
     def instant(self) -> datetime:
-        """When it counts for the clock: at its own time, or, if it is late, at the business time when it was read."""
+        """The instant at which it counts: its own time, or, if it is late, the business time when it was read."""
         occurred_at = self.event.occurred_at
         return occurred_at if self.business_time is None else max(occurred_at, self.business_time)
 
@@ -50,3 +50,17 @@ class CycleDue(msgspec.Struct, eq=False):
     membership: Membership
     due_at: datetime
     seq: int
+
+
+class SettleAgain(msgspec.Struct, eq=False):
+    """One spend that is settled again, at an instant of business time, by all that is known of its job by then.
+
+    `late_hires`: also what only a late hire or withdrawal makes undue is taken back. `cause` is the command.
+    """
+
+    job: Job
+    spend: Spend
+    late_hires: bool
+    instant: datetime
+    seq: int
+    cause: Cause

@@ -6,10 +6,11 @@ from typing import Final
 
 import msgspec
 
-from worker.domain.decisions import Decision, MembershipTold
-from worker.domain.model import Charge, ChargeSource, Plan
+from schemas.fields import ChargeSource, Plan
+from worker.domain.decisions import Decision, MembershipUpdate
+from worker.domain.model import Charge
 from worker.engine.event_ids import event_id_of
-from worker.stream.messages import Message, time_text
+from worker.kafka.output.messages import Message, time_text
 
 MEMBERSHIP_UPDATED: Final = "membership-updated"
 CHARGE_REQUESTED: Final = "membership-charge-requested"
@@ -49,7 +50,7 @@ def membership_messages(decision: Decision) -> Iterator[Message]:
         yield _requested(decision.charge)
 
 
-def _updated(decision: Decision, told: MembershipTold) -> Message:
+def _updated(decision: Decision, told: MembershipUpdate) -> Message:
     freelancer_id, occurred_at = decision.subject.freelancer_id, decision.occurred_at
     if freelancer_id is None or occurred_at is None:
         raise AssertionError(f"decision {decision.seq} tells of a membership, but not whose or when")

@@ -4,7 +4,7 @@ from collections.abc import MutableMapping, Sequence
 
 import structlog
 
-from worker.engine.answers import REFUSED_BY_POSTGRESQL
+from worker.engine.standard_decisions import REFUSED_BY_POSTGRESQL
 from worker.errors import BatchRefused, OperatorNeeded
 from worker.ledger.store import Batch
 

@@ -6,16 +6,18 @@ A few rows go as arrays instead, all tables in one statement of many parts. Many
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
+from worker.kafka.records import Position
+from worker.ledger.rows import batch_row
 from worker.ledger.sql import load
-from worker.ledger.store import Batch, Row
-from worker.stream.records import Position
+from worker.ledger.store import Batch
+from worker.ledger.tables import DecisionRow
 
 SMALL_ROWS: Final = 300
-"""Of a table of which a batch has fewer rows they are written at once."""
+"""A table of which a batch has fewer rows goes into the single statement; larger ones use COPY."""
 
 _SQL: Final = load("store.sql")
 _STAGED: Final = re.compile(r"staged_\w+")
@@ -68,9 +70,9 @@ class AtOnce:
         parts += [f"merged_{table} AS ({_merge(table, self._unnest(table, tables[table]))})" for table in merged]
         self.text = f"WITH {', '.join(parts)}, {_CLOSE_BATCH[_CLOSE_BATCH.index('WITH ') + 5 :]}"
 
-    def arguments(self, batch: Batch, epoch: int, but: Collection[str] = ()) -> list[object]:
+    def arguments(self, batch: Batch, but: Collection[str] = ()) -> list[object]:
         """What closes the batch, and its rows, turned into an array for each column; `but` those that went by COPY."""
-        arguments = _closing_arguments(batch, epoch)
+        arguments = _closing_arguments(batch)
         for name, places in self._sources:
             rows = () if name in but else getattr(batch, name)
             if name == "decisions":
@@ -89,22 +91,20 @@ class AtOnce:
         return f"unnest({arrays}) AS r ({columns})"
 
 
-def _closing_arguments(batch: Batch, epoch: int) -> list[object]:
+def _closing_arguments(batch: Batch) -> list[object]:
+    row = batch_row(batch)
     return [
         *_arrays([_position_row(position) for position in batch.positions], range(8)),
         *_arrays(batch.awaiting_done, range(2)),
         *_arrays(batch.due_done, range(2)),
         batch.held_done,
         batch.drop_outbox_through,
-        batch.outbox_seq,
-        batch.batch_uid,
-        batch.recorded_at,
+        row.outbox_seq,
+        row.batch_uid,
+        row.recorded_at,
         batch.outbox,
-        batch.batch_no,
-        epoch,
-        batch.last_seq,
-        batch.chain_head,
-        batch.business_time,
+        *row[:5],
+        *row[8:],
     ]
 
 
@@ -116,7 +116,7 @@ async def columns_of(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[s
     return found
 
 
-def _arrays(rows: Sequence[Row], places: Iterable[int]) -> list[Sequence[object]]:
+def _arrays(rows: Sequence[tuple[Any, ...]], places: Iterable[int]) -> list[Sequence[object]]:
     """Columns of these rows. Arrays that end early are filled up with nulls: those at the end need not be sent."""
     if not rows:
         return [() for _ in places]
@@ -131,12 +131,12 @@ def _without_nulls_at_the_end(column: Sequence[object]) -> Sequence[object]:
     return column[:length]
 
 
-def _is_of_the_clock(decision: Row) -> bool:
+def _is_of_the_clock(decision: DecisionRow) -> bool:
     """Sorts decisions so that those come last that have nulls where others name their record."""
-    return decision[2] == "clock"
+    return decision.kind == "clock"
 
 
-def _position_row(position: Position) -> Row:
+def _position_row(position: Position) -> tuple[object, ...]:
     return (
         *position.source,
         position.incarnation,

@@ -1,45 +1,50 @@
 """Writing a batch on the connection that writes: by COPY what there is much of, the rest in one statement."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
+from worker.domain.state import Due, Voided
 from worker.ledger import at_once
 from worker.ledger.connections import Connection
 from worker.ledger.deadlines import STATEMENT_SECONDS, answered_within
 from worker.ledger.pool import Purpose
 from worker.ledger.sql import load
-from worker.ledger.store import Batch, Row
+from worker.ledger.store import Batch
+from worker.ledger.tables import (
+    AwaitingRow,
+    ChangeRow,
+    DeadLetterRow,
+    DecisionRow,
+    HeldRow,
+    MentionRow,
+    ParkedRow,
+    ParkedTriggerRow,
+    ReplayedRow,
+    SeenRow,
+)
 
 _SQL: Final = load("store.sql")
 
 _MERGED: Final = ("lots", "spends", "closures", "hires", "memberships", "charges")
 """Tables of current state: a batch gives the whole row, in the order of the table's columns."""
-_COPIED: Final = {
-    "decisions": [
-        *("seq", "batch_no", "kind", "follows", "topic", "incarnation", "partition", "offset", "event_id"),
-        *("occurred_at", "freelancer_id", "job_id", "proposal_id", "outcome", "reason", "rule", "policy_version"),
-        *("facts", "late_by_seconds", "business_time", "recorded_at", "payload"),
-    ],
-    "changes": [
-        *("freelancer_id", "version", "decision_seq", "ordinal", "occurred_at", "recorded_at", "rule", "reason"),
-        *("policy_version", "delta", "debt_delta", "balance_after", "explanation", "natural_key", "movements"),
-    ],
-    "mentions": ["key", "seq"],
-    "seen_events": ["key", "seq"],
-    "awaiting": ["proposal_id", "decision_seq"],
-    "due": ["due_at", "kind", "key"],
-    "held": ["decision_seq", "freelancer_id"],
+_COPIED: Final[Mapping[str, Sequence[str]]] = {
+    "decisions": DecisionRow._fields,
+    "changes": ChangeRow._fields,
+    "mentions": MentionRow._fields,
+    "seen_events": SeenRow._fields,
+    "awaiting": AwaitingRow._fields,
+    "due": Due._fields,
+    "held": HeldRow._fields,
 }
 """Tables that a batch only adds to, and the columns of its rows."""
 _NEW: Final = {"new_spends": "spends", "new_lots": "lots"}
 """Rows that are new in tables of current state, and their tables."""
-_RARE: Final = {
-    "parked": ["scope", "key", "decision_seq", "error", "since"],
-    "parked_triggers": ["decision_seq", "scope", "key"],
-    "dead_letters": [
-        *("decision_seq", "topic", "incarnation", "partition", "offset", "timestamp_ms", "key", "value", "headers"),
-        *("error_code", "error_detail"),
-    ],
+_RARE: Final[Mapping[str, Sequence[str]]] = {
+    "parked": ParkedRow._fields,
+    "parked_triggers": ParkedTriggerRow._fields,
+    "dead_letters": DeadLetterRow._fields,
+    "replayed": ReplayedRow._fields,
+    "voided": Voided._fields,
 }
 """The same, of what hardly any batch has."""
 
@@ -57,7 +62,7 @@ class BatchWriting:
             await connection.execute(_SQL["staging"])
             self._at_once = at_once.AtOnce(await at_once.columns_of(connection), _COPIED, _NEW, _MERGED)
 
-    async def write(self, connection: Connection, batch: Batch, epoch: int) -> None:
+    async def write(self, connection: Connection, batch: Batch) -> None:
         """Write all that a batch holds; the caller commits."""
         await _write_rare(connection, batch)
         large = {name for name in (*_COPIED, *_MERGED, *_NEW) if len(getattr(batch, name)) >= at_once.SMALL_ROWS}
@@ -71,18 +76,28 @@ class BatchWriting:
         await _copy_of(connection, batch, {table: names for table, names in _COPIED.items() if table in large})
         if self._at_once is None:
             raise AssertionError("the connection that writes has its statement")
-        await connection.execute(self._at_once.text, *self._at_once.arguments(batch, epoch, large))
+        await connection.execute(self._at_once.text, *self._at_once.arguments(batch, large))
 
 
 async def _write_rare(connection: Connection, batch: Batch) -> None:
-    """Write what hardly any batch has: letters, what is parked or released, answers, policy versions."""
+    """Write what hardly any batch has: letters, what is parked, released or on hold, answers, policies, plans."""
     await _copy_of(connection, batch, _RARE)
     for key in batch.unparked:
         await connection.execute(_SQL["unpark"], *key)
-    if batch.triggers_released:
-        await connection.execute(_SQL["release_triggers"], batch.triggers_released)
-    for command_id, answer in batch.answers:
-        await connection.execute(_SQL["answer_command"], command_id, answer)
+    rows = {"void_spends": batch.spends_voided, "unvoid": batch.unvoided, "release_triggers": batch.triggers_released}
+    for statement, keys in rows.items():
+        if keys:
+            await connection.execute(_SQL[statement], keys)
+    for place in batch.holds_ended:
+        await connection.execute(_SQL["end_hold"], *place)
+    for hold in batch.holds:
+        await connection.execute(_SQL["store_hold"], *hold)
+    for replay in batch.replays:
+        await connection.execute(_SQL["store_replay"], *replay)
+    for answer in batch.answers:
+        await connection.execute(_SQL["answer_command"], answer.command_id, answer.answer)
+    for amended in batch.amended:
+        await connection.execute(_SQL["amend"], *amended)
     for policy in batch.policies:
         await connection.execute(_SQL["store_policy"], *policy)
 
@@ -93,6 +108,8 @@ async def _copy_of(connection: Connection, batch: Batch, tables: Mapping[str, Se
             await _copy(connection, table, rows, names)
 
 
-async def _copy(connection: Connection, table: str, rows: Sequence[Row], names: Sequence[str] | None = None) -> None:
+async def _copy(
+    connection: Connection, table: str, rows: Sequence[tuple[Any, ...]], names: Sequence[str] | None = None
+) -> None:
     with answered_within(connection, STATEMENT_SECONDS):  # the driver's own limit does not hold for COPY
         await connection.copy_records_to_table(table, records=rows, columns=names)

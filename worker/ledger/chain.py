@@ -2,10 +2,16 @@
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import Final
 
 import msgspec
 
-from worker.ledger.store import Row
+from worker.ledger.tables import DecisionRow
+
+Row = tuple[object, ...]
+
+DECISION_COLUMNS: Final = DecisionRow._fields[: DecisionRow._fields.index("previous_seq")]
+"""The columns of a decision that the chain is over: those that release 0.1.0 had. Of a change it is over all."""
 
 _encoder = msgspec.msgpack.Encoder()
 

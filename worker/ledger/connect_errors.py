@@ -18,6 +18,7 @@ import asyncpg
 
 from worker.database_url import DRIVERS_PARAMETERS, DatabaseUrl, taken_apart, without_password
 from worker.errors import OperatorNeeded, Transient, UsageError, WorkerError
+from worker.libpq_parameters import SESSION_ATTRIBUTES
 from worker.listeners import PATIENCE_SECONDS, Listener, reason_of, what_listens
 
 T = TypeVar("T")
@@ -49,7 +50,6 @@ _NOTHING_SAID: Final = (
 _UNREACHABLE: Final = (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
 _OF_FILES: Final = frozenset({"X509", "PEM", "ASN1"})
 """Parts of the TLS library whose errors are about the content of a file."""
-_SESSION_ATTRIBUTES: Final = ("any", "primary", "standby", "prefer-standby", "read-write", "read-only")
 _TLS_WANTED: Final = frozenset({"require", "verify-ca", "verify-full"})
 _CLOSE: Final = 0.7
 
@@ -198,7 +198,7 @@ def _tls_refused(error: OSError, setting: str) -> str | None:
 def _driver_refused(error: Exception, url: DatabaseUrl) -> str | None:
     match error:
         case asyncpg.ClientConfigurationError() if "target_session_attrs" in str(error):
-            return f"target_session_attrs is one of {', '.join(_SESSION_ATTRIBUTES)}"
+            return f"target_session_attrs is one of {', '.join(SESSION_ATTRIBUTES)}"
         case asyncpg.ClientConfigurationError() | UnicodeError():
             return first_line(error)
         case ValueError():

@@ -28,6 +28,10 @@ ENCODINGS: Final = frozenset({"UTF8", "SQL_ASCII"})
 _SQL: Final = load("connections.sql")
 _NAME_LENGTH: Final = 63  # PostgreSQL cuts application_name there
 _COMMAND_SECONDS: Final = 30.0
+_ALWAYS: Final = {"jit": "off"}
+"""Settings of every session. A server with LLVM would compile each batch's statement for seconds, to run it for
+milliseconds: the planner believes that it costs much, as it knows no statistics of staged rows.
+"""
 
 AWAY: Final = (
     OSError,
@@ -152,7 +156,7 @@ async def _open(database_url: str, session: Session) -> Connection:
 
 async def _set_up(connection: Connection, session: Session, pid: int) -> int:
     """Make the settings if the session's backend is `pid`; gives the backend's pid."""
-    settings = {"application_name": session.name[:_NAME_LENGTH], **session.settings}
+    settings = {"application_name": session.name[:_NAME_LENGTH], **_ALWAYS, **session.settings}
     prepared = await connection.prepare(_SQL["set_up"], name="")  # a pooled server would keep one with a name
     return int(await prepared.fetchval(list(settings), list(settings.values()), pid))
 

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 from uuid import UUID
@@ -31,16 +32,20 @@ _SILENT: Final = f"it did not answer within {_ANSWER_SECONDS:g} s"
 _log = structlog.get_logger(__name__)
 
 
-async def guard(connection: Connection, epoch: int) -> None:
+async def guard(connection: Connection, epoch: int) -> int:
     """Prove the epoch and hold it until COMMIT: the first statement of every ledger transaction (READ COMMITTED).
+
+    Returns the number of the ledger's last batch, 0 for none.
 
     A takeover waits for the transaction that holds it, or ends its backend; after a takeover nobody gets it.
 
     Raises:
         LeadershipLost: the epoch is over.
     """
-    if await connection.fetchval(_SQL["guard"], epoch) is None:
+    last_batch: int | None = await connection.fetchval(_SQL["guard"], epoch)
+    if last_batch is None:
         raise LeadershipLost(f"epoch {epoch} is over: another worker has taken the ledger")
+    return last_batch
 
 
 class Leadership:
@@ -55,6 +60,8 @@ class Leadership:
         self.lost = asyncio.Event()
         self.trouble: str | None = None
         """Why the lease can neither be watched nor taken now; None when it can."""
+        self.report: Callable[[], str | None] = lambda: None
+        """What is to be written beside the ledger now, for other processes; None: nothing new."""
         self._database_url = database_url
         self._lease_seconds = lease_seconds
         # Unique for each instance, so that a takeover whose answer got lost is known again as our own.
@@ -140,10 +147,15 @@ class Leadership:
             if epoch is not None:
                 connection = await self._connected()
                 await connection.execute(_SQL["hand_back"], epoch)
+                await self._forget_report(connection)
         except AWAY as error:
             _log.warning("leadership.not_handed_back", error=str(error) or _SILENT)
         finally:
             self._drop_connection()
+
+    async def _forget_report(self, connection: Connection) -> None:
+        with suppress(asyncpg.PostgresError):
+            await connection.execute(_SQL["report_no_more"], self._holder)
 
     def _note_trouble(self, error: Exception) -> None:
         """Say, once until something else is the matter, why the ledger can be neither watched nor taken."""
@@ -169,12 +181,24 @@ class Leadership:
         return self._hold(row, sent)
 
     async def _look(self) -> asyncpg.Record:
-        row = await (await self._connected()).fetchrow(_SQL["look"])
+        connection = await self._connected()
+        row = await connection.fetchrow(_SQL["look"])
         if row is None:
             raise OperatorNeeded(
                 "the table leader is empty: this database is no ledger. Restore it, or migrate a new one."
             )
+        await self._write_report(connection)
         return row
+
+    async def _write_report(self, connection: Connection) -> None:
+        """Write what is new of this worker. A database that takes no more, as a full one, does not end the lease."""
+        report = self.report()
+        if report is None:
+            return
+        try:
+            await connection.execute(_SQL["report"], self._holder, report)
+        except asyncpg.PostgresError as error:
+            _log.debug("leadership.not_reported", error=str(error))
 
     async def _take_over(self, statement: str, epoch: int) -> asyncpg.Record | None:
         """Run the statement until it is no longer kept waiting; None when its conditions do not hold any more."""
@@ -245,6 +269,7 @@ class Leadership:
             raise LeadershipLost(f"epoch {epoch} is over: another worker has taken the ledger")
         if not self.lost.is_set():  # once told, lost stays: only a takeover ends it
             self._lease_confirmed(sent)
+        await self._write_report(connection)
 
     async def _stop_renewing(self) -> None:
         if self._lease_end is not None:

@@ -1,7 +1,8 @@
 """`connects migrate`: bring a database's schema to what this code needs; let the worker's role do its work, no more.
 
-Revisions are plain SQL files of `migrations/versions`, numbered, run once each by alembic. A revision may only add: the
-code of the release before keeps working on the new schema, so that workers are exchanged one by one.
+Revisions are plain SQL files of `migrations/versions`, numbered, run once each by alembic, all in one transaction. They
+may run while workers of the release before do: nothing is committed to the ledger between the first revision and the
+last one. What those workers may write afterwards is the revisions' own question; 0005 refuses workers of 0.1.0.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ HEAD: Final = max(file.name for file in (FOLDER / "versions").glob("[0-9]*.sql")
 APPEND_ONLY: Final = ("changes", "decisions", "mentions")
 """History: the worker's role may read and add, nothing else."""
 
-VIEWS: Final = ("grants", "movements", "wallets")
+VIEWS: Final = ("additions", "corrections", "grants", "movements", "settlements", "wallets")
 """What follows from history: to be read."""
 
 STATE: Final = (
@@ -44,11 +45,13 @@ STATE: Final = (
         "due",
         "held",
         "hires",
+        "holds",
         "leader",
         "lots",
         "outbox",
     ),
     *("memberships", "parked", "parked_triggers", "policies", "positions", "relay_state", "seen_events", "spends"),
+    *("amended", "replayed", "replays", "voided", "workers"),
 )
 """All other tables of the ledger: the worker's role may change them. Other tables are not ours to grant."""
 
@@ -58,6 +61,8 @@ TURN: Final = 4_036_219_087
 _MIGRATION_SECONDS: Final = 900.0
 """A revision's statements may take long on a large ledger; but they end, also when the server has gone silent."""
 _SESSION: Final = Session("connects-migrate", statement_seconds=_MIGRATION_SECONDS, utf8_only=True)
+_ATTEMPTS: Final = 10
+"""A worker or a reader may hold one table and wait for another one: PostgreSQL ends one of the two after a second."""
 _ONE_IN_THIS_PROCESS = threading.Lock()  # alembic keeps the migration under way in global variables
 
 
@@ -72,7 +77,7 @@ async def migrate(database_url: str, *, worker_url: str | None = None, setting: 
         OSError, asyncpg.PostgresError: the database is away, or refuses.
     """
     if not await _is_current(database_url, setting):
-        await asyncio.to_thread(_upgrade, database_url, setting)
+        await _upgrade_beside_others(database_url, setting)
     connection = await connect(database_url, _SESSION, setting=setting)
     try:
         await _grant(connection, _role(worker_url))
@@ -105,12 +110,24 @@ async def schema_is_current(connection: Connection) -> bool:
 
 def run_statements(connection: sqlalchemy.Connection, file_name: str) -> None:
     """Run all statements of a revision's SQL file, within the revision's transaction."""
-    statements = (FOLDER / "versions" / file_name).read_text()
+    statements = (FOLDER / "versions" / file_name).read_text(encoding="utf-8")
     connection.exec_driver_sql("SELECT 1")  # opens the transaction, which the driver's own call below would not
     driver = connection.connection.driver_connection
     if not isinstance(driver, asyncpg.Connection):
         raise TypeError(f"migrations run on asyncpg, not on {type(driver).__name__}")
     await_only(driver.execute(statements))
+
+
+async def _upgrade_beside_others(database_url: str, setting: str) -> None:
+    """Upgrade while workers and readers go on. If PostgreSQL ends it because of them, all is undone and tried again."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            await asyncio.to_thread(_upgrade, database_url, setting)
+        except asyncpg.DeadlockDetectedError:
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return
 
 
 def _upgrade(database_url: str, setting: str) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _SQL: Final = load("connections.sql")
 _LOOKS: Final = 3
 """Other clients of the pooler may have taken the server that the first connection used: then we look again."""
+_QUESTIONS: Final = 8
+"""At each look so many statements ask for the mark: each may get another server, if others want servers as well."""
 _TURN_SECONDS: Final = 1.0
 """A pool without a free server keeps its clients waiting. By session that proves nothing."""
 _BY_STATEMENT: Final = "statement pooling"
@@ -43,8 +45,9 @@ async def require_session_pooling(
                 if await _mark_seen_in_a_transaction(other) == mark:
                     await other.execute(_SQL["forget_mark"])
                     raise _refusal("transaction", setting)
-                if await value_of(connection, _SQL["marked"]) != mark:
-                    raise _refusal("transaction", setting)
+                for _ in range(_QUESTIONS):
+                    if await value_of(connection, _SQL["marked"]) != mark:
+                        raise _refusal("transaction", setting)
             finally:
                 other.terminate()
     except asyncpg.InvalidSQLStatementNameError:  # parsed on one server, executed on another

@@ -1,15 +1,14 @@
 """The store on PostgreSQL: set-based reads, and one transaction per batch that proves the epoch first."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
 from worker.domain.booking import burn_order, debt_order
-from worker.domain.books import Awaited, Books, Held
 from worker.domain.model import (
     Charge,
     ChargeKey,
@@ -24,33 +23,77 @@ from worker.domain.model import (
     ProposalId,
     Spend,
     Wallet,
+    freed_grant,
 )
 from worker.domain.policy_use import StoredVersion
-from worker.ledger.appointments import read_appointments
+from worker.domain.rules.decides import Standing
+from worker.domain.state import Awaited, Held
+from worker.errors import Transient
+from worker.fault_points import FaultPoint, no_fault
+from worker.futures import in_turns
+from worker.kafka.holds import Hold, by_place
+from worker.kafka.output.outbox import DeadLetter, OutboxRow
+from worker.kafka.records import Position, TopicPartition
+from worker.ledger.appointments import Rows, read_appointments
 from worker.ledger.batch_writing import BatchWriting
 from worker.ledger.budget import MOST_BY_DEFAULT
 from worker.ledger.deadlines import TRANSACTION_SECONDS
+from worker.ledger.joined import read_awaited, read_held, read_hold, read_parked_trigger
 from worker.ledger.leadership import guard
-from worker.ledger.membership_rows import read_charge, read_held, read_membership
+from worker.ledger.leaves import log_after
+from worker.ledger.membership_rows import read_charge, read_membership
+from worker.ledger.merkle import stored_log
 from worker.ledger.pool import Pool, Purpose
 from worker.ledger.refused import REFUSED, refused
-from worker.ledger.rows import as_uuid, read_awaited, read_closure, read_lot, read_spend
+from worker.ledger.replaced import first_decision_of
+from worker.ledger.rows import as_uuid, read_closure, read_lot, read_spend
 from worker.ledger.sql import load
 from worker.ledger.store import (
     Appointment,
     Batch,
     FirstDecision,
+    Moved,
+    OpenCommand,
     ParkedKey,
+    ParkedTrigger,
     Tail,
 )
-from worker.probes import Probe, no_probe
-from worker.stream.outbox import Letter, OutboxRow
-from worker.stream.records import Position, TopicPartition
+from worker.ledger.tables import (
+    ChangeRow,
+    ChargeRow,
+    ClosureRow,
+    DecisionRow,
+    LotRow,
+    MembershipRow,
+    PolicyRow,
+    ReplayedRow,
+    ReplayRow,
+    SpendRow,
+)
 
 _SQL: Final = load("store.sql")
+_NO_BATCH: Final[Mapping[str, Any]] = {
+    "batch_no": 0,
+    "last_seq": 0,
+    "chain_head": bytes(32),
+    "business_time": None,
+    "outbox_seq": 0,
+    "log_size": None,
+}
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
-_ROWS_A_TURN: Final = 2_000
-"""How many rows are turned into objects between two turns of the event loop: a few milliseconds."""
+
+
+async def read_tail(rows: Rows) -> Tail:
+    """Where the ledger ends; `rows` runs a named statement of store.sql."""
+    found = await rows("tail")
+    row = found[0] if found else _NO_BATCH
+    if row["log_size"] is None:
+        before = [PolicyRow(*policy) for policy in await rows("policies_before_the_log")]
+        log = log_after(row["chain_head"], before)
+    else:
+        log = stored_log(row["log_size"], row["log_peaks"])
+    ends = (row["batch_no"], row["last_seq"], row["chain_head"], row["business_time"], row["outbox_seq"])
+    return Tail(*ends, log)
 
 
 class PostgresStore:
@@ -61,7 +104,7 @@ class PostgresStore:
     """
 
     def __init__(
-        self, database_url: str, holder: str, reached: Probe = no_probe, *, most_connections: int = MOST_BY_DEFAULT
+        self, database_url: str, holder: str, reached: FaultPoint = no_fault, *, most_connections: int = MOST_BY_DEFAULT
     ) -> None:
         self._reached = reached
         self._writing = BatchWriting()
@@ -69,11 +112,7 @@ class PostgresStore:
 
     async def tail(self) -> Tail:
         """Where the ledger ends."""
-        rows = await self._rows("tail")
-        if not rows:
-            return Tail(0, 0, bytes(32), None, 0)
-        row = rows[0]
-        return Tail(row["batch_no"], row["last_seq"], row["chain_head"], row["business_time"], row["outbox_seq"])
+        return await read_tail(self._rows)
 
     async def positions(self) -> dict[TopicPartition, Position]:
         """The next offset to decide, for every partition ever read."""
@@ -82,6 +121,10 @@ class PostgresStore:
             source = TopicPartition(row["topic"], row["partition"])
             found[source] = Position(source, *tuple(row)[2:])
         return found
+
+    async def holds(self) -> dict[TopicPartition, Hold]:
+        """What operators have put on hold, by place."""
+        return by_place(read_hold(row) for row in await self._rows("holds"))
 
     async def decided_ahead(self) -> dict[TopicPartition, int]:
         """The last offset decided at or after its position, of each partition whose position was set back."""
@@ -99,12 +142,10 @@ class PostgresStore:
 
     async def first_decisions(self, seqs: Sequence[int]) -> dict[int, FirstDecision]:
         """The decisions of these seqs, to compare repeats with."""
-        return {row["seq"]: FirstDecision(*row) for row in await self._rows("first_decisions", seqs)}
+        return {row["seq"]: first_decision_of(row) for row in await self._rows("first_decisions", seqs)}
 
-    async def wallets(
-        self, ids: Sequence[FreelancerId], after: datetime | None, books: Books
-    ) -> dict[FreelancerId, Wallet]:
-        """Wallets that exist, with lots open or expiring after then, owing spends (those of `books`), interviews."""
+    async def wallets(self, ids: Sequence[FreelancerId], after: datetime | None) -> dict[FreelancerId, Wallet]:
+        """Wallets that exist, with lots open or expiring after then, owing spends, and interview grants."""
         listed = _listed(ids)
         found, lots, owing, interviews = await asyncio.gather(
             self._rows("wallets", listed),
@@ -113,18 +154,17 @@ class PostgresStore:
             self._rows("interviews", listed),
         )
         wallets = {row["freelancer_id"]: Wallet(*row) for row in found}
-        async for some in _in_turns(lots):
+        async for some in in_turns(lots):
             for row in some:
-                lot = read_lot(row)
+                lot = read_lot(LotRow._make(row))
                 wallet = wallets[lot.freelancer_id]
                 if lot.remaining:
                     wallet.lots.append(lot)
                 else:
                     wallet.drained[lot.lot_id] = lot
-        async for some in _in_turns(owing):
+        async for some in in_turns(owing):
             for row in some:
-                spend = books.spends.get(row["proposal_id"]) or read_spend(row)
-                books.spends[spend.proposal_id] = spend
+                spend = read_spend(SpendRow._make(row))
                 wallets[spend.freelancer_id].owing.append(spend)
         for row in interviews:
             wallets[row["freelancer_id"]].interviews.append(InterviewGrant(row["occurred_at"], row["connects"]))
@@ -134,10 +174,14 @@ class PostgresStore:
             wallet.interviews.sort()
         return wallets
 
+    async def last_decisions(self, ids: Sequence[FreelancerId]) -> dict[FreelancerId, int]:
+        """The last decision that names each of these freelancers; 0 for one that no decision names."""
+        return {row["freelancer_id"]: row["seq"] for row in await self._rows("last_decisions", _listed(ids))}
+
     async def lots(self, ids: Sequence[tuple[FreelancerId, LotId]]) -> list[Lot]:
         """The lots of these freelancers and ids that exist."""
         whose, lot_ids = _listed(whose for whose, _ in ids), _listed(lot_id for _, lot_id in ids)
-        return [read_lot(row) for row in await self._rows("lots_by_id", whose, lot_ids)]
+        return [read_lot(LotRow._make(row)) for row in await self._rows("lots_by_id", whose, lot_ids)]
 
     async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:
         """Every job asked for; one never heard of is empty."""
@@ -148,42 +192,42 @@ class PostgresStore:
         for row in hires:
             jobs[row["job_id"]].first_hired_at = row["first_hired_at"]
         for row in closures:
-            jobs[row["job_id"]].closures.append(read_closure(row))
-        async for some in _in_turns(proposals):
+            jobs[row["job_id"]].closures.append(read_closure(ClosureRow._make(row)))
+        async for some in in_turns(proposals):
             for row in some:
                 jobs[row["job_id"]].proposal_ids.append(row["proposal_id"])
         return jobs
 
     async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
         """The spends of these proposals that exist."""
-        return [read_spend(row) for row in await self._rows("spends", _listed(ids))]
+        return [read_spend(SpendRow._make(row)) for row in await self._rows("spends", _listed(ids))]
 
     async def awaiting(self, ids: Sequence[ProposalId]) -> list[Awaited]:
         """Withdrawals and outbids that wait for these proposals, in ledger order."""
         return [read_awaited(row) for row in await self._rows("awaiting", _listed(ids))]
 
     async def grants(self, keys: Iterable[tuple[str, str]]) -> list[Grant]:
-        """Grants made under these (rule, natural key)."""
+        """Grants made under these (rule, natural key); of a key that was freed by a void one that does not stand."""
         pairs = list(keys)
         rows = await self._rows("grants", _listed(rule for rule, _ in pairs), _listed(key for _, key in pairs))
-        return [Grant(*row) for row in rows]
+        return [read_grant(row) for row in rows]
 
     async def memberships(self, ids: Sequence[FreelancerId]) -> dict[FreelancerId, Membership]:
         """Every membership asked for; one never heard of has not begun."""
         memberships = {freelancer_id: Membership(freelancer_id) for freelancer_id in ids}
         for row in await self._rows("memberships", _listed(ids)):
-            memberships[row["freelancer_id"]] = read_membership(row)
+            memberships[row["freelancer_id"]] = read_membership(MembershipRow._make(row))
         return memberships
 
     async def charges(self, keys: Sequence[ChargeKey]) -> list[Charge]:
         """Those of these charges that were asked for."""
         rows = await self._rows("charges", _listed(who for who, _ in keys), _listed(charge for _, charge in keys))
-        return [read_charge(row) for row in rows]
+        return [read_charge(ChargeRow._make(row)) for row in rows]
 
     async def held(self, ids: Sequence[FreelancerId]) -> list[Held]:
         """These freelancers' membership events that cannot count yet, in ledger order."""
         found: list[Held] = []
-        async for some in _in_turns(await self._rows("held", _listed(ids))):
+        async for some in in_turns(await self._rows("held", _listed(ids))):
             found += map(read_held, some)
         return found
 
@@ -203,17 +247,17 @@ class PostgresStore:
             found.setdefault(ParkedKey("wallet", row["key"]), set()).add(row["event_id"])
         return found
 
-    async def parked_triggers(self, key: ParkedKey, after: int = 0, most: int = 2_000) -> list[asyncpg.Record]:
+    async def parked_triggers(self, key: ParkedKey, after: int = 0, most: int = 2_000) -> list[ParkedTrigger]:
         """What waits behind one parked wallet or job after the decision `after`, in ledger order; `most` of it."""
-        return await self._rows("parked_triggers", *key, after, most)
+        return [read_parked_trigger(row) for row in await self._rows("parked_triggers", *key, after, most)]
 
     async def count_parked_triggers(self, key: ParkedKey) -> int:
         """How many triggers wait behind one parked wallet or job."""
         return int((await self._rows("count_parked_triggers", *key))[0][0])
 
-    async def open_commands(self) -> list[asyncpg.Record]:
-        """What operators have asked and nobody answered yet, oldest first."""
-        return await self._rows("open_commands")
+    async def open_commands(self) -> list[OpenCommand]:
+        """The commands of operators without an answer, oldest first."""
+        return [OpenCommand._make(row) for row in await self._rows("open_commands")]
 
     async def stored_policies(self) -> list[StoredVersion]:
         """Every policy version that the ledger has."""
@@ -224,21 +268,78 @@ class PostgresStore:
         instant: datetime = (await self._rows("database_time"))[0][0]
         return instant
 
+    async def ledger_id(self) -> str:
+        """Which ledger it is."""
+        return str((await self._rows("ledger_id"))[0][0])
+
+    async def replay(self, plan: str) -> ReplayRow | None:
+        """The plan of this hash, if it was begun."""
+        return next((ReplayRow._make(row) for row in await self._rows("replay", plan)), None)
+
+    async def replayed(self, plan: str, numbers: Sequence[int]) -> dict[int, ReplayedRow]:
+        """What became of these triggers of a plan, of those that have an answer."""
+        return {row["number"]: ReplayedRow._make(row) for row in await self._rows("replayed", plan, numbers)}
+
+    async def not_replayed(
+        self, plan: str, freelancers: Sequence[FreelancerId], jobs: Sequence[JobId]
+    ) -> list[ReplayedRow]:
+        """The triggers of a plan about these freelancers or jobs that were answered and not booked."""
+        rows = await self._rows("not_replayed", plan, freelancers, jobs)
+        return [ReplayedRow._make(row) for row in rows]
+
+    async def in_full(self, seq: int) -> tuple[DecisionRow, list[ChangeRow]] | None:
+        """A decision and its changes."""
+        rows = await self._rows("decision_in_full", seq)
+        if not rows:
+            return None
+        return DecisionRow._make(rows[0]), [ChangeRow._make(row) for row in await self._rows("changes_in_full", seq)]
+
+    async def moved_since(self, freelancer_id: FreelancerId, version: int) -> list[Moved]:
+        """What moved in a wallet from this version on, in order."""
+        return [Moved._make(row) for row in await self._rows("moved_since", freelancer_id, version)]
+
+    async def linked_lots(self, freelancer_id: FreelancerId) -> list[tuple[LotId, LotId]]:
+        """The lots of a freelancer that are linked to another one, and which."""
+        return [(row["lot_id"], row["linked_to"]) for row in await self._rows("linked_lots", freelancer_id)]
+
+    async def naming(self, proposal_id: ProposalId) -> list[DecisionRow]:
+        """The withdrawals and outbids that name a proposal, in ledger order."""
+        return [DecisionRow._make(row) for row in await self._rows("naming_proposal", proposal_id)]
+
+    async def mentioned(self, keys: Sequence[str], after: int) -> list[DecisionRow]:
+        """The decisions after `after` that are mentioned under these keys (see `mentions.py`), in ledger order."""
+        return [DecisionRow._make(row) for row in await self._rows("mentioned", list(keys), after)]
+
+    async def settled_by(self, job_id: JobId, proposal_id: ProposalId) -> list[tuple[int, int]]:
+        """The settlements of a spend on a job: the decision of each one's closure, and its own."""
+        rows = await self._rows("settled_by", job_id, proposal_id)
+        return [(row["closure_seq"], row["seq"]) for row in rows]
+
+    async def standing(self, seq: int, proposal_id: ProposalId | None) -> Standing:
+        """What stands for a decision, which names this proposal if it is on one, since corrections."""
+        ((_, *columns),) = await self._rows("standing", [seq], [proposal_id])
+        return Standing(*columns)
+
     async def commit(self, batch: Batch, epoch: int) -> None:
         """Write a batch in one transaction, proving the epoch first.
 
         Raises:
             LeadershipLost: the epoch is not ours any more; nothing was written.
-            Transient: it may or may not have been written; take the recovery path.
+            Transient: it may or may not have been written, or the ledger ends elsewhere; take the recovery path.
             BatchRefused: it holds what PostgreSQL cannot take; nothing was written.
         """
         async with self._pool.use("writer", TRANSACTION_SECONDS) as connection:
             # After a failure the connection is closed, which ends the transaction: nobody waits for a ROLLBACK.
             await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            await guard(connection, epoch)
+            # Connections that a failover ended were replaced meanwhile: the new primary may lack the last batches.
+            if (last := await guard(connection, epoch)) < batch.batch_no - 1:
+                raise Transient(
+                    f"the ledger ends with batch {last}, not with batch {batch.batch_no - 1}: a failover or a restore "
+                    "has put the database back"
+                )
             self._reached("after-epoch-check")
             try:
-                await self._writing.write(connection, batch, epoch)
+                await self._writing.write(connection, batch)
                 self._reached("before-commit")
                 await connection.execute("COMMIT")
             except REFUSED as error:
@@ -265,9 +366,10 @@ class PostgresStore:
         """Whether the ledger's epoch is still that one."""
         return bool((await self._rows("epoch_held", epoch, on="relay"))[0][0])
 
-    async def letters_unsent(self, limit: int) -> list[Letter]:
-        """The oldest letters that nobody acknowledged yet, in ledger order, at most `limit`."""
-        return [Letter(*row) for row in await self._rows("letters_unsent", limit, on="letters")]
+    async def letters_unsent(self, limit: int, value_bytes: int, limit_bytes: int) -> list[DeadLetter]:
+        """The oldest letters that nobody acknowledged yet, in ledger order, within the limits; at least one."""
+        rows = await self._rows("letters_unsent", limit, value_bytes, limit_bytes, on="letters")
+        return [DeadLetter(*row) for row in rows]
 
     async def letters_sent(self, seqs: Sequence[int]) -> None:
         """Note that the letters of these decisions were acknowledged."""
@@ -295,12 +397,12 @@ class PostgresStore:
             return await connection.fetch(_SQL[statement], *arguments)
 
 
-async def _in_turns(rows: Sequence[asyncpg.Record]) -> AsyncIterator[Sequence[asyncpg.Record]]:
-    """Parts of the rows, with a turn of the event loop between two of them: one wallet may have a million lots."""
-    for start in range(0, len(rows), _ROWS_A_TURN):
-        if start:
-            await asyncio.sleep(0)
-        yield rows[start : start + _ROWS_A_TURN]
+def read_grant(row: asyncpg.Record) -> Grant:
+    """A row of the statement `grants`."""
+    rule, natural_key, freelancer_id, occurred_at, connects, decision_seq, voided = row
+    if freelancer_id is None:
+        return freed_grant(rule, natural_key, voided)
+    return Grant(rule, natural_key, freelancer_id, occurred_at, connects, decision_seq, voided=voided)
 
 
 def _listed(ids: Iterable[str]) -> str:

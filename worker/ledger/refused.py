@@ -17,7 +17,7 @@ def refused(batch: Batch, error: Exception) -> BatchRefused:
     """Which batch, which table and constraint, what PostgreSQL says of the row, and what to do: in one line."""
     why = _why(error)
     told = (
-        f"PostgreSQL refused batch {batch.batch_no} ({_decisions(batch)}): {why} "
+        f"PostgreSQL refused {batch.in_words}: {why} "
         "Nothing of it was written, and the worker stopped, so that nothing is granted twice. See what the ledger has "
         "of it (`connects explain --freelancer F`, `connects history F`) and start `connects run` again, which reads "
         "everything again. If it stops here again, change nothing in the ledger, and give this line and the worker's "
@@ -39,11 +39,3 @@ def _why(error: Exception) -> str:
     words = f"{', '.join(where)}: {said}" if where else said
     plain = words.encode("ascii", "backslashreplace").decode("ascii")
     return "".join(character if character.isprintable() else " " for character in plain)[:_MOST_CHARACTERS]
-
-
-def _decisions(batch: Batch) -> str:
-    """Which places in ledger order the batch would have taken."""
-    seqs = sorted({row[0] for row in batch.decisions if isinstance(row[0], int)})
-    if not seqs:
-        return "no decisions"
-    return f"decision {seqs[0]}" if len(seqs) == 1 else f"decisions {seqs[0]} to {seqs[-1]}"

@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
-import asyncpg
-
-from worker.domain.books import Awaited, Books, Held
+from worker.domain.decisions import Kind
 from worker.domain.model import (
+    Cause,
     Charge,
     ChargeKey,
     FreelancerId,
@@ -23,9 +22,36 @@ from worker.domain.model import (
     Spend,
     Wallet,
 )
-from worker.stream.records import Position, TopicPartition
-
-Row = tuple[object, ...]
+from worker.domain.policy_use import StoredVersion
+from worker.domain.rules.decides import Standing
+from worker.domain.state import Amended, Awaited, Due, Held, Voided
+from worker.kafka.holds import Hold
+from worker.kafka.output.outbox import DeadLetterDatabase, RelayDatabase
+from worker.kafka.records import Position, TopicPartition
+from worker.ledger.merkle import EMPTY, Log
+from worker.ledger.tables import (
+    AnswerRow,
+    AwaitingRow,
+    ChangeRow,
+    ChargeRow,
+    ClosureRow,
+    DeadLetterRow,
+    DecisionRow,
+    DueKey,
+    HeldRow,
+    HireRow,
+    HoldRow,
+    LotRow,
+    MembershipRow,
+    MentionRow,
+    ParkedRow,
+    ParkedTriggerRow,
+    PolicyRow,
+    ReplayedRow,
+    ReplayRow,
+    SeenRow,
+    SpendRow,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +63,29 @@ class Tail:
     chain_head: bytes
     business_time: datetime | None
     outbox_seq: int
+    log: Log
+    """The Merkle log; of a ledger that has none yet the one that begins now."""
 
 
 class FirstDecision(NamedTuple):
-    """The first decision on an event id, to compare a repeat with."""
+    """The first decision on an event id, to compare a repeat with. An event that was added has no place.
+
+    `replaced` is the content that the event was given since, each with the correction that gave it, in ledger order.
+    """
 
     seq: int
     topic: str
-    incarnation: int
-    partition: int
-    offset: int
+    incarnation: int | None
+    partition: int | None
+    offset: int | None
     payload: bytes | None
     event_id: str
+    replaced: tuple[tuple[int, bytes], ...] = ()
+
+    @property
+    def stands(self) -> bytes | None:
+        """The content that counts now."""
+        return self.replaced[-1][1] if self.replaced else self.payload
 
 
 class Appointment(NamedTuple):
@@ -90,56 +127,163 @@ class ParkedKey(NamedTuple):
     key: str
 
 
+class ParkedTrigger(NamedTuple):
+    """A trigger that waits behind a stopped wallet or job: what the decision that parked it says.
+
+    `business_time` of clock work is its due instant. Of a settlement `closure_job` and `closure_seq` name its closure.
+    """
+
+    seq: int
+    kind: Kind
+    cause: Cause
+    occurred_at: datetime | None
+    business_time: datetime | None
+    payload: bytes | None
+    proposal_id: ProposalId | None
+    closure_job: JobId | None
+    closure_seq: int | None
+
+
+class OpenCommand(NamedTuple):
+    """What an operator asked and nobody has answered yet; `arguments` as JSON."""
+
+    id: UUID
+    name: str
+    arguments: str
+    actor: str
+    why: str
+    asked_at: datetime | None = None
+
+
+class Conditions(NamedTuple):
+    """What all batches of one leadership are decided under: release, settings, and the policy versions known."""
+
+    epoch: int
+    release: str
+    grace_seconds: float
+    skew_seconds: float
+    policy_versions: Sequence[str]
+
+
 @dataclass(slots=True)
 class Batch:
-    """Everything one transaction writes, as rows ready to be sent."""
+    """Everything one transaction writes, as rows ready to be sent. `time_before` is business time before it."""
 
     batch_no: int
     last_seq: int
     chain_head: bytes
     business_time: datetime | None
     recorded_at: datetime
+    conditions: Conditions
+    time_before: datetime | None
+    salt: bytes
+    log: Log = EMPTY
+    leaf_marks: bytes = b""
     outbox_seq: int | None = None
     batch_uid: UUID | None = None
     outbox: bytes | None = None
     drop_outbox_through: int = 0
     positions: list[Position] = field(default_factory=list)
-    decisions: list[Row] = field(default_factory=list)
-    mentions: list[Row] = field(default_factory=list)
-    changes: list[Row] = field(default_factory=list)
-    seen_events: list[Row] = field(default_factory=list)
-    new_lots: list[Row] = field(default_factory=list)
-    lots: list[Row] = field(default_factory=list)
-    new_spends: list[Row] = field(default_factory=list)
-    spends: list[Row] = field(default_factory=list)
-    closures: list[Row] = field(default_factory=list)
-    hires: list[Row] = field(default_factory=list)
-    awaiting: list[Row] = field(default_factory=list)
-    awaiting_done: list[Row] = field(default_factory=list)
-    due: list[Row] = field(default_factory=list)
-    due_done: list[Row] = field(default_factory=list)
-    memberships: list[Row] = field(default_factory=list)
-    charges: list[Row] = field(default_factory=list)
-    held: list[Row] = field(default_factory=list)
+    decisions: list[DecisionRow] = field(default_factory=list)
+    mentions: list[MentionRow] = field(default_factory=list)
+    changes: list[ChangeRow] = field(default_factory=list)
+    seen_events: list[SeenRow] = field(default_factory=list)
+    new_lots: list[LotRow] = field(default_factory=list)
+    lots: list[LotRow] = field(default_factory=list)
+    new_spends: list[SpendRow] = field(default_factory=list)
+    spends: list[SpendRow] = field(default_factory=list)
+    closures: list[ClosureRow] = field(default_factory=list)
+    hires: list[HireRow] = field(default_factory=list)
+    awaiting: list[AwaitingRow] = field(default_factory=list)
+    awaiting_done: list[AwaitingRow] = field(default_factory=list)
+    due: list[Due] = field(default_factory=list)
+    due_done: list[DueKey] = field(default_factory=list)
+    memberships: list[MembershipRow] = field(default_factory=list)
+    charges: list[ChargeRow] = field(default_factory=list)
+    held: list[HeldRow] = field(default_factory=list)
     held_done: list[int] = field(default_factory=list)
-    parked: list[Row] = field(default_factory=list)
+    holds: list[HoldRow] = field(default_factory=list)
+    holds_ended: list[TopicPartition] = field(default_factory=list)
+    parked: list[ParkedRow] = field(default_factory=list)
     unparked: list[ParkedKey] = field(default_factory=list)
-    parked_triggers: list[Row] = field(default_factory=list)
+    parked_triggers: list[ParkedTriggerRow] = field(default_factory=list)
     triggers_released: list[int] = field(default_factory=list)
-    dead_letters: list[Row] = field(default_factory=list)
-    policies: list[Row] = field(default_factory=list)
-    answers: list[tuple[UUID, str]] = field(default_factory=list)
+    closures_worked: list[tuple[int, int, int, int]] = field(default_factory=list)
+    released_void: list[tuple[int, int]] = field(default_factory=list)
+    dead_letters: list[DeadLetterRow] = field(default_factory=list)
+    policies: list[PolicyRow] = field(default_factory=list)
+    answers: list[AnswerRow] = field(default_factory=list)
+    replays: list[ReplayRow] = field(default_factory=list)
+    replayed: list[ReplayedRow] = field(default_factory=list)
+    voided: list[Voided] = field(default_factory=list)
+    spends_voided: list[ProposalId] = field(default_factory=list)
+    unvoided: list[int] = field(default_factory=list)
+    """Decisions that were voided and count again, by seq; of a spend its row is among `new_spends`."""
+    amended: list[Amended] = field(default_factory=list)
+
+    @property
+    def in_words(self) -> str:
+        """Which batch it is, and which places in ledger order it takes: `batch 2 (decisions 4 to 7)`."""
+        seqs = sorted({row.seq for row in self.decisions})
+        if not seqs:
+            return f"batch {self.batch_no} (no decisions)"
+        taken = f"decision {seqs[0]}" if len(seqs) == 1 else f"decisions {seqs[0]} to {seqs[-1]}"
+        return f"batch {self.batch_no} ({taken})"
+
+
+class Moved(NamedTuple):
+    """What one change moved, as `ChangeRow` has it."""
+
+    decision_seq: int
+    rule: str
+    movements: str
 
 
 class Store(Protocol):
-    """What the writer needs of a ledger."""
+    """What a leader needs of a ledger. Every method raises Transient while the ledger cannot be reached.
+
+    What is read are working copies: a change of them reaches the ledger by `commit` only.
+    """
+
+    # The ledger as a whole.
+
+    async def open(self) -> None:
+        """Be ready for use; wait until the ledger can be reached with all that a leader needs."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """Why `open` does not come to an end; None when nothing is in its way."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the ledger; what is under way fails."""
+        ...
 
     async def tail(self) -> Tail:
         """Where the ledger ends."""
         ...
 
+    async def database_time(self) -> datetime:
+        """The time on the ledger's own wall clock."""
+        ...
+
+    async def stored_policies(self) -> list[StoredVersion]:
+        """Every policy version that the ledger has."""
+        ...
+
+    async def open_commands(self) -> list[OpenCommand]:
+        """The commands of operators without an answer, oldest first."""
+        ...
+
+    # Input: positions, and the decisions on records.
+
     async def positions(self) -> dict[TopicPartition, Position]:
         """The next offset to decide, for every partition ever read."""
+        ...
+
+    async def holds(self) -> dict[TopicPartition, Hold]:
+        """What operators have put on hold, by place."""
         ...
 
     async def decided_ahead(self) -> dict[TopicPartition, int]:
@@ -158,18 +302,26 @@ class Store(Protocol):
         """The decisions of these seqs, to compare repeats with."""
         ...
 
-    async def wallets(
-        self, ids: Sequence[FreelancerId], after: datetime | None, books: Books
-    ) -> dict[FreelancerId, Wallet]:
-        """Wallets that exist, with lots open or expiring after then, owing spends (those of `books`), interviews."""
+    # Wallets and jobs, each whole.
+
+    async def wallets(self, ids: Sequence[FreelancerId], after: datetime | None) -> dict[FreelancerId, Wallet]:
+        """Wallets that exist, with lots open or expiring after then, owing spends, and interview grants."""
+        ...
+
+    async def last_decisions(self, ids: Sequence[FreelancerId]) -> dict[FreelancerId, int]:
+        """The last decision that names each of these freelancers; 0 for one that no decision names."""
         ...
 
     async def lots(self, ids: Sequence[tuple[FreelancerId, LotId]]) -> list[Lot]:
-        """The lots of these freelancers and ids that exist."""
+        """The lots of these freelancers and ids that exist, also those that `wallets` leaves out."""
+        ...
+
+    async def grants(self, keys: Iterable[tuple[str, str]]) -> list[Grant]:
+        """Grants made under these (rule, natural key); of a key that was freed by a void one that does not stand."""
         ...
 
     async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:
-        """Every job asked for; one never heard of is empty."""
+        """Every job asked for, with its proposals, closures and hire; one never heard of is empty."""
         ...
 
     async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
@@ -180,9 +332,7 @@ class Store(Protocol):
         """Withdrawals and outbids that wait for these proposals, in ledger order."""
         ...
 
-    async def grants(self, keys: Iterable[tuple[str, str]]) -> list[Grant]:
-        """Grants made under these (rule, natural key)."""
-        ...
+    # Memberships.
 
     async def memberships(self, ids: Sequence[FreelancerId]) -> dict[FreelancerId, Membership]:
         """Every membership asked for; one never heard of has not begun."""
@@ -195,6 +345,8 @@ class Store(Protocol):
     async def held(self, ids: Sequence[FreelancerId]) -> list[Held]:
         """These freelancers' membership events that cannot count yet, in ledger order."""
         ...
+
+    # The clock's work, and what is parked.
 
     async def appointments(
         self, limit: int, grace: timedelta, after: Appointment | None = None
@@ -210,16 +362,67 @@ class Store(Protocol):
         """Stopped wallets and jobs, each with the event ids of the clock work that waits there."""
         ...
 
-    async def parked_triggers(self, key: ParkedKey, after: int = 0, most: int = 2_000) -> list[asyncpg.Record]:
-        """What waits behind one parked wallet or job after the decision `after`, in ledger order; `most` of it.
-
-        The columns are those of the statement.
-        """
+    async def parked_triggers(self, key: ParkedKey, after: int = 0, most: int = 2_000) -> list[ParkedTrigger]:
+        """What waits behind one parked wallet or job after the decision `after`, in ledger order; `most` of it."""
         ...
 
     async def count_parked_triggers(self, key: ParkedKey) -> int:
         """How many triggers wait behind one parked wallet or job."""
         ...
+
+    # Plans.
+
+    async def ledger_id(self) -> str:
+        """Which ledger it is."""
+        ...
+
+    async def replay(self, plan: str) -> ReplayRow | None:
+        """The plan of this hash, if it was begun."""
+        ...
+
+    async def replayed(self, plan: str, numbers: Sequence[int]) -> dict[int, ReplayedRow]:
+        """What became of these triggers of a plan, of those that have an answer."""
+        ...
+
+    async def not_replayed(
+        self, plan: str, freelancers: Sequence[FreelancerId], jobs: Sequence[JobId]
+    ) -> list[ReplayedRow]:
+        """The triggers of a plan about these freelancers or jobs that were answered and not booked."""
+        ...
+
+    # What a decision that is to be voided has done.
+
+    async def in_full(self, seq: int) -> tuple[DecisionRow, list[ChangeRow]] | None:
+        """A decision and its changes."""
+        ...
+
+    async def moved_since(self, freelancer_id: FreelancerId, version: int) -> list[Moved]:
+        """What moved in a wallet from this version on, in order."""
+        ...
+
+    async def linked_lots(self, freelancer_id: FreelancerId) -> list[tuple[LotId, LotId]]:
+        """The lots of a freelancer that are linked to another one, and which."""
+        ...
+
+    async def naming(self, proposal_id: ProposalId) -> list[DecisionRow]:
+        """The withdrawals and outbids that name a proposal, in ledger order."""
+        ...
+
+    # What a decision of a plan that is to be undone has done.
+
+    async def mentioned(self, keys: Sequence[str], after: int) -> list[DecisionRow]:
+        """The decisions after `after` that are mentioned under these keys (see `mentions.py`), in ledger order."""
+        ...
+
+    async def settled_by(self, job_id: JobId, proposal_id: ProposalId) -> list[tuple[int, int]]:
+        """The settlements of a spend on a job: the decision of each one's closure, and its own."""
+        ...
+
+    async def standing(self, seq: int, proposal_id: ProposalId | None) -> Standing:
+        """What stands for a decision, which names this proposal if it is on one, since corrections."""
+        ...
+
+    # Writing.
 
     async def commit(self, batch: Batch, epoch: int) -> None:
         """Write a batch in one transaction, proving the epoch first.
@@ -230,3 +433,7 @@ class Store(Protocol):
             BatchRefused: it holds what the ledger cannot take; nothing was written.
         """
         ...
+
+
+class LeaderStore(Store, RelayDatabase, DeadLetterDatabase, Protocol):
+    """What a whole term needs of a ledger: the writer, the relay and the dead-letter lane."""

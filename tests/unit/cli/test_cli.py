@@ -1,3 +1,4 @@
+import ast
 import json
 import os
 import shlex
@@ -10,16 +11,30 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from tests.support.shells import a_new_shell
+from tests.kit.shells import a_new_shell
 from worker.cli import app
+from worker.release import release
 
 REPOSITORY = Path(__file__).parents[3]
 NOBODY_LISTENS = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "DATABASE_URL": "postgresql://u:s3cret@127.0.0.1:1/x"}
 COMMANDS = [
-    *("run", "demo", "migrate", "settings", "history", "explain", "status"),
+    *("run", "demo", "migrate", "settings", "history", "explain", "answer", "status", "owed", "balances", "verify"),
+    "console",
     *("topics create", "parked list", "parked release", "positions list", "positions set", "relay show"),
-    *("dead-letters list", "dead-letters show", "schemas export", "schemas check", "policy show", "policy check"),
-    *("local up", "local down", "local status"),
+    *("positions hold", "positions resume"),
+    *(
+        "dead-letters list",
+        "dead-letters show",
+        "schemas export",
+        "schemas check",
+        "schemas catalogue",
+        "policy show",
+        "policy check",
+        "policy what-if",
+    ),
+    *("local up", "local down", "local status", "log find", "log releases"),
+    *("bundle export", "bundle check"),
+    *("replay plan", "replay show", "replay apply", "replay status", "replay log", "replay stop", "replay undo"),
 ]
 
 
@@ -43,6 +58,10 @@ def test_these_are_all_the_commands() -> None:
     assert sorted(found) == sorted(COMMANDS)
 
 
+def test_the_release_is_shown_without_a_setting() -> None:
+    assert connects("--version", DATABASE_URL="no url") == (0, f"connects-worker {release()}\n", "")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     code, out, _ = connects(f"{command} --help")
@@ -53,10 +72,40 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 
 def test_help_is_fast_because_it_loads_nothing_that_it_does_not_need() -> None:
     look = (
-        "import sys, worker.cli; print([name for name in ('aiokafka', 'pydantic', 'asyncpg') if name in sys.modules])"
+        "import sys; from worker.cli import app; app(['--help'], standalone_mode=False); print(*sys.modules, sep='\\n')"
     )
     found = subprocess.run([sys.executable, "-c", look], cwd=REPOSITORY, check=True, capture_output=True, text=True)  # noqa: S603
-    assert found.stdout.strip() == "[]"
+    loaded = set(found.stdout.split())
+    assert {"worker.cli._commands", "typer"} <= loaded
+    assert not loaded & {"aiokafka", "asyncio", "asyncpg", "msgspec", "pydantic", "rich", "worker.settings"}
+    assert not {f"worker.cli.{command}" for command in ("run", "status", "topics", "local")} & loaded
+
+
+def test_each_file_of_the_room_is_a_command_of_its_name() -> None:
+    room = REPOSITORY / "worker" / "cli"
+    files = {path.relative_to(room).with_suffix("").parts for path in room.rglob("*.py") if path.name[0] != "_"}
+    assert files == {tuple(command.replace("-", "_").split()) for command in COMMANDS}
+
+
+def test_no_command_imports_anything_while_it_runs() -> None:
+    for path in (REPOSITORY / "worker" / "cli").rglob("*.py"):
+        inside = [
+            node.lineno
+            for function in ast.walk(ast.parse(path.read_text()))
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+            for node in ast.walk(function)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        assert len(inside) == (path.name == "_local.py"), f"{path}: {inside}"
+
+
+def test_a_mistyped_command_is_answered_with_the_one_that_was_meant() -> None:
+    assert connects("statu") == (
+        2,
+        "",
+        "connects: No such command 'statu'. Did you mean 'status'? See `connects --help`.\n",
+    )
+    assert "Did you mean 'create'?" in connects("topics creat")[2]
 
 
 @pytest.mark.parametrize(
@@ -70,6 +119,9 @@ def test_help_is_fast_because_it_loads_nothing_that_it_does_not_need() -> None:
         "explain --job j-1 --topic job-closed",
         "explain e-1 --topic jobs-closed",
         "explain --about weather",
+        "answer weather",
+        "history f-1 --month 2026-13",
+        "history f-1 --month 2026-11 --upcoming",
         "parked release planet f-1",
         "positions set --topic job-closed --partition 0",
         "positions set --topic job-closed --partition 0 --offset 4 --recreated",
@@ -88,8 +140,57 @@ def test_help_is_fast_because_it_loads_nothing_that_it_does_not_need() -> None:
         "demo --seconds 0",
         "local up --dir ''",
         "local up --dir /dev/null/x",
+        "verify --against-head 12",
+        "verify --against-head 12:5f0c",
+        f"verify --against-head x:{'0' * 64}",
+        "verify --from 0",
+        "verify --from 7 --to 6",
         "--loud settings",
         "settings --json=5",
+        "log find --occurred-from 2026-03-14",
+        "log find --occurred-from 2026-03-14T09:00:00",
+        "log find --recorded-to yesterday",
+        "log find --recorded-to 0001-01-01T00:00:00+14:00",
+        "log find --recorded-from 2026-03-14T09:00:00Z --recorded-to 2026-03-14T10:00:00+01:00",
+        "log find --amount much",
+        "log find --amount 5..3",
+        "log find --amount '>9223372036854775807'",
+        "log find --amount 99999999999999999999",
+        "log find --topic job-closed --offsets -1..3",
+        "log find --topic job-closed --offsets 3..",
+        "log find --topic job-closed --offsets 9999999999999999999",
+        "log find --offsets 1..3",
+        "log find --topic job-closed --topic hire-made --offsets 1..3",
+        "log find --topic jobs-closed",
+        "log find --outcome refused",
+        "log find --kind late",
+        "log find --partition 2147483648",
+        "log find --format xml",
+        "log find --format csv --json",
+        "log find --json --selection found",
+        "log find --selection .",
+        "log find --limit 0",
+        "history f-1 --as-of 2026-03-14",
+        "history f-1 --known-at now",
+        "history f-1 --as-of 2026-03-14T09:00:00Z --known-at 2026-03-14T09:00:00Z",
+        "history f-1 --as-of 2026-03-14T09:00:00Z --upcoming",
+        "balances --known-at 2026-03-31T23:59:59",
+        "balances --by freelancer",
+        "balances --format jsonl",
+        "balances --format csv --json",
+        "owed --older-than 1",
+        "owed --older-than soon",
+        "owed --older-than -1h",
+        "owed --job j-1 --freelancer f-1",
+        "owed --limit 0",
+        "bundle export --out x",
+        "bundle export --job j-1",
+        "bundle export --job j-1 --freelancer f-1 --out x",
+        "bundle export --job j-1 --out x --since-head 12:ab",
+        "bundle check",
+        "bundle check no-such-file",
+        "bundle check . --head 12:ab",
+        "bundle check .",
     ],
 )
 def test_wrong_use_is_exit_2_and_one_line(command: str) -> None:
@@ -100,7 +201,9 @@ def test_wrong_use_is_exit_2_and_one_line(command: str) -> None:
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("group", ["", "topics", "parked", "positions", "dead-letters", "policy", "schemas", "local"])
+@pytest.mark.parametrize(
+    "group", ["", "topics", "parked", "positions", "dead-letters", "policy", "schemas", "local", "log", "bundle"]
+)
 def test_a_group_of_commands_named_alone_lists_them(group: str) -> None:
     code, out, err = connects(group)
     assert code == 2
@@ -161,7 +264,7 @@ def test_a_broker_that_cannot_be_reached_is_one_line_that_says_where() -> None:
     assert err.count("\n") == 1
 
 
-def test_debug_shows_the_traceback_besides() -> None:
+def test_debug_shows_the_traceback_as_well() -> None:
     code, _, err = connects("--debug history f-1", **NOBODY_LISTENS)
     assert code == 1
     assert "Traceback" in err
@@ -181,12 +284,42 @@ def test_a_mistyped_setting_is_pointed_out() -> None:
     assert "CONNECTS_BATCHSIZE is no setting" in err
 
 
+def test_a_kubernetes_service_is_one_line_and_nothing_else() -> None:
+    names = {"CONNECTS_PORT": "tcp://10.0.0.1:80", "CONNECTS_SERVICE_HOST": "10.0.0.1"}
+    code, out, err = connects("settings", CONNECTS_HTTP_PORT="tcp://10.0.0.1:8000", **names)
+    assert code == 0
+    assert "CONNECTS_HTTP_PORT=8000" in out
+    assert err.count("\n") == 1
+    assert "enableServiceLinks: false" in err
+
+
 def test_the_standing_answers_need_no_ledger() -> None:
     code, out, _ = connects("explain --about sharing", **NOBODY_LISTENS)
     assert code == 0
-    assert out.startswith("Connects cannot be shared")
+    assert out.startswith("Connects cannot be given, lent or moved to anybody else")
+    assert connects("answer sharing", **NOBODY_LISTENS) == (code, out, "")
     answer = json.loads(connects("explain --about cash --json")[1])
     assert (answer["about"], answer["decisions"]) == ("cash", [])
+    assert [*answer] == ["reply", "about", "explanation", "decisions"]
+    assert answer["reply"]["reply"] == answer["explanation"]
+
+
+def test_words_find_a_topic_and_every_topic_is_listed() -> None:
+    code, out, _ = connects("answer why 73")
+    assert (code, out.startswith("An upgrade brings all 70 paid Connects")) == (0, True)
+    listed = json.loads(connects("answer --json")[1])["topics"]
+    assert all(one["topic"] in connects("answer")[1] for one in listed)
+    assert len(listed) > 40
+
+
+@pytest.mark.parametrize("command", ["answer", "explain --about"])
+def test_what_no_topic_is_about_is_one_line_with_what_may_be_meant(command: str) -> None:
+    code, out, err = connects(f"{command} 'how long do they last'")
+    assert (code, out) == (2, "")
+    assert err == (
+        f"connects {command}: no topic is about 'how long do they last'. It may be expiry, silence, refund-time. "
+        "`connects answer` lists all topics\n"
+    )
 
 
 def test_the_policy_in_force_is_shown() -> None:
@@ -263,3 +396,16 @@ def test_schemas_are_written_and_checked(tmp_path: Path) -> None:
         str(folder / "job-closed.schema.json") in json.loads(connects(f"schemas export {folder} --json")[1])["written"]
     )
     assert json.loads(connects(f"schemas check {folder} --json")[1]) == {"dir": str(folder), "differences": []}
+
+
+def test_the_event_catalogue_is_printed_as_it_is_committed() -> None:
+    committed = (REPOSITORY / "docs" / "event-catalogue.md").read_text(encoding="utf-8")
+    assert connects("schemas catalogue", **NOBODY_LISTENS) == (0, committed, "")
+
+
+def test_the_event_catalogue_is_written_with_the_schemas(tmp_path: Path) -> None:
+    folder, catalogue = tmp_path / "contract", tmp_path / "catalogue.md"
+    code, out, _ = connects(f"schemas export {folder} --catalogue {catalogue}")
+    assert (code, out.splitlines()[-1]) == (0, str(catalogue))
+    committed = Path(__file__).parents[3] / "docs" / "event-catalogue.md"
+    assert catalogue.read_text(encoding="utf-8") == committed.read_text(encoding="utf-8")

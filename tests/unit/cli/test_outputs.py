@@ -1,4 +1,4 @@
-"""What is printed, and where it cannot be: one line, or none, and never a traceback."""
+"""Output, also where it cannot be printed: one line, or no line, and never a traceback."""
 
 import os
 import subprocess
@@ -9,7 +9,14 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[3]
 FULL = Path("/dev/full")
-COMMANDS = [["settings"], ["settings", "--json"], ["explain", "--about", "sharing"], ["policy", "show"], ["--help"]]
+COMMANDS = [
+    ["settings"],
+    ["settings", "--json"],
+    ["explain", "--about", "sharing"],
+    ["policy", "show"],
+    ["schemas", "catalogue"],
+    ["--help"],
+]
 
 
 def connects(folder: Path, *words: str, **streams: object) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.support.story import Story
+from tests.kit.story import Story
 
 
 @pytest.fixture

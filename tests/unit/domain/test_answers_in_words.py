@@ -1,6 +1,7 @@
 """What people read: the contract's own examples to the letter, and the answers to the thread's complaints."""
 
-from tests.support.story import Story, answer, day, explained, only_change
+from tests.kit.story import Story, answer, day, explained, only_change
+from worker.words.explanations import explain_change
 
 
 def test_a_refund_reads_as_the_contract_says(story: Story) -> None:
@@ -10,13 +11,13 @@ def test_a_refund_reads_as_the_contract_says(story: Story) -> None:
     story.settled()
     settlement = story.decisions[-1]
     change = only_change(settlement)
-    assert change.explanation == "12 Connects returned: the client closed job j-1 without hiring anyone."
+    assert explain_change(change) == "12 Connects returned: the client closed job j-1 without hiring anyone."
     assert (change.version, change.delta, change.debt_delta) == (3, 12, 0)
     assert (change.balance_before, change.balance_after) == (28, 40)
     assert (change.rule, change.reason) == ("refund.job-closed-without-hire", "closed-without-hire")
     assert (change.policy_version, change.about) == ("2026-01-01", {"job_id": "j-1", "proposal_id": "p-1"})
     assert settlement.cause.topic == "job-closed"
-    assert explained(settlement) == change.explanation
+    assert explained(settlement) == explain_change(change)
 
 
 def test_why_was_this_not_refunded(story: Story) -> None:
@@ -49,12 +50,12 @@ def test_i_was_deducted_twice(story: Story) -> None:
 
 
 def test_i_won_an_interview_and_got_nothing(story: Story) -> None:
-    told = [
+    shown = [
         explained(story.interviewed("f-1", on="j-1", origin="invite")),
         explained(story.interviewed("f-1", on="j-2", hires=0)),
         explained(story.interviewed("f-1", on="j-3", spent=0)),
     ]
-    assert told == [
+    assert shown == [
         (
             "Nothing granted: the interview for job j-1 came from an invitation. "
             "Only interviews won with a proposal bring Connects."
@@ -73,7 +74,7 @@ def test_i_won_an_interview_and_got_nothing(story: Story) -> None:
 def test_which_connects_expired_when(story: Story) -> None:
     story.registered("f-1", at=day(0))
     expiry = next(decision for decision in story.until(day(366)) if decision.rule == "expire.lot")
-    assert only_change(expiry).explanation == (
+    assert explain_change(only_change(expiry)) == (
         "40 Connects expired on 5 January 2027: they came in on 5 January 2026 (registration) "
         "and were not used in time."
     )

@@ -1,4 +1,4 @@
-"""What is dated at or after a cycle start that is not booked yet, and in which order it counts (decision 0008)."""
+"""Events that are dated at or after a cycle start that is not booked yet, and the order in which they count (0008)."""
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -7,8 +7,8 @@ from itertools import permutations
 import pytest
 
 from schemas.memberships import AccountSuspended
-from tests.support.members import basic_member, cycle_starts, on, plan, plus_member, with_promo_codes
-from tests.support.story import GRACE, Story, answer, answers, explained
+from tests.kit.members import basic_member, cycle_starts, on, plan, plus_member, with_promo_codes
+from tests.kit.story import GRACE, Story, answer, answers, explained
 from worker.domain.decide import cycle_cause, decide_cycle, decide_event
 from worker.domain.model import Cause, FreelancerId
 from worker.domain.triggers import CycleDue, Received
@@ -52,7 +52,7 @@ def test_what_is_dated_at_a_cycle_start_waits_for_it_and_does_not_count_for_it(
     assert (follow_up.occurred_at, follow_up.business_time) == (MIDNIGHT, MIDNIGHT + GRACE)
     assert (follow_up.payload, waiting.payload) == (None, b"{}")
     assert follow_up.reason != "awaits-cycle-start"
-    assert story.books.held["f-1"] == []
+    assert story.state.held["f-1"] == []
 
 
 @pytest.mark.parametrize("happens", HAPPENS)
@@ -168,10 +168,10 @@ def test_what_waits_for_a_cycle_start_two_ahead_waits_on_after_the_first() -> No
     event = AccountSuspended(event_id="s-1", occurred_at=on(6, 1, 0), freelancer_id="f-1", scope="account")
     early = Received(event, "account-suspended", Cause("account-suspended", "s-1", 0, 0, 0), story.now, 2)
     membership = story.membership("f-1")
-    assert answers(decide_event(story.books, early, story.policies, b"{}")) == ["recorded/awaits-cycle-start"]
-    first = decide_cycle(story.books, CycleDue(membership, on(5, 1, 0) + GRACE, 3), story.policies)
+    assert answers(decide_event(story.state, early, story.policies, b"{}")) == ["recorded/awaits-cycle-start"]
+    first = decide_cycle(story.state, CycleDue(membership, on(5, 1, 0) + GRACE, 3), story.policies)
     assert answers(first) == ["applied/cycle-started"]
-    second = decide_cycle(story.books, CycleDue(membership, on(6, 1, 0) + GRACE, 4), story.policies)
+    second = decide_cycle(story.state, CycleDue(membership, on(6, 1, 0) + GRACE, 4), story.policies)
     assert answers(second) == ["applied/cycle-started", "applied/suspended"]
     assert [(decision.seq, decision.follows) for decision in second] == [(4, None), (5, 2)]
 
@@ -180,10 +180,10 @@ def test_a_parked_event_that_is_released_may_wait_too() -> None:
     story = basic_member()
     event = AccountSuspended(event_id="s-1", occurred_at=on(5, 1, 0), freelancer_id="f-1", scope="account")
     released = Received(event, "account-suspended", Cause("account-suspended", "s-1", 0, 0, 0), story.now, 3)
-    (waiting,) = decide_event(story.books, released, story.policies, None, follows=2)
+    (waiting,) = decide_event(story.state, released, story.policies, None, follows=2)
     assert (waiting.kind, waiting.follows, answer(waiting)) == ("follow-up", 2, "recorded/awaits-cycle-start")
     due = CycleDue(story.membership("f-1"), on(5, 1, 0) + GRACE, 4)
-    assert decide_cycle(story.books, due, story.policies)[-1].follows == 3
+    assert decide_cycle(story.state, due, story.policies)[-1].follows == 3
 
 
 def test_the_same_events_in_any_order_within_the_grace_end_alike() -> None:
@@ -197,11 +197,11 @@ def test_the_same_events_in_any_order_within_the_grace_end_alike() -> None:
     ends = set()
     for order in permutations(tells):
         story = plus_member()
-        for tell in order:
-            tell(story)
+        for send in order:
+            send(story)
         cycle_starts(story, 5, 10)
-        told = story.told("f-1")[-1]
-        ends.add((plan(story), story.balance("f-1"), told.scheduled_plan, told.suspended, story.charge("f-1").source))
+        shown = story.updates("f-1")[-1]
+        ends.add((plan(story), story.balance("f-1"), shown.scheduled_plan, shown.suspended, story.charge("f-1").source))
     assert ends == {(("plus", date(2026, 5, 10), date(2026, 6, 10)), 193, "basic", False, "earnings-balance")}
 
 

@@ -4,13 +4,13 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from tests.support.members import basic_member, cycle_starts, on, plan, plus_member, with_promo_codes
-from tests.support.policies import later_version, policies, policy_text
-from tests.support.story import Story, answers
+from tests.kit.members import basic_member, cycle_starts, on, plan, plus_member, with_promo_codes
+from tests.kit.policies import later_version, policies, policy_text
+from tests.kit.story import Story, answers
 from worker.domain.model import ChargeKey, FreelancerId, Membership, midnight
 from worker.domain.policy import Policy
 from worker.domain.rules.cycles import next_cycle_start, what_is_due
-from worker.domain.rules.upcoming import Upcoming, upcoming
+from worker.words.upcoming import Upcoming, upcoming
 
 FOLLOWING = policies().in_force(on(1, 1))
 AFTER = policies(late_cycle_start="after-anniversary").in_force(on(1, 1))
@@ -127,7 +127,7 @@ def test_what_is_due_are_the_cycle_starts_up_to_a_time() -> None:
 def ahead(story: Story) -> list[Upcoming]:
     membership = story.membership("f-1")
     unanswered = membership.upgrade or membership.renewal
-    charge = story.books.charges[ChargeKey(membership.freelancer_id, unanswered)] if unanswered else None
+    charge = story.state.charges[ChargeKey(membership.freelancer_id, unanswered)] if unanswered else None
     return upcoming(membership, story.policies, charge)
 
 
@@ -145,13 +145,13 @@ def test_a_plus_member_has_a_renewal_ahead() -> None:
             date(2026, 5, 10),
             "renewal",
             80,
-            f"Plus is renewed on 10 May 2026: $20.00 is asked of the payment method. {words}",
+            f"Plus is renewed on 10 May 2026: $20.00 is requested from the payment method. {words}",
         )
     ]
     story.has_earned("f-1", 1500, at=on(4, 20))
     story.entered("FIVE", "f-1", at=on(4, 21))
     assert ahead(story)[0].explanation == (
-        f"Plus is renewed on 10 May 2026: $15.00 is asked of the earnings balance. {words}"
+        f"Plus is renewed on 10 May 2026: $15.00 is requested from the earnings balance. {words}"
     )
     assert story.membership("f-1").promos[0].charges_left == 1
 
@@ -221,7 +221,7 @@ def test_an_upgrade_that_is_not_paid_yet_is_ahead() -> None:
     )
 
 
-def test_an_upgrade_chosen_after_the_28th_and_not_paid_yet_is_told_until_when_its_choice_counts() -> None:
+def test_an_upgrade_chosen_after_the_28th_and_not_paid_yet_shows_until_when_its_choice_counts() -> None:
     story = Story(start=on(1, 1))
     story.registered("f-1", at=on(1, 15, 9))
     story.chose("plus", "f-1", at=on(1, 30))
@@ -241,7 +241,9 @@ def test_a_renewal_that_is_not_paid_yet_has_two_ways_ahead() -> None:
         "from 10 June 2026 on it counts as failed."
     )
     assert (renewal.on, renewal.kind, renewal.connects) == (date(2026, 6, 10), "renewal", 80)
-    assert renewal.explanation.startswith("If that is paid before: Plus is renewed on 10 June 2026: $20.00 is asked")
+    assert renewal.explanation.startswith(
+        "If that is paid before: Plus is renewed on 10 June 2026: $20.00 is requested"
+    )
     assert missed == Upcoming(
         date(2026, 6, 10),
         "grant",
@@ -258,7 +260,7 @@ def test_a_renewal_that_is_not_paid_yet_has_two_ways_ahead() -> None:
 
 
 @pytest.mark.parametrize("pays", [True, False])
-def test_both_ways_come_as_they_were_told(pays: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_both_ways_come_as_they_were_sent(pays: bool) -> None:  # noqa: FBT001 - a parameter of the test
     story = plus_member()
     cycle_starts(story, 5, 10)
     unpaid, renewal, missed, grant = ahead(story)

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.policies import later_version, policies, policy_text
-from tests.support.story import GRACE, Story, answers, day, only_change
+from tests.kit.policies import later_version, policies, policy_text
+from tests.kit.story import GRACE, Story, answers, day, only_change
 
 A_MICROSECOND = timedelta(microseconds=1)
 

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.policies import later_version, policies, policy_text
-from tests.support.story import Story, answer, day, explained, only_change
+from tests.kit.policies import later_version, policies, policy_text
+from tests.kit.story import Story, answer, day, explained, only_change
+from worker.words.explanations import explain_change
 
 A_MICROSECOND = timedelta(microseconds=1)
 
@@ -190,7 +191,7 @@ def test_a_grant_above_the_cap_is_cut_to_what_is_left(story: Story) -> None:
     decision = story.interviewed("f-1", on="j-6", spent=1_000_000)
     assert (answer(decision), only_change(decision).delta) == ("applied/interview-won", 5)
     assert story.balance("f-1") == 50
-    assert "It would have been 10" in only_change(decision).explanation
+    assert "It would have been 10" in explain_change(only_change(decision))
 
 
 def test_the_weekly_cap_does_not_use_up_the_job(story: Story) -> None:
@@ -221,7 +222,7 @@ def test_a_purchase_counts_once_whoever_is_named_the_second_time(story: Story) -
     assert (story.balance("f-1"), story.balance("f-2")) == (60, 0)
 
 
-def test_a_purchase_id_that_was_used_is_told_before_an_amount_of_nothing(story: Story) -> None:
+def test_a_purchase_id_that_was_used_is_reported_before_an_amount_of_nothing(story: Story) -> None:
     story.bought("f-1", 60, "b-1")
     assert answer(story.bought("f-1", 0, "b-1")) == "declined/already-granted"
 
@@ -267,7 +268,7 @@ def test_an_adjustment_never_makes_a_debt_of_a_lot_whose_time_is_over(story: Sto
     decision = story.adjusted("f-1", -1, at=day(365))
     assert answer(decision) == "declined/insufficient-balance"
     assert (story.balance("f-1"), story.debt("f-1")) == (40, 0)
-    assert "there were 0" in explained(decision)
+    assert "only 0 were available" in explained(decision)
 
 
 def test_an_adjustment_counts_once(story: Story) -> None:
@@ -276,7 +277,7 @@ def test_an_adjustment_counts_once(story: Story) -> None:
     assert story.balance("f-1") == 10
 
 
-def test_an_adjustment_id_that_was_used_is_told_before_an_amount_of_nothing(story: Story) -> None:
+def test_an_adjustment_id_that_was_used_is_reported_before_an_amount_of_nothing(story: Story) -> None:
     story.adjusted("f-1", 10, "a-1")
     assert answer(story.adjusted("f-1", 0, "a-1")) == "declined/already-granted"
 

@@ -5,10 +5,10 @@ from datetime import date
 import pytest
 
 from schemas.outputs import MembershipChargeRequested
-from tests.support.members import basic_member, caused, cycle_starts, granted, on, plan, plus_member
-from tests.support.policies import later_version, policies, policy_text
-from tests.support.story import GRACE, Story, answer, answers, explained, only_change
-from worker.domain.decisions import MembershipTold
+from tests.kit.members import basic_member, caused, cycle_starts, granted, on, plan, plus_member
+from tests.kit.policies import later_version, policies, policy_text
+from tests.kit.story import GRACE, Story, answer, answers, explained, only_change
+from worker.domain.decisions import MembershipUpdate
 from worker.domain.rules import memberships
 
 RENEWAL = "f-1:2026-05-10:1"
@@ -45,7 +45,7 @@ def test_charge_source_the_whole_price_from_the_earnings_balance_if_it_is_suffic
     assert (story.charge("f-1").source, story.charge("f-1").amount_cents) == (source, 2000)
 
 
-def test_of_balances_the_latest_counts_whatever_the_order_they_are_told_in() -> None:
+def test_of_balances_the_latest_counts_whatever_the_order_they_are_shown_in() -> None:
     story = basic_member()
     story.has_earned("f-1", 5000, at=on(4, 4))
     assert answer(story.has_earned("f-1", 0, at=on(4, 3))) == "recorded/earnings-noted"
@@ -53,7 +53,7 @@ def test_of_balances_the_latest_counts_whatever_the_order_they_are_told_in() -> 
     assert story.charge("f-1").source == "earnings-balance"
 
 
-def test_of_balances_dated_alike_the_one_told_later_counts() -> None:
+def test_of_balances_dated_alike_the_one_sent_later_counts() -> None:
     story = basic_member()
     story.has_earned("f-1", 0, at=on(4, 3))
     story.has_earned("f-1", 5000, at=on(4, 3))
@@ -61,7 +61,7 @@ def test_of_balances_dated_alike_the_one_told_later_counts() -> None:
     assert story.charge("f-1").source == "earnings-balance"
 
 
-def test_without_a_balance_told_the_payment_method_is_charged() -> None:
+def test_without_a_balance_reported_the_payment_method_is_charged() -> None:
     assert plus_member().charge("f-1").source == "payment-method"
 
 
@@ -109,7 +109,7 @@ def test_a_second_attempt_that_is_paid_counts_like_the_first() -> None:
     story.unpaid(RENEWAL, "f-1", at=on(5, 10, 1))
     decision = story.paid("f-1:2026-05-10:2", "f-1", at=on(5, 10, 2))
     assert granted([decision]) == [("grant.monthly", 80, on(5, 10, 0))]
-    assert ("grant.monthly", "f-1/f-1:2026-05-10:2") in story.books.grants
+    assert ("grant.monthly", "f-1/f-1:2026-05-10:2") in story.state.grants
 
 
 def test_an_upgrade_paid_at_the_second_attempt_is_prorated_by_the_choice() -> None:
@@ -148,7 +148,7 @@ def test_up_to_160_characters() -> None:
     )
 
 
-def test_a_renewal_that_fails_basic_at_once_no_more_attempts_basics_grant_for_that_cycle_follows() -> None:
+def test_a_renewal_that_fails_basic_immediately_no_more_attempts_basics_grant_for_that_cycle_follows() -> None:
     story = renewing()
     decision = story.unpaid(RENEWAL, "f-1", at=on(5, 12))
     change = only_change(decision)
@@ -163,10 +163,10 @@ def test_a_renewal_that_fails_basic_at_once_no_more_attempts_basics_grant_for_th
         10,
         on(5, 10, 0),
     )
-    assert decision.membership == MembershipTold(
+    assert decision.membership == MembershipUpdate(
         4, "basic", date(2026, 5, 10), date(2026, 6, 10), None, suspended=False, reason="charge-failed"
     )
-    assert ("grant.monthly", "f-1/2026-05-10") in story.books.grants
+    assert ("grant.monthly", "f-1/2026-05-10") in story.state.grants
     assert caused(cycle_starts(story, 6, 10)) == [("cycle:f-1:2026-06-10", "applied/cycle-started")]
 
 
@@ -199,7 +199,7 @@ def test_a_renewal_still_unanswered_when_the_next_cycle_starts_counts_as_failed(
     failed, missed, _ = decisions
     assert (failed.rule, failed.facts["lapsed"], failed.occurred_at) == ("membership.renewal", True, on(6, 10, 0))
     assert (missed.occurred_at, missed.business_time) == (on(5, 10, 0), on(6, 10, 0) + GRACE)
-    assert story.books.charges[story.charge("f-1").key].status == "lapsed"
+    assert story.state.charges[story.charge("f-1").key].status == "lapsed"
 
 
 def test_basic_from_the_cycle_start_it_was_for_its_grants_with_it() -> None:
@@ -207,9 +207,13 @@ def test_basic_from_the_cycle_start_it_was_for_its_grants_with_it() -> None:
     decisions = cycle_starts(story, 6, 10)
     assert granted(decisions) == [("grant.monthly", 10, on(5, 10, 0)), ("grant.monthly", 10, on(6, 10, 0))]
     assert [decision.membership for decision in decisions] == [
-        MembershipTold(4, "basic", date(2026, 5, 10), date(2026, 6, 10), None, suspended=False, reason="charge-failed"),
+        MembershipUpdate(
+            4, "basic", date(2026, 5, 10), date(2026, 6, 10), None, suspended=False, reason="charge-failed"
+        ),
         None,
-        MembershipTold(5, "basic", date(2026, 6, 10), date(2026, 7, 10), None, suspended=False, reason="cycle-started"),
+        MembershipUpdate(
+            5, "basic", date(2026, 6, 10), date(2026, 7, 10), None, suspended=False, reason="cycle-started"
+        ),
     ]
 
 
@@ -231,7 +235,7 @@ def test_if_it_is_paid_after_all_its_connects_are_granted_dated_at_the_payment_t
     assert answer(story.paid(RENEWAL, "f-1", at=on(6, 13))) == "declined/charge-already-settled"
 
 
-def test_a_lapsed_charge_that_fails_is_settled_already() -> None:
+def test_a_lapsed_charge_that_fails_is_decided_already() -> None:
     story = lapsed()
     decision = story.unpaid(RENEWAL, "f-1", at=on(6, 12))
     assert (answer(decision), decision.rule) == ("declined/charge-already-settled", "membership.renewal")
@@ -270,15 +274,15 @@ def test_after_two_missed_cycle_starts_the_first_charge_lapses() -> None:
 @pytest.mark.parametrize("outcomes", [("paid", "failed"), ("paid", "paid"), ("failed", "paid"), ("failed", "failed")])
 def test_an_answer_to_a_charge_already_answered_changes_nothing(outcomes: tuple[str, str]) -> None:
     story = renewing()
-    tell = {"paid": story.paid, "failed": story.unpaid}
-    tell[outcomes[0]](RENEWAL, "f-1", at=on(5, 11))
+    send = {"paid": story.paid, "failed": story.unpaid}
+    send[outcomes[0]](RENEWAL, "f-1", at=on(5, 11))
     before, balance = plan(story), story.balance("f-1")
-    decision = tell[outcomes[1]](RENEWAL, "f-1", at=on(5, 12))
+    decision = send[outcomes[1]](RENEWAL, "f-1", at=on(5, 12))
     assert (answer(decision), decision.rule) == ("declined/charge-already-settled", "membership.renewal")
     assert (decision.membership, plan(story), story.balance("f-1")) == (None, before, balance)
 
 
-def test_an_upgrade_answered_twice_is_settled_already() -> None:
+def test_an_upgrade_answered_twice_is_decided_already() -> None:
     story = plus_member()
     decision = story.paid("f-1:e-2:1", "f-1", at=on(4, 11))
     assert (answer(decision), decision.rule) == ("declined/charge-already-settled", "membership.upgrade")
@@ -303,7 +307,7 @@ def test_an_answer_read_before_its_charge_is_asked_counts_when_it_is() -> None:
     assert (follow_up.cause, follow_up.occurred_at) == (early.cause, on(4, 10, 9))
     assert (follow_up.payload, follow_up.late_by_seconds) == (None, None)
     assert plan(story) == ("plus", date(2026, 4, 10), date(2026, 5, 10))
-    assert story.books.held["f-1"] == []
+    assert story.state.held["f-1"] == []
 
 
 def test_another_freelancers_charge_is_unknown_and_waited_for_like_any_other() -> None:
@@ -311,7 +315,7 @@ def test_another_freelancers_charge_is_unknown_and_waited_for_like_any_other() -
     story.registered("f-2", at=on(4, 11))
     decision = story.paid("f-1:e-2:1", "f-2", at=on(4, 12))
     assert answer(decision) == "recorded/unknown-charge"
-    assert [held.decision_seq for held in story.books.held["f-2"]] == [decision.seq]
+    assert [held.decision_seq for held in story.state.held["f-2"]] == [decision.seq]
     assert "of this freelancer yet" in explained(decision)
 
 
@@ -357,7 +361,7 @@ def test_two_freelancers_whose_charges_have_one_id_are_both_charged_and_both_gra
     decisions = [story.paid(SHARED, "f", at=on(4, 12)), story.paid(SHARED, "f:1", at=on(4, 13))]
     assert answers(decisions) == ["applied/upgraded", "applied/upgraded"]
     assert granted(decisions) == [("grant.upgrade", 73, on(4, 12)), ("grant.upgrade", 73, on(4, 13))]
-    assert [(charge.freelancer_id, charge.status) for charge in story.books.touched.charges.values()] == [
+    assert [(charge.freelancer_id, charge.status) for charge in story.state.changed.charges.values()] == [
         ("f", "paid"),
         ("f:1", "paid"),
     ]
@@ -367,7 +371,7 @@ def test_two_freelancers_whose_charges_have_one_id_are_both_charged_and_both_gra
 def test_an_answer_is_about_the_charge_of_the_freelancer_whom_it_names(who: str) -> None:
     story = two_who_chose()
     assert answer(story.unpaid(SHARED, who, at=on(4, 12))) == "applied/charge-failed"
-    status = {charge.freelancer_id: charge.status for charge in story.books.charges.values()}
+    status = {charge.freelancer_id: charge.status for charge in story.state.charges.values()}
     assert status == {"f": "asked", "f:1": "asked"} | {who: "failed"}
     assert answer(story.paid(SHARED, who, at=on(4, 13))) == "declined/charge-already-settled"
 
@@ -385,7 +389,7 @@ def test_an_answer_waits_for_its_own_freelancers_charge_whoever_else_has_one_of_
     story.chose("plus", "f:1", event_id="up", at=on(4, 11))
     follow_up = story.decisions[-1]
     assert (follow_up.kind, follow_up.follows, answer(follow_up)) == ("follow-up", early.seq, "applied/upgraded")
-    assert story.books.held["f:1"] == []
+    assert story.state.held["f:1"] == []
     assert [story.membership(who).plan for who in ("f", "f:1")] == ["basic", "plus"]
 
 
@@ -397,7 +401,7 @@ def test_natural_keys_name_the_freelancer_and_a_charge_is_no_day() -> None:
     story.unpaid("f:2026-05-10:1", "f", at=on(5, 10))
     cycle_starts(story, 5, 11)
     story.paid("f:1:2026-05-11:1", "f:1", at=on(5, 12))
-    assert [key for key in story.books.grants if key[0] in {"grant.upgrade", "grant.monthly"}] == [
+    assert [key for key in story.state.grants if key[0] in {"grant.upgrade", "grant.monthly"}] == [
         ("grant.upgrade", "f/f:1:up:1"),
         ("grant.upgrade", "f:1/f:1:up:1"),
         ("grant.monthly", "f/2026-05-10"),

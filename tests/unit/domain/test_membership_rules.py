@@ -5,11 +5,12 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from tests.support.members import basic_member, caused, cycle_starts, granted, on, plan, plus_member, with_promo_codes
-from tests.support.policies import policies
-from tests.support.story import GRACE, Story, answer, answers, explained, only_change
-from worker.domain.decide import RULES
-from worker.domain.decisions import MembershipTold
+from tests.kit.members import basic_member, caused, cycle_starts, granted, on, plan, plus_member, with_promo_codes
+from tests.kit.policies import policies
+from tests.kit.story import GRACE, Story, answer, answers, explained, only_change
+from worker.domain.decisions import MembershipUpdate
+from worker.domain.rule_catalogue import RULES
+from worker.words.explanations import explain_change
 
 A_MICROSECOND = timedelta(microseconds=1)
 
@@ -20,7 +21,7 @@ A_MICROSECOND = timedelta(microseconds=1)
 def test_plans_basic_free_and_plus_20_00_dollars_a_month() -> None:
     story = basic_member()
     cycle_starts(story, 5, 1)
-    assert story.books.charges == {}
+    assert story.state.charges == {}
     story.chose("plus", "f-1", at=on(5, 2))
     charge = story.charge("f-1")
     assert (charge.amount_cents, charge.currency) == (2000, "USD")
@@ -32,7 +33,7 @@ def test_a_membership_begins_with_freelancer_registered_basic_its_cycle_on_that_
     story = Story(start=on(3, 31))
     decision = story.registered("f-1", at=on(4, 1, 23, 59))
     assert answer(decision) == "applied/registered"
-    assert decision.membership == MembershipTold(
+    assert decision.membership == MembershipUpdate(
         1, "basic", date(2026, 4, 1), date(2026, 5, 1), None, suspended=False, reason="registered"
     )
     story.until(on(4, 30, 23, 59))
@@ -43,7 +44,7 @@ def test_or_else_with_the_first_membership_plan_chosen_agencies_imported_account
     story = Story(start=on(3, 31))
     decision = story.chose("basic", "agency:77", at=on(4, 1))
     assert (answer(decision), decision.rule) == ("applied/membership-began", "membership.began")
-    assert decision.membership == MembershipTold(
+    assert decision.membership == MembershipUpdate(
         1, "basic", date(2026, 4, 1), date(2026, 5, 1), None, suspended=False, reason="membership-began"
     )
     assert (story.balance("agency:77"), decision.changes) == (0, [])
@@ -56,7 +57,7 @@ def test_a_choice_of_plus_begins_a_membership_and_requests_a_charge() -> None:
     decision = story.chose("plus", "f-1", at=on(4, 1))
     assert answer(decision) == "applied/charge-requested"
     assert plan(story) == ("basic", date(2026, 4, 1), date(2026, 5, 1))
-    assert [told.reason for told in story.told("f-1")] == ["charge-requested"]
+    assert [shown.reason for shown in story.updates("f-1")] == ["charge-requested"]
     paid = story.paid("f-1:e-1:1", "f-1", at=on(4, 1, 13))
     assert only_change(paid).delta == 70
 
@@ -64,10 +65,10 @@ def test_a_choice_of_plus_begins_a_membership_and_requests_a_charge() -> None:
 def test_a_choice_of_plus_that_is_declined_begins_a_membership_all_the_same() -> None:
     story = Story(start=on(3, 31))
     story.suspended("f-1", at=on(3, 31, 13))
-    assert story.told("f-1") == []
+    assert story.updates("f-1") == []
     decision = story.chose("plus", "f-1", at=on(4, 1))
     assert answer(decision) == "declined/account-suspended"
-    assert decision.membership == MembershipTold(
+    assert decision.membership == MembershipUpdate(
         1, "basic", date(2026, 4, 1), date(2026, 5, 1), None, suspended=True, reason="account-suspended"
     )
 
@@ -91,7 +92,7 @@ def test_a_membership_begins_once_with_whichever_is_decided_first() -> None:
     assert (answer(again), again.membership) == ("declined/already-granted", None)
 
 
-def test_what_was_told_before_a_membership_began_is_kept() -> None:
+def test_what_was_sent_before_a_membership_began_is_kept() -> None:
     story = Story(start=on(3, 31))
     story.has_earned("f-1", 5000, at=on(3, 31, 13))
     story.suspended("f-1", "billing-method", at=on(3, 31, 14))
@@ -113,7 +114,7 @@ def test_a_membership_is_not_begun_by_any_other_event(story: Story) -> None:
 # Upgrades.
 
 
-def test_upgrade_a_charge_is_requested_at_once_while_it_is_unanswered_still_basic() -> None:
+def test_upgrade_a_charge_is_requested_immediately_while_it_is_unanswered_still_basic() -> None:
     story = basic_member()
     decision = story.chose("plus", "f-1", at=on(4, 10))
     assert (answer(decision), decision.rule) == ("applied/charge-requested", "membership.upgrade")
@@ -134,7 +135,7 @@ def test_when_it_is_paid_rule_grant_upgrade_dated_at_the_payment_the_70_paid_who
     assert (change.rule, change.reason, change.delta) == ("grant.upgrade", "upgraded", 73)  # 70 + floor(10 x 9 / 30)
     assert change.occurred_at == on(4, 12, 15)
     assert story.lots("f-1")[-1] == ("upgrade", 73, on(4, 12, 15, year=2027))
-    assert story.books.grants["grant.upgrade", "f-1/f-1:e-2:1"].connects == 73
+    assert story.state.grants["grant.upgrade", "f-1/f-1:e-2:1"].connects == 73
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_the_cycle_restarts_on_the_day_of_the_choice_the_balance_is_kept() -> No
     story.chose("plus", "f-1", at=on(4, 10))
     decision = story.paid(story.charge("f-1").charge_id, "f-1", at=on(4, 12))
     assert plan(story) == ("plus", date(2026, 4, 10), date(2026, 5, 10))
-    assert decision.membership == MembershipTold(
+    assert decision.membership == MembershipUpdate(
         2, "plus", date(2026, 4, 10), date(2026, 5, 10), None, suspended=False, reason="upgraded"
     )
     assert story.balance("f-1") == 40 + 73
@@ -234,7 +235,7 @@ def test_connects_are_granted_when_it_is_paid_dated_at_the_cycle_start() -> None
     assert (change.rule, change.reason, change.delta) == ("grant.monthly", "cycle-started", 80)
     assert change.occurred_at == on(5, 10, 0)
     assert story.lots("f-1")[-1] == ("monthly", 80, on(5, 10, 0, year=2027))
-    assert story.books.grants["grant.monthly", "f-1/f-1:2026-05-10:1"].connects == 80
+    assert story.state.grants["grant.monthly", "f-1/f-1:2026-05-10:1"].connects == 80
     assert decision.membership is None
 
 
@@ -253,14 +254,14 @@ def test_credited_within_24_hours_of_the_billing_date() -> None:
     assert decision.business_time - on(5, 1, 0) == GRACE
 
 
-def test_a_cycle_start_is_told_as_a_change_of_the_membership() -> None:
+def test_a_cycle_start_is_published_as_a_change_of_the_membership() -> None:
     story = basic_member()
     (decision,) = cycle_starts(story, 5, 1)
     assert (decision.kind, decision.rule, decision.subject.freelancer_id) == ("clock", "grant.monthly", "f-1")
-    assert decision.membership == MembershipTold(
+    assert decision.membership == MembershipUpdate(
         2, "basic", date(2026, 5, 1), date(2026, 6, 1), None, suspended=False, reason="cycle-started"
     )
-    assert story.books.grants["grant.monthly", "f-1/2026-05-01"].decision_seq == decision.seq
+    assert story.state.grants["grant.monthly", "f-1/2026-05-01"].decision_seq == decision.seq
 
 
 def test_after_downtime_every_missed_cycle_is_granted_once_dated_at_its_cycle_start() -> None:
@@ -299,7 +300,7 @@ def test_downgrade_chosen_takes_effect_at_the_next_cycle_start_plus_is_kept_unti
     story = plus_member()
     decision = story.chose("basic", "f-1", at=on(4, 20))
     assert (answer(decision), decision.rule) == ("applied/downgrade-scheduled", "membership.downgrade")
-    assert decision.membership == MembershipTold(
+    assert decision.membership == MembershipUpdate(
         3, "plus", date(2026, 4, 10), date(2026, 5, 10), "basic", suspended=False, reason="downgrade-scheduled"
     )
     decisions = cycle_starts(story, 5, 10)
@@ -309,17 +310,17 @@ def test_downgrade_chosen_takes_effect_at_the_next_cycle_start_plus_is_kept_unti
     ]
     downgraded, cycle = decisions
     assert (downgraded.rule, downgraded.facts["why"]) == ("membership.downgrade", "chosen")
-    assert downgraded.membership == MembershipTold(
+    assert downgraded.membership == MembershipUpdate(
         4, "basic", date(2026, 4, 10), date(2026, 5, 10), None, suspended=False, reason="downgraded"
     )
-    assert cycle.membership == MembershipTold(
+    assert cycle.membership == MembershipUpdate(
         5, "basic", date(2026, 5, 10), date(2026, 6, 10), None, suspended=False, reason="cycle-started"
     )
     assert only_change(cycle).delta == 10
-    assert len(story.books.charges) == 1
+    assert len(story.state.charges) == 1
 
 
-def test_chosen_on_the_renewal_day_or_later_too_late_the_renewal_stands_and_it_takes_effect_one_cycle_on() -> None:
+def test_chosen_on_the_renewal_day_or_later_too_late_the_renewal_remains_and_it_takes_effect_one_cycle_on() -> None:
     story = plus_member()
     cycle_starts(story, 5, 10)
     assert answer(story.chose("basic", "f-1", at=on(5, 10, 0, 1))) == "applied/downgrade-scheduled"
@@ -397,7 +398,7 @@ def test_re_upgrading_within_the_cycle_in_which_the_downgrade_was_chosen_does_no
     decision = story.chose("plus", "f-1", at=on(5, 9))
     assert (answer(decision), decision.rule) == ("applied/downgrade-cancelled", "membership.downgrade")
     assert (decision.charge, decision.changes) == (None, [])
-    assert decision.membership == MembershipTold(
+    assert decision.membership == MembershipUpdate(
         4, "plus", date(2026, 4, 10), date(2026, 5, 10), None, suspended=False, reason="downgrade-cancelled"
     )
     assert answers(cycle_starts(story, 5, 10)) == ["applied/charge-requested"]
@@ -473,7 +474,7 @@ def test_a_monthly_grant_pays_debts_like_any_credit() -> None:
     (decision,) = cycle_starts(story, 5, 1)
     change = only_change(decision)
     assert (change.delta, change.debt_delta, story.remaining("f-1")) == (10, -6, [4])
-    assert explained(decision) == change.explanation
+    assert explained(decision) == explain_change(change)
 
 
 @pytest.mark.parametrize(

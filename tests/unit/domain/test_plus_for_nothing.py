@@ -1,18 +1,19 @@
-"""What costs nothing is not asked of anybody: Plus begins, or goes on, at once (domain.md, Memberships; ours)."""
+"""A charge of nothing is not requested: Plus begins, or goes on, immediately (domain.md, Memberships; ours)."""
 
 from datetime import UTC, date, datetime
 
-from tests.support.members import basic_member, caused, cycle_starts, granted, on, plan, plus_member, with_promo_codes
-from tests.support.policies import policies
-from tests.support.story import Story, answer, answers, explained
+from tests.kit.members import basic_member, caused, cycle_starts, granted, on, plan, plus_member, with_promo_codes
+from tests.kit.policies import policies
+from tests.kit.story import Story, answer, answers, explained
 from worker.domain.model import Charge, ChargeId, ChargeKey, FreelancerId
-from worker.domain.rules.upcoming import upcoming
+from worker.words.explanations import explain_change
+from worker.words.upcoming import upcoming
 
 GIFT = "the promotion code GIFT brings its price of $20.00 to nothing"
 
 
 def charge_of(story: Story, charge_id: str) -> Charge:
-    return story.books.charges[ChargeKey(FreelancerId("f-1"), ChargeId(charge_id))]
+    return story.state.charges[ChargeKey(FreelancerId("f-1"), ChargeId(charge_id))]
 
 
 def test_an_upgrade_that_costs_nothing_takes_effect_with_the_choice() -> None:
@@ -21,7 +22,7 @@ def test_an_upgrade_that_costs_nothing_takes_effect_with_the_choice() -> None:
     assert (answer(chosen), chosen.rule, chosen.charge) == ("applied/upgraded", "membership.upgrade", None)
     assert granted([chosen]) == [("grant.upgrade", 73, on(4, 10))]
     assert plan(story) == ("plus", date(2026, 4, 10), date(2026, 5, 10))
-    assert [(told.version, told.plan, told.reason) for told in story.told("f-1")][-1] == (2, "plus", "upgraded")
+    assert [(shown.version, shown.plan, shown.reason) for shown in story.updates("f-1")][-1] == (2, "plus", "upgraded")
     assert (charge_of(story, "f-1:up:1").amount_cents, charge_of(story, "f-1:up:1").status) == (0, "paid")
     assert chosen.changes[0].natural_key == "f-1/f-1:up:1"
     assert explained(chosen) == (
@@ -46,7 +47,7 @@ def test_a_renewal_that_costs_nothing_brings_its_connects_at_the_cycle_start() -
         "Plus is renewed on 10 May 2026: 80 Connects granted (70 that are otherwise paid for and 10 free). Nothing has "
         f"to be paid for it: {GIFT}. The next renewal is on 10 June 2026."
     )
-    assert renewed.changes[0].explanation == (
+    assert explain_change(renewed.changes[0]) == (
         "80 Connects granted for the Plus cycle that began on 10 May 2026 (70 that are otherwise paid for and 10 "
         f"free). Nothing has to be paid for it: {GIFT}. The next renewal is on 10 June 2026."
     )
@@ -74,7 +75,7 @@ def test_an_answer_that_nobody_asked_for_changes_nothing() -> None:
     for answered in (story.unpaid("f-1:up:1", "f-1", at=on(4, 11)), story.paid("f-1:up:1", "f-1", at=on(4, 12))):
         assert answer(answered) == "declined/charge-already-settled"
         assert explained(answered) == (
-            "Nothing done: the charge of $0.00 for the upgrade to Plus is settled; there is nothing to pay."
+            "Nothing done: the charge of $0.00 for the upgrade to Plus is decided already: there is nothing to pay."
         )
     assert plan(story)[0] == "plus"
 

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel, Field
 
-from tests.support.policies import later_version, policies, policy_text, with_promo_codes
+from tests.kit.policies import later_version, policies, policy_text, with_promo_codes
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.policy_file import PolicyError, read_policy
 from worker.domain.policy_text import Connects, GrantsText, Section, VersionText
@@ -41,7 +41,7 @@ class Referrals(Section):
 
 
 class Grown(VersionText):
-    """What the next release reads."""
+    """The policy as the next release reads it."""
 
     grants: GrownGrants
     referrals: Referrals = Field(default_factory=Referrals)
@@ -58,7 +58,7 @@ def grown(text: str) -> PolicyBook:
 
 
 def stored(book: PolicyBook) -> list[StoredVersion]:
-    """What the ledger has once a worker has run with that policy."""
+    """The stored versions once a worker has run with that policy."""
     return [
         StoredVersion(one.version, one.effective_from, msgspec.json.encode(one.stored_document).decode())
         for one in book.versions

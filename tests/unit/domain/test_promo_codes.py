@@ -4,14 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.members import PROMO_CODES, basic_member, cycle_starts, on, plan, plus_member, with_promo_codes
-from tests.support.policies import later_version, policies, policy_text
-from tests.support.story import Story, answer, answers
+from tests.kit.members import PROMO_CODES, basic_member, cycle_starts, on, plan, plus_member, with_promo_codes
+from tests.kit.policies import later_version, policies, policy_text
+from tests.kit.story import Story, answer, answers
 from worker.domain.decisions import Decision
 
 
 def renewed(story: Story, month: int, day: int = 10) -> int:
-    """Let Plus be renewed and pay for it; gives the cents that were asked."""
+    """Let Plus be renewed and pay for it; returns the cents that were asked."""
     cycle_starts(story, month, day)
     charge = story.charge("f-1")
     assert charge.kind == "renewal"
@@ -121,10 +121,10 @@ def test_else_declined_promo_code_unknown_promo_code_expired_promo_code_already_
     assert (answer(entered), entered.rule) == (f"declined/{reason}", "membership.promo")
     chosen = story.chose("plus", "f-1", promo=code, at=at)
     assert (answer(chosen), chosen.rule, chosen.charge) == (f"declined/{reason}", "membership.upgrade", None)
-    assert (story.membership("f-1").upgrade, story.books.charges, plan(story)[0]) == (None, {}, before[0])
+    assert (story.membership("f-1").upgrade, story.state.charges, plan(story)[0]) == (None, {}, before[0])
 
 
-def test_a_code_used_before_is_told_so_even_when_its_time_is_over() -> None:
+def test_a_code_used_before_says_so_even_when_its_time_is_over() -> None:
     story = basic_member(with_promo_codes())
     story.entered("FIVE", "f-1", at=on(4, 2))
     assert answer(story.entered("FIVE", "f-1", at=on(8, 2))) == "declined/promo-code-already-used"
@@ -193,7 +193,7 @@ def test_a_second_attempt_asks_the_same_and_uses_no_more_of_a_promotion() -> Non
     assert [renewed(story, month) for month in (6, 7)] == [1000, 2000]
 
 
-def test_a_charge_that_finally_fails_gives_its_use_back() -> None:
+def test_a_charge_that_finally_fails_returns_its_use() -> None:
     story = plus_member(with_promo_codes())
     story.entered("FIVE", "f-1", at=on(4, 21))
     cycle_starts(story, 5, 10)
@@ -203,7 +203,7 @@ def test_a_charge_that_finally_fails_gives_its_use_back() -> None:
     assert story.charge("f-1").amount_cents == 1500
 
 
-def test_a_charge_that_lapses_does_not_give_its_use_back() -> None:
+def test_a_charge_that_lapses_does_not_return_its_use() -> None:
     story = plus_member(with_promo_codes())
     story.entered("FIVE", "f-1", at=on(4, 21))
     cycle_starts(story, 6, 10)

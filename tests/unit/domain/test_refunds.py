@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.policies import later_version, policies, policy_text
-from tests.support.story import GRACE, Story, answer, answers, day, explained, only_change
+from tests.kit.policies import later_version, policies, policy_text
+from tests.kit.story import GRACE, Story, answer, answers, day, explained, only_change
+from worker.words.explanations import explain_change
 
 A_MICROSECOND = timedelta(microseconds=1)
 REFUND = "refund.job-closed-without-hire"
@@ -73,7 +74,7 @@ def test_only_a_withdrawal_before_the_closing_time_counts(spent: Story, withdraw
     assert spent.settled() == [settled]
 
 
-def test_a_withdrawal_counts_at_the_earliest_time_told(spent: Story) -> None:
+def test_a_withdrawal_counts_at_the_earliest_time_reported(spent: Story) -> None:
     spent.until(day(5))
     spent.withdrew("p-1", by="f-1", on="j-1", at=day(4))
     spent.withdrew("p-1", by="f-1", on="j-1", at=day(2))
@@ -134,7 +135,7 @@ def test_base_and_boost_come_back_in_full_as_one_change(spent: Story, closure: s
     assert (change.delta, change.balance_after, change.occurred_at) == (17, 40, day(2))
 
 
-def test_of_several_reasons_against_a_refund_the_first_in_the_table_is_told(story: Story) -> None:
+def test_of_several_reasons_against_a_refund_the_first_in_the_table_is_reported(story: Story) -> None:
     story.registered("f-1")
     for number in range(1, 6):
         story.proposed(f"p-{number}", by="f-1", on=f"j-{number}", connects=4 if number > 1 else 0)
@@ -251,7 +252,7 @@ def test_a_job_reopened_and_closed_again_settles_old_and_new_spends(spent: Story
     assert spent.balance("f-1") == 40
 
 
-def test_the_same_closing_told_twice_is_one_closure(spent: Story) -> None:
+def test_the_same_closing_sent_twice_is_one_closure(spent: Story) -> None:
     spent.closed("j-1", at=day(2))
     assert answer(spent.closed("j-1", at=day(2))) == "declined/already-closed"
     assert spent.settled() == ["applied/closed-without-hire"]
@@ -328,7 +329,7 @@ def test_a_hire_in_time_is_noted(spent: Story) -> None:
     assert answer(spent.hired("j-1")) == "recorded/hire-noted"
 
 
-def test_a_hire_after_the_refunds_is_told_to_operators_and_keeps_them(spent: Story) -> None:
+def test_a_hire_after_the_refunds_is_shown_to_operators_and_keeps_them(spent: Story) -> None:
     spent.closed("j-1", at=day(2))
     spent.settled()
     decision = spent.hired("j-1", at=day(1, 60))
@@ -696,7 +697,7 @@ def test_policy_expire_returns_to_the_lot_itself_which_then_ends() -> None:
 
 
 @pytest.mark.parametrize("connects", [12, 40])
-def test_policy_expire_expires_at_once_what_returns_to_a_lot_that_has_ended(connects: int) -> None:
+def test_policy_expire_expires_immediately_what_returns_to_a_lot_that_has_ended(connects: int) -> None:
     story = Story(policies(refund_to_ending_lot="expire"))
     story.bought("f-1", 40, at=day(0))
     story.proposed("p-1", by="f-1", on="j-1", connects=connects, at=day(1))
@@ -705,7 +706,7 @@ def test_policy_expire_expires_at_once_what_returns_to_a_lot_that_has_ended(conn
     refund, expiry = story.decisions[-1].changes
     assert (refund.rule, refund.delta, refund.occurred_at) == ("refund.job-closed-without-hire", connects, day(400))
     assert (expiry.rule, expiry.delta, expiry.occurred_at) == ("expire.lot", -connects, day(365))
-    assert expiry.explanation == f"{connects} Connects expired on 5 January 2027: their time was over."
+    assert explain_change(expiry) == f"{connects} Connects expired on 5 January 2027: their time was over."
     assert (story.balance("f-1"), story.lots("f-1")) == (0, [])
 
 

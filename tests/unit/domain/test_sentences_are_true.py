@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.support.members import basic_member, cycle_starts, on, plus_member, with_promo_codes
-from tests.support.policies import policies
-from tests.support.story import Story, answer, day, explained
-from worker.domain.rules.upcoming import upcoming
+from tests.kit.members import basic_member, cycle_starts, on, plus_member, with_promo_codes
+from tests.kit.policies import policies
+from tests.kit.story import Story, answer, day, explained
+from worker.words.upcoming import upcoming
 
 RETURNED_BY = (
     "Connects come back when the client closes the job without hiring anyone, or when the marketplace removes it "
@@ -27,7 +27,7 @@ def story() -> Story:
     ("closure", "how"),
     [("closed-by-client", "was closed by the client"), ("removed-by-marketplace", "was removed by the marketplace")],
 )
-def test_a_hire_is_not_told_that_only_a_closing_returns_connects(story: Story, closure: str, how: str) -> None:
+def test_a_hire_does_not_say_that_only_a_closing_returns_connects(story: Story, closure: str, how: str) -> None:
     """(a) A removal does as well."""
     story.proposed("p-1", by="f-1", on="j-1", connects=12, at=day(1))
     story.hired("j-1", at=day(2))
@@ -39,7 +39,7 @@ def test_a_hire_is_not_told_that_only_a_closing_returns_connects(story: Story, c
     )
 
 
-def test_an_expired_job_is_told_that_a_removal_returns_connects_only_before_a_hire(story: Story) -> None:
+def test_an_expired_job_says_that_a_removal_returns_connects_only_before_a_hire(story: Story) -> None:
     """(b)"""
     story.proposed("p-1", by="f-1", on="j-1", connects=12, at=day(1))
     story.closed("j-1", "expired", at=day(3))
@@ -61,7 +61,7 @@ def test_a_refund_to_a_lot_whose_time_is_over_does_not_say_that_it_is_still_to_c
     assert explained(story.decisions[-1]).endswith("12 of them got a later expiry date: the old one was near, or over.")
 
 
-def test_a_client_who_spent_too_little_is_not_told_to_have_spent_nothing() -> None:
+def test_a_client_who_spent_too_little_is_not_said_to_have_spent_nothing() -> None:
     story = Story(policies(interview_tiers=[{"from_cents": 1_000, "connects": 5}]))
     story.registered("f-1", at=day(0))
     won = story.interviewed("f-1", on="j-1", spent=999, at=day(1))
@@ -72,7 +72,7 @@ def test_a_client_who_spent_too_little_is_not_told_to_have_spent_nothing() -> No
 
 
 @pytest.mark.parametrize(
-    ("tell", "what"),
+    ("send", "what"),
     [
         (lambda story, at: story.registered("f-1", at=at), "registering brought 40 Connects"),
         (lambda story, at: story.earned_badge("f-1", at=at), "the badge rising-talent brought 30 Connects"),
@@ -82,27 +82,27 @@ def test_a_client_who_spent_too_little_is_not_told_to_have_spent_nothing() -> No
         (lambda story, at: story.adjusted("f-1", 7, "a-1", at=at), "adjustment a-1 brought 7 Connects"),
     ],
 )
-def test_a_repeat_names_what_was_granted_before(tell: object, what: str) -> None:
+def test_a_repeat_names_what_was_granted_before(send: object, what: str) -> None:
     """(g)"""
     story = Story()
-    assert callable(tell)
-    tell(story, day(1))
-    again = tell(story, day(2))
-    assert explained(again) == f"Nothing granted: {what} on 6 January 2026 already. It does so once."
+    assert callable(send)
+    send(story, day(1))
+    again = send(story, day(2))
+    assert explained(again) == f"Nothing granted: {what} on 6 January 2026 already; it is granted only once."
 
 
 # Memberships.
 
 
-def test_a_downgrade_on_the_renewal_day_says_that_the_charge_of_that_day_stands() -> None:
+def test_a_downgrade_on_the_renewal_day_says_that_the_charge_of_that_day_remains_due() -> None:
     """(e)"""
     story = plus_member()
     cycle_starts(story, 5, 10)
     story.paid("f-1:2026-05-10:1", "f-1", at=on(5, 10, 1))
     assert explained(story.chose("basic", "f-1", at=on(5, 10, 9))) == (
-        "Basic was chosen on 10 May 2026. That is too late for the cycle that began on 10 May 2026: what is charged "
-        "for it stands. Plus ends with its cycle, on 10 June 2026. Until then Plus stays; nothing is charged for the "
-        "time after."
+        "Basic was chosen on 10 May 2026. That is too late for the cycle that began on 10 May 2026: the charge "
+        "for it remains due. Plus ends with its cycle, on 10 June 2026. Until then Plus stays; nothing is charged for "
+        "the time after."
     )
 
 
@@ -110,7 +110,7 @@ def test_a_downgrade_in_time_that_was_read_after_the_renewal_says_so_too() -> No
     story = plus_member()
     cycle_starts(story, 5, 10)
     late = story.chose("basic", "f-1", at=on(5, 9, 23))
-    assert "That is too late for the cycle that began on 10 May 2026: what is charged for it stands." in explained(late)
+    assert "That is too late for the cycle that began on 10 May 2026: the charge for it remains due." in explained(late)
 
 
 def test_a_downgrade_while_the_renewal_is_not_answered_does_not_promise_that_plus_stays() -> None:
@@ -119,13 +119,13 @@ def test_a_downgrade_while_the_renewal_is_not_answered_does_not_promise_that_plu
     chosen = story.chose("basic", "f-1", at=on(5, 12))
     assert explained(chosen).endswith(
         "nothing is charged for the time after. The charge for the cycle that began on 10 May 2026 is not answered "
-        "yet; if it fails, Plus ends at once."
+        "yet; if it fails, Plus ends immediately."
     )
     story.unpaid("f-1:2026-05-10:1", "f-1", at=on(5, 13))
     assert story.membership("f-1").plan == "basic"
 
 
-def test_who_never_had_plus_is_told_nothing_about_its_coming_back() -> None:
+def test_who_never_had_plus_reads_nothing_about_its_coming_back() -> None:
     """(f)"""
     story = basic_member()
     story.suspended("f-1", at=on(4, 9))
@@ -135,14 +135,14 @@ def test_who_never_had_plus_is_told_nothing_about_its_coming_back() -> None:
     )
 
 
-def test_who_has_no_membership_yet_is_told_of_no_plan() -> None:
+def test_who_has_no_membership_yet_reads_of_no_plan() -> None:
     story = Story(start=on(4, 1))
     story.suspended("f-1", at=on(4, 9))
     lifted = story.reinstated("f-1", at=on(4, 10))
     assert explained(lifted) == "The suspension of the account was lifted on 10 April 2026."
 
 
-def test_who_waits_for_plus_is_not_told_to_choose_it() -> None:
+def test_who_waits_for_plus_is_not_asked_to_choose_it() -> None:
     story = basic_member()
     story.chose("plus", "f-1", at=on(4, 8))
     suspended = story.suspended("f-1", "billing-method", at=on(4, 9))
@@ -153,7 +153,7 @@ def test_who_waits_for_plus_is_not_told_to_choose_it() -> None:
     assert explained(lifted).endswith("was lifted on 10 April 2026. Plus begins when its charge is paid.")
 
 
-def test_a_suspended_account_is_not_told_that_everything_else_goes_on() -> None:
+def test_a_suspended_account_does_not_say_that_everything_else_goes_on() -> None:
     story = basic_member()
     suspended = story.suspended("f-1", at=on(4, 9))
     assert "Plus cannot be chosen; one-time Connects, proposals and refunds go on." in explained(suspended)
@@ -168,12 +168,12 @@ def test_with_two_suspensions_lifting_the_one_that_is_named_is_not_said_to_be_en
     assert explained(refused).endswith("Plus may be chosen again when no suspension is in force any more.")
 
 
-def test_a_balance_is_told_in_the_currency_of_the_policy() -> None:
+def test_a_balance_is_shown_in_the_currency_of_the_policy() -> None:
     story = basic_member(policies(currency="EUR"))
     assert "the earnings balance was 12.34 EUR on" in explained(story.has_earned("f-1", 1_234, at=on(4, 2)))
 
 
-def test_a_suspended_plus_member_is_not_told_that_lifting_it_brings_basics_connects() -> None:
+def test_a_suspended_plus_member_does_not_say_that_lifting_it_brings_basics_connects() -> None:
     story = plus_member()
     story.suspended("f-1", at=on(4, 20))
     (_, basic) = upcoming(story.membership("f-1"), story.policies)

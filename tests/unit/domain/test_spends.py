@@ -5,8 +5,9 @@ from itertools import permutations
 
 import pytest
 
-from tests.support.policies import policies
-from tests.support.story import Story, answer, answers, day, explained, only_change
+from tests.kit.policies import policies
+from tests.kit.story import Story, answer, answers, day, explained, only_change
+from worker.words.explanations import explain_change
 
 A_MICROSECOND = timedelta(microseconds=1)
 
@@ -145,7 +146,7 @@ def test_what_no_lot_covers_becomes_debt_and_the_balance_goes_below_zero(story: 
     assert (change.delta, change.debt_delta, change.balance_after) == (-48, 8, -8)
     base, boost = story.spend("p-1").lines
     assert (base.debt, boost.debt) == (0, 8)
-    assert "8 of them were not in the wallet" in change.explanation
+    assert "8 of them were not in the wallet" in explain_change(change)
 
 
 def test_a_proposal_of_somebody_unknown_is_a_fact_too(story: Story) -> None:
@@ -213,7 +214,7 @@ def test_policy_decline_refuses_what_the_lots_do_not_cover() -> None:
     story.registered("f-1")
     decision = story.proposed("p-1", by="f-1", on="j-1", connects=38, boost=3)
     assert answer(decision) == "declined/insufficient-balance"
-    assert explained(decision) == "Not booked: proposal p-1 costs 41 Connects, and there were 40."
+    assert explained(decision) == "Not booked: proposal p-1 costs 41 Connects, but only 40 were available."
     assert story.balance("f-1") == 40
     assert answer(story.proposed("p-2", by="f-1", on="j-1", connects=38, boost=2)) == "applied/proposal-submitted"
     assert story.balance("f-1") == 0
@@ -311,7 +312,7 @@ def test_an_outbid_dated_before_its_proposal_counts_all_the_same(story: Story) -
     assert answer(story.outbid("p-1", by="f-1", on="j-1", at=day(0) - timedelta(days=3))) == "applied/boost-outbid"
 
 
-def test_outbids_told_twice_before_their_proposal_count_once(story: Story) -> None:
+def test_outbids_sent_twice_before_their_proposal_count_once(story: Story) -> None:
     story.registered("f-1")
     story.outbid("p-1", by="f-1", on="j-1")
     story.outbid("p-1", by="f-1", on="j-1")

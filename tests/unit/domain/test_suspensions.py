@@ -4,9 +4,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from tests.support.members import basic_member, caused, cycle_starts, granted, on, plan, plus_member
-from tests.support.story import Story, answer, answers
-from worker.domain.decisions import MembershipTold
+from tests.kit.members import basic_member, caused, cycle_starts, granted, on, plan, plus_member
+from tests.kit.story import Story, answer, answers
+from worker.domain.decisions import MembershipUpdate
 
 A_MICROSECOND = timedelta(microseconds=1)
 SCOPES = ["account", "billing-method"]
@@ -61,7 +61,7 @@ def test_suspended_scope_account_or_billing_method_downgraded_at_the_end_of_the_
     story = plus_member()
     decision = story.suspended("f-1", scope, at=on(5, 9))
     assert (answer(decision), decision.rule) == ("applied/suspended", "membership.suspension")
-    assert decision.membership == MembershipTold(
+    assert decision.membership == MembershipUpdate(
         3, "plus", date(2026, 4, 10), date(2026, 5, 10), "basic", suspended=True, reason="suspended"
     )
     downgraded, cycle = cycle_starts(story, 5, 10)
@@ -69,7 +69,7 @@ def test_suspended_scope_account_or_billing_method_downgraded_at_the_end_of_the_
     assert (downgraded.facts["why"], downgraded.charge) == ("suspended", None)
     assert cycle.cause.event_id == "cycle:f-1:2026-05-10"
     assert plan(story) == ("basic", date(2026, 5, 10), date(2026, 6, 10))
-    assert len(story.books.charges) == 1
+    assert len(story.state.charges) == 1
 
 
 def test_scope_account_monthly_grants_are_withheld_meanwhile() -> None:
@@ -78,7 +78,7 @@ def test_scope_account_monthly_grants_are_withheld_meanwhile() -> None:
     (decision,) = cycle_starts(story, 5, 1)
     assert (answer(decision), decision.rule) == ("withheld/account-suspended", "grant.monthly")
     assert (decision.changes, story.balance("f-1")) == ([], 40)
-    assert decision.membership == MembershipTold(
+    assert decision.membership == MembershipUpdate(
         3, "basic", date(2026, 5, 1), date(2026, 6, 1), None, suspended=True, reason="account-suspended"
     )
 
@@ -89,7 +89,7 @@ def test_what_was_withheld_is_not_made_up_later() -> None:
     cycle_starts(story, 5, 1)
     story.reinstated("f-1", at=on(5, 2))
     assert granted(cycle_starts(story, 6, 1)) == [("grant.monthly", 10, on(6, 1, 0))]
-    assert ("grant.monthly", "f-1/2026-05-01") not in story.books.grants
+    assert ("grant.monthly", "f-1/2026-05-01") not in story.state.grants
 
 
 def test_a_suspended_billing_method_withholds_nothing_of_basic() -> None:
@@ -113,7 +113,7 @@ def test_lifting_the_last_suspension_before_the_cycle_ends_cancels_the_downgrade
     story.suspended("f-1", scope, at=on(4, 20))
     decision = story.reinstated("f-1", scope, at=on(5, 9))
     assert (answer(decision), decision.rule) == ("applied/reinstated", "membership.suspension")
-    assert decision.membership == MembershipTold(
+    assert decision.membership == MembershipUpdate(
         4, "plus", date(2026, 4, 10), date(2026, 5, 10), None, suspended=False, reason="reinstated"
     )
     assert answers(cycle_starts(story, 5, 10)) == ["applied/charge-requested"]
@@ -193,7 +193,7 @@ def test_reinstated_without_a_suspension_is_recorded() -> None:
     assert (answer(decision), decision.membership) == ("recorded/reinstated", None)
 
 
-def test_a_suspension_that_was_lifted_before_it_was_told_is_recorded() -> None:
+def test_a_suspension_that_was_lifted_before_it_was_reported_is_recorded() -> None:
     story = plus_member()
     assert answer(story.reinstated("f-1", at=on(4, 21))) == "recorded/reinstated"
     assert answer(story.suspended("f-1", at=on(4, 20))) == "recorded/suspended"
@@ -205,7 +205,7 @@ def test_of_two_dated_alike_the_one_decided_later_counts(last: str, renewed: boo
     story = plus_member()
     first = "reinstated" if last == "suspended" else "suspended"
     for topic in (first, last):
-        story.tell(f"account-{topic}", freelancer_id="f-1", scope="account", at=on(4, 20))
+        story.send(f"account-{topic}", freelancer_id="f-1", scope="account", at=on(4, 20))
     assert (answers(cycle_starts(story, 5, 10)) == ["applied/charge-requested"]) is renewed
 
 
@@ -251,14 +251,14 @@ def test_an_upgrade_paid_while_suspended_begins_plus_and_ends_with_its_cycle() -
     story.suspended("f-1", at=on(4, 11))
     paid = story.paid(story.charge("f-1").charge_id, "f-1", at=on(4, 12))
     assert granted([paid]) == [("grant.upgrade", 73, on(4, 12))]
-    assert paid.membership == MembershipTold(
+    assert paid.membership == MembershipUpdate(
         3, "plus", date(2026, 4, 10), date(2026, 5, 10), "basic", suspended=True, reason="upgraded"
     )
     assert answers(cycle_starts(story, 5, 10)) == ["applied/downgraded", "withheld/account-suspended"]
 
 
-def test_suspensions_of_somebody_without_a_membership_are_noted_and_told_to_nobody() -> None:
+def test_suspensions_of_somebody_without_a_membership_are_noted_and_published_to_nobody() -> None:
     story = Story(start=on(3, 31))
     assert answer(story.suspended("f-1", at=on(4, 1))) == "applied/suspended"
     assert answer(story.reinstated("f-1", at=on(4, 2))) == "applied/reinstated"
-    assert story.told("f-1") == []
+    assert story.updates("f-1") == []

@@ -10,15 +10,15 @@ from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any, cast
 
-from tests.support.policies import policies
-from worker.domain.books import Books
-from worker.engine.memory import Memory
+from tests.kit.policies import policies
+from worker.domain.state import State
+from worker.engine.loading.cache import Cache
 from worker.ledger.store import Store
 
 
-def a_memory() -> Memory:
+def a_memory() -> Cache:
     """One whose loads need no ledger: they are given."""
-    return Memory(cast("Store", None), Books(timedelta(0)), policies())
+    return Cache(cast("Store", None), State(timedelta(0)), policies())
 
 
 def ends(work: Coroutine[Any, Any, None], limit_seconds: float = 10) -> bool:
@@ -35,23 +35,23 @@ async def nothing() -> None:
 
 def test_a_load_that_is_done_but_whose_callbacks_have_not_run_is_not_waited_for_without_end() -> None:
     async def wait() -> None:
-        memory = a_memory()
-        load = memory.begin(nothing())
+        cache = a_memory()
+        load = cache.begin(nothing())
         await asyncio.sleep(0)  # the load has run in this turn of the event loop; its callbacks run in the next one
         assert load.done()
-        await memory.loaded()
+        await cache.loaded()
 
     assert ends(wait())
 
 
 def test_waiting_for_a_load_ends_when_that_load_and_those_begun_meanwhile_are_done() -> None:
     async def wait() -> None:
-        memory, opened = a_memory(), asyncio.Event()
-        first = memory.begin(nothing())
-        second = memory.begin(_until(opened))
-        waiting = asyncio.create_task(memory.loaded())
+        cache, opened = a_memory(), asyncio.Event()
+        first = cache.begin(nothing())
+        second = cache.begin(_until(opened))
+        waiting = asyncio.create_task(cache.loaded())
         await asyncio.sleep(0)
-        third = memory.begin(_until(opened))
+        third = cache.begin(_until(opened))
         await asyncio.sleep(0)
         assert not waiting.done()
         opened.set()

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from worker.engine.narrowing import Narrowing
 from worker.errors import BatchRefused, OperatorNeeded
-from worker.ledger.store import Batch
+from worker.ledger.store import Batch, Conditions
 
 REFUSAL = BatchRefused("PostgreSQL refused batch 7", "the server's words")
 
 
 def a_batch(first: int, last: int) -> Batch:
-    batch = Batch(7, last, b"", None, datetime(2026, 1, 1, tzinfo=UTC))
+    conditions = Conditions(1, "0.0.0", 30.0, 300.0, [])
+    batch = Batch(7, last, b"", None, datetime(2026, 1, 1, tzinfo=UTC), conditions, None, bytes(16))
     batch.decisions = [(seq,) for seq in range(first, last + 1)]
     return batch
 

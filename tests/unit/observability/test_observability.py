@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import structlog
 
+from tests.kit.logs import log_plainly
 from worker import observability
 from worker.observability import (
     REGISTRY,
@@ -35,7 +36,7 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def restored_logging() -> Iterator[None]:
     yield
-    structlog.reset_defaults()
+    log_plainly()
     logging.basicConfig(force=True)
 
 
@@ -60,9 +61,9 @@ def test_no_line_holds_a_secret_wherever_it_came_from() -> None:
     configure_logging(SECRETS, out)
     log = structlog.get_logger("a")
     log.warning("away", error=f"could not connect to {SECRETS.database_url}")
-    log.warning("away", error="password p@ss-word, or " + SECRETS.kafka_sasl_password)
+    log.warning("away", error="password p@ss-word, or " + SECRETS.kafka_sasl_password.get_secret_value())
     try:
-        int(SECRETS.kafka_sasl_password)
+        int(SECRETS.kafka_sasl_password.get_secret_value())
     except ValueError:
         log.exception("failed")
     text = out.getvalue()
@@ -112,15 +113,17 @@ def test_a_standby_shows_nothing_of_what_only_the_leader_knows() -> None:
     observe_role(leads=True, present_epoch=4)
     observe_input(lag_by_topic={"job-closed": 9}, oldest_seconds=2.5, stopped=1, missing=1, at=datetime.now(UTC))
     observe_work(due=3, clock_is_stopped=True, parked_keys=1, outbox=2, outbox_seconds=0.5)
-    observe_sample(overdrawn=5, charges=6, oldest_charge=7.5)
+    observe_sample(overdrawn=5, charges=6, oldest_charge=7.5, refunds=8, oldest_refund=9.5)
     assert shown("connects_lag_records", topic="job-closed") == 9
     assert shown("connects_active") == 1
     assert (shown("connects_overdrawn_wallets"), shown("connects_charges_unanswered")) == (5, 6)
     assert shown("connects_oldest_charge_unanswered_seconds") == 7.5
+    assert (shown("connects_refunds_owed"), shown("connects_oldest_refund_owed_seconds")) == (8, 9.5)
     observe_role(leads=False, present_epoch=None)
     assert shown("connects_lag_records", topic="job-closed") is None
     assert shown("connects_parked") == shown("connects_stopped_partitions") == shown("connects_active") == 0
     assert shown("connects_charges_unanswered") == shown("connects_oldest_charge_unanswered_seconds") == 0
+    assert shown("connects_refunds_owed") == shown("connects_oldest_refund_owed_seconds") == 0
     assert shown("connects_epoch") == 4
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from schemas.base import InputEvent
 from schemas.catalogue import INPUT_TOPICS
 from schemas.examples import EXAMPLES
+from schemas.json_text import MOST_LEVELS
 from schemas.reading import InvalidEvent, canonical_json, read_event
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -195,3 +196,22 @@ def outcome(topic: str, value: bytes) -> tuple[InputEvent | None, str]:
 def test_what_is_no_json_has_no_canonical_form(value: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - which of the parsers' errors does not matter
         canonical_json(value)
+
+
+@pytest.mark.parametrize("levels", [300, MOST_LEVELS - 3])
+def test_content_of_many_levels_is_compared_to_the_last(levels: int) -> None:
+    one, other = (b'[{"b": 1, "a": %d}' % last for last in (1, 2))
+    inside = [b"[" * levels + item + b"]" + b"]" * levels for item in (one, other)]
+    assert same(inside[0], b" ".join(inside[0].replace(b'"b": 1, "a": 1', b'"a":1.0,"b":1').partition(b"{")))
+    assert not same(*inside)
+
+
+def test_halves_of_surrogate_pairs_are_compared_as_they_are() -> None:
+    assert same(rb'{"\ud800": "\udc00"}', rb'{"\uD800":"\uDC00"}')
+    assert not same(rb'"\ud800"', rb'"\ud801"')
+    assert not same(rb'"\ud800"', rb'"\\ud800"')
+
+
+def test_numbers_of_thousands_of_digits_are_compared_exactly() -> None:
+    assert same(b"9" * 5_000, b"9" * 5_000 + b".0")
+    assert not same(b"9" * 5_000, b"9" * 4_999 + b"8")

@@ -1,4 +1,4 @@
-"""What is sent keeps its promises in itself."""
+"""Each message of the worker is consistent in itself."""
 
 import json
 

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import asyncpg.connect_utils
 import pytest
 
-from tests.support.secrets_in import password_with, shown_of
+from tests.kit.secrets_in import password_with, shown_of
 from worker.database_url import for_driver, taken_apart, without_password
 
 ODD = [
@@ -89,7 +89,7 @@ def test_the_same_holds_for_a_password_among_the_parameters(odd: str) -> None:
     ("url", "words"),
     [
         ("mysql://u:Wq7Zk9@h/d", "should begin with postgresql://"),
-        ("postgresql://u:Wq7Zk9", "the port is not a number"),  # no host: the password stands where a port would
+        ("postgresql://u:Wq7Zk9", "the port is not a number"),  # no host: the password is where a port would be
         ("postgresql://u:98765432", "should be from 1 to 65535"),
         ("postgresql://u:Wq7Zk9@h:70000/d", "the port 70000 should be from 1 to 65535"),
         ("postgresql://u:Wq7Zk9@h:0/d", "the port 0 should be"),
@@ -144,7 +144,7 @@ def test_an_at_sign_in_a_known_parameter_is_its_own() -> None:
     assert taken_apart(for_driver("postgresql://h/d?user=me@example.com")).role == "me@example.com"
 
 
-def test_the_parts_are_told() -> None:
+def test_the_parts_are_shown() -> None:
     parts = taken_apart("postgresql://u%40x:p%2Fw@h1:1,[::1]:2,%2Frun,h3/d%20e?sslpassword=q&dbname=z")
     assert (parts.role, parts.password, parts.named_database) == ("u@x", "p/w", "d e")
     assert parts.addresses == (("h1", 1), ("::1", 2), ("h3", 5432))

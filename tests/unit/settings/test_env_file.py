@@ -1,4 +1,4 @@
-"""`.env`: taken, or refused with the line and never with what stands in it."""
+"""`.env`: taken, or refused with the number of the line and never with its content."""
 
 from pathlib import Path
 

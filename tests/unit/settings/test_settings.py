@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,21 @@ def test_with_nothing_set_the_embedded_stack_is_meant() -> None:
     assert settings.topic_prefix == ""
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("", "2000-01-01T00:00:00Z"),
+        ("2015-06-01", "2015-06-01T00:00:00Z"),
+        ("2015-06-01T02:00:00+02:00", "2015-06-01T00:00:00Z"),
+        ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z"),
+    ],
+)
+def test_the_earliest_event_is_an_instant_in_utc(monkeypatch: pytest.MonkeyPatch, written: str, shown: str) -> None:
+    settings = read(monkeypatch, CONNECTS_EARLIEST_EVENT=written)
+    assert settings.shown()["CONNECTS_EARLIEST_EVENT"] == shown
+    assert settings.earliest_event == datetime.fromisoformat(shown)
+
+
 def test_the_stacks_addresses_take_the_place_of_what_is_not_set() -> None:
     settings = Settings.read().on_stack("127.0.0.1:21000", "postgresql://postgres@127.0.0.1:22000/connects")
     assert not settings.embedded
@@ -82,8 +98,19 @@ def test_one_of_kafka_and_database_alone_is_wrong(monkeypatch: pytest.MonkeyPatc
         ("CONNECTS_SETTLEMENT_GRACE", "-1"),
         ("CONNECTS_SETTLEMENT_GRACE", "nan"),
         ("CONNECTS_MAX_CLOCK_SKEW", "five"),
+        ("CONNECTS_EARLIEST_EVENT", "2000-01-01T00:00:00"),
+        ("CONNECTS_EARLIEST_EVENT", "2000"),
+        ("CONNECTS_EARLIEST_EVENT", "946684800"),
+        ("CONNECTS_EARLIEST_EVENT", "1969-12-31"),
+        ("CONNECTS_EARLIEST_EVENT", "0001-01-01T00:00:00+01:00"),
+        ("CONNECTS_EARLIEST_EVENT", "2000-02-30"),
+        ("CONNECTS_EARLIEST_EVENT", "9998-01-01"),
         ("CONNECTS_TOPIC_PREFIX", "a b"),
         ("CONNECTS_CLOCK", "tomorrow"),
+        ("CONNECTS_CONSOLE_TOKEN", "s3cret"),
+        ("CONNECTS_CONSOLE_TOKEN", "s3cret with a space in it"),
+        ("CONNECTS_CONSOLE_TOKEN", "s3cret-" * 40),
+        ("CONNECTS_CONSOLE_TRUST_HEADER", "X-User: me"),
         ("CONNECTS_POLICY", "nowhere.toml"),
         ("LOG_LEVEL", "loud"),
         ("KAFKA_BOOTSTRAP_SERVERS", "broker"),
@@ -118,7 +145,9 @@ def test_tls_checks_the_brokers_name_and_certificate(monkeypatch: pytest.MonkeyP
     assert context.verify_mode.name == "CERT_REQUIRED"
 
 
-def test_certificates_that_cannot_be_read_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_certificates_that_cannot_be_read_are_shown_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     settings = read(monkeypatch, **BOTH, KAFKA_SECURITY_PROTOCOL="SSL", KAFKA_SSL_CAFILE=str(tmp_path / "ca.pem"))
     with pytest.raises(SettingsError, match=r"^KAFKA_SSL_CAFILE: .*ca\.pem cannot be used"):
@@ -153,6 +182,7 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         OTEL_EXPORTER_OTLP_HEADERS="authorization=s3cret",
     )
     shown = settings.shown()
+    assert "hush-hush" not in str(settings.model_dump())
     for text in (repr(settings), str(settings), str(shown)):
         assert "s3cret" not in text
         assert "hush-hush" not in text
@@ -252,7 +282,7 @@ def test_names_that_look_like_settings_and_are_not_are_noticed_in_dot_env(
     assert "Wq7" not in str(settings.mistyped)
 
 
-def test_a_mistyped_name_is_told_where_the_right_one_is_missed(tmp_path: Path) -> None:
+def test_a_mistyped_name_is_named_where_the_right_one_is_missed(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("KAFKA_BOOTSTRAP_SERVERS=a:1\nDATABASE_URI=postgresql://h/d\n")
     with pytest.raises(SettingsError, match=r"^DATABASE_URL: not set, .* DATABASE_URI \(\.env, line 2\) is no setting"):
         Settings.read()
@@ -262,6 +292,60 @@ def test_a_mistyped_setting_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONNECTS_BATCHSIZE", "5")
     monkeypatch.setenv("CONNECTS_CACHE_DIR", "there")
     assert unknown_settings() == ["CONNECTS_BATCHSIZE"]
+
+
+SERVICE_LINKS = {
+    "CONNECTS_SERVICE_HOST": "10.0.0.1",
+    "CONNECTS_SERVICE_PORT": "80",
+    "CONNECTS_SERVICE_PORT_HTTP": "80",
+    "CONNECTS_PORT": "tcp://10.0.0.1:80",
+    "CONNECTS_PORT_80_TCP": "tcp://10.0.0.1:80",
+    "CONNECTS_PORT_80_TCP_PROTO": "tcp",
+    "CONNECTS_PORT_80_TCP_PORT": "80",
+    "CONNECTS_PORT_80_TCP_ADDR": "10.0.0.1",
+    "CONNECTS_WORKER_PORT_8080_UDP": "udp://[fd00::1]:8080",
+    "CONNECTS_HTTP_SERVICE_HOST": "10.0.0.2",
+    "CONNECTS_HTTP_PORT": "tcp://10.0.0.2:8000",
+}
+"""What Kubernetes makes of the services connects, connects-worker and connects-http."""
+
+
+def test_a_kubernetes_service_is_no_setting_and_one_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(monkeypatch, **SERVICE_LINKS)
+    assert (settings.http_port, settings.mistyped, settings.unknown, unknown_settings()) == (8_000, [], [], [])
+    (hint,) = settings.hints
+    assert hint.startswith("CONNECTS_HTTP_PORT and 10 other names are from a Kubernetes service")
+    assert "enableServiceLinks: false" in hint
+
+
+@pytest.mark.parametrize("name", SERVICE_LINKS)
+def test_each_name_of_a_kubernetes_service_is_recognised_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    settings = read(monkeypatch, **{name: SERVICE_LINKS[name]})
+    assert (settings.http_port, settings.mistyped) == (8_000, [])
+    assert settings.hints[0].startswith(f"{name} is from a Kubernetes service")
+
+
+def test_beside_a_kubernetes_service_dot_env_counts_and_mistakes_are_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("CONNECTS_HTTP_PORT=8001\n")
+    settings = read(monkeypatch, **SERVICE_LINKS, CONNECTS_SERVICE="x", CONNECTS_HTTP_PORTS="1", CONNECTS_PORT_X="1")
+    assert settings.http_port == 8_001
+    assert settings.unknown == ["CONNECTS_HTTP_PORTS", "CONNECTS_PORT_X", "CONNECTS_SERVICE"]
+
+
+@pytest.mark.parametrize("port", ["8002", "http://10.0.0.1:80", "many"])
+def test_a_port_that_is_no_services_address_is_the_setting(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
+    if port.isdecimal():
+        settings = read(monkeypatch, CONNECTS_HTTP_PORT=port)
+        assert (settings.http_port, settings.hints) == (8_002, [])
+    else:
+        with pytest.raises(SettingsError, match=r"^CONNECTS_HTTP_PORT: "):
+            read(monkeypatch, CONNECTS_HTTP_PORT=port)
+
+
+def test_without_kubernetes_there_is_no_hint() -> None:
+    assert Settings.read().hints == []
 
 
 def test_the_policy_is_found_in_a_checkout() -> None:

@@ -1,26 +1,17 @@
-"""Charges: what a membership asks of the billing system, and what its answers lead to (S0, HP).
+"""Charges: the requests of a membership to the billing system, and its replies (S0, HP).
 
 An upgrade and every renewal of Plus ask for one charge. Connects come in when it is paid. A charge that the earnings
 balance failed to pay is asked once of the payment method, as attempt 2; nothing is asked a third time. What costs
-nothing, by a promotion or by the policy, is not asked of anybody: it takes effect at once (ours).
+nothing, by a promotion or by the policy, is not requested: it takes effect immediately (ours).
 """
 
 from datetime import date, datetime
 
+from schemas.fields import ChargeSource
 from schemas.memberships import MembershipChargeSettled
-from worker.domain.books import Books, Held
-from worker.domain.decisions import Change, Fact, Verdict
-from worker.domain.model import (
-    Charge,
-    ChargeId,
-    ChargeKey,
-    ChargeKind,
-    ChargeSource,
-    FreelancerId,
-    Membership,
-    Promo,
-    midnight,
-)
+from worker.domain.cards import Need, part, rule
+from worker.domain.decisions import Fact, Verdict
+from worker.domain.model import Charge, ChargeId, ChargeKey, ChargeKind, FreelancerId, Membership, Promo, midnight
 from worker.domain.policy import Policy, PolicyBook
 from worker.domain.rules import monthly, promos
 from worker.domain.rules.cycles import (
@@ -32,6 +23,7 @@ from worker.domain.rules.cycles import (
     what_ends_plus,
     what_is_suspended,
 )
+from worker.domain.state import Held, State
 from worker.domain.triggers import Received
 
 UPGRADE = "membership.upgrade"
@@ -40,7 +32,7 @@ CHARGE = "membership.charge"
 
 
 def request(
-    books: Books,
+    state: State,
     membership: Membership,
     kind: ChargeKind,
     named: str,
@@ -51,9 +43,9 @@ def request(
     *,
     choice_promo: bool = False,
 ) -> Charge:
-    """Ask for the price, less the promotion, as attempt 1; `named` tells this charge from the freelancer's others.
+    """Request the price, less the promotion, as attempt 1; `named` makes the charge's id unique among the freelancer's.
 
-    If nothing is left of the price the charge is paid as it is made, and its caller asks nobody.
+    If nothing is left of the price the charge is made as paid, and the caller requests nothing.
     """
     promo, amount_cents, source = what_is_asked(membership, policy)
     if promo is not None:
@@ -74,14 +66,14 @@ def request(
         decision_seq=seq,
         status="asked" if amount_cents else "paid",
     )
-    _keep_requested(books, membership, charge)
+    _keep_requested(state, membership, charge)
     return charge
 
 
 def what_is_asked(membership: Membership, policy: Policy) -> tuple[Promo | None, int, ChargeSource]:
-    """What the next charge would be: the promotion it uses, its cents, and their source.
+    """Return the next charge as it would be: the promotion it uses, its cents, and their source.
 
-    The whole amount comes from the earnings balance if what was last told of it is enough, else from the payment method
+    The whole amount comes from the earnings balance if its last report is enough, else from the payment method
     (S0).
     """
     promo = promos.next_to_use(membership)
@@ -90,53 +82,69 @@ def what_is_asked(membership: Membership, policy: Policy) -> tuple[Promo | None,
     return promo, amount_cents, "earnings-balance" if covered else "payment-method"
 
 
-def answer(books: Books, event: MembershipChargeSettled, trigger: Received, policies: PolicyBook) -> Verdict:
-    """The billing system answers a charge. What is granted at a cycle start is so under the policy in force there."""
-    membership = books.membership(FreelancerId(event.freelancer_id))
-    charge = known_charge(books, event)
+@rule(
+    id=CHARGE,
+    on="membership-charge-settled",
+    event=MembershipChargeSettled,
+    needs=(Need.WALLET, Need.MEMBERSHIP, Need.CHARGE),
+    stops="wallet",
+    once_per=None,
+    repeat=None,
+    unless=None,
+    source=None,
+    about=(),
+    reasons=("unknown-charge",),
+    found_by={},
+    policy=(),
+    then="membership-moves",
+)
+def answer(state: State, event: MembershipChargeSettled, trigger: Received, policies: PolicyBook) -> Verdict:
+    """Apply a reply to a charge. Connects of a cycle start are granted under the policy in force there."""
+    membership = state.membership(FreelancerId(event.freelancer_id))
+    charge = known_charge(state, event)
     if charge is None:
-        return _unknown(books, event, trigger)
-    rule = RENEWAL if charge.kind == "renewal" else UPGRADE
+        return _unknown(state, event, trigger)
+    rule_id = RENEWAL if charge.kind == "renewal" else UPGRADE
     if charge.status in {"paid", "failed"} or (charge.status == "lapsed" and event.outcome == "failed"):
-        facts: dict[str, Fact] = {**told_of(charge), "status": charge.status, "outcome": event.outcome}
-        return Verdict("declined", "charge-already-settled", rule, facts)
+        facts: dict[str, Fact] = {**facts_of(charge), "status": charge.status, "outcome": event.outcome}
+        return Verdict("declined", "charge-already-settled", rule_id, facts)
 
     lapsed = charge.status == "lapsed"
     charge.status = event.outcome
-    books.keep_charge(charge)
-    books.keep_membership(membership)
+    state.keep_charge(charge)
+    state.keep_membership(membership)
     at, seq = event.occurred_at, trigger.seq
     if event.outcome == "failed":
-        return _failed(books, membership, charge, at, policies, seq)
+        return _failed(state, membership, charge, at, policies, seq)
     if lapsed:
-        return _paid_after_lapse(books, charge, at, policies.in_force(at), seq)
+        return _paid_after_lapse(state, charge, at, policies.in_force(at), seq)
     if charge.kind == "upgrade":
-        return _upgraded(books, membership, charge, at, policies.in_force(at), seq, {"paid_at": at})
-    return _renewed(books, membership, charge, at, policies, seq)
+        return _upgraded(state, membership, charge, at, policies.in_force(at), seq, {"paid_at": at})
+    return _renewed(state, membership, charge, at, policies, seq)
 
 
 def upgrade_for_nothing(
-    books: Books, membership: Membership, charge: Charge, at: datetime, policy: Policy, seq: int
+    state: State, membership: Membership, charge: Charge, at: datetime, policy: Policy, seq: int
 ) -> Verdict:
     """Plus begins with the choice: nothing is left of the price, so there is nothing to wait for."""
-    return _upgraded(books, membership, charge, at, policy, seq, _nothing_to_pay(policy))
+    return _upgraded(state, membership, charge, at, policy, seq, _nothing_to_pay(policy))
 
 
 def renew_for_nothing(
-    books: Books, charge: Charge, at: datetime, policy: Policy, seq: int, ahead: dict[str, Fact]
+    state: State, charge: Charge, at: datetime, policy: Policy, seq: int, ahead: dict[str, Fact]
 ) -> Verdict:
     """Plus's Connects at its cycle start: nothing is left of the price. `ahead` says what follows the cycle."""
     facts = {**_whole(charge, policy), **_nothing_to_pay(policy), **ahead}
-    changes = _grant_whole(books, charge, "cycle-started", at, policy, seq, facts)
+    changes = monthly.plus_grant(state, charge, "cycle-started", at, policy, seq, facts)
     return Verdict("applied", "renewed", RENEWAL, facts, changes)
 
 
-def known_charge(books: Books, event: MembershipChargeSettled) -> Charge | None:
+def known_charge(state: State, event: MembershipChargeSettled) -> Charge | None:
     """The charge that is answered, if it was asked of this freelancer."""
-    return books.charges.get(ChargeKey(FreelancerId(event.freelancer_id), ChargeId(event.charge_id)))
+    return state.charge(ChargeKey(FreelancerId(event.freelancer_id), ChargeId(event.charge_id)))
 
 
-def told_of(charge: Charge) -> dict[str, Fact]:
+def facts_of(charge: Charge) -> dict[str, Fact]:
     """A charge, as facts; a charge of 0 has no source."""
     facts: dict[str, Fact] = {
         "charge_id": charge.charge_id,
@@ -153,37 +161,37 @@ def told_of(charge: Charge) -> dict[str, Fact]:
     return facts
 
 
-def _keep_requested(books: Books, membership: Membership, charge: Charge) -> None:
-    if charge.key in books.charges:
+def _keep_requested(state: State, membership: Membership, charge: Charge) -> None:
+    if charge.key in state.charges:
         raise AssertionError(f"charge {charge.charge_id} was requested of {charge.freelancer_id} before")
     if charge.status == "asked" and charge.kind == "upgrade":
         membership.upgrade = charge.charge_id
     elif charge.status == "asked":
         membership.renewal = charge.charge_id
-    books.keep_charge(charge)
-    books.keep_membership(membership)
+    state.keep_charge(charge)
+    state.keep_membership(membership)
 
 
-def _unknown(books: Books, event: MembershipChargeSettled, trigger: Received) -> Verdict:
-    """Nobody asked this freelancer for this charge; not yet, perhaps: then it counts when it is asked."""
+def _unknown(state: State, event: MembershipChargeSettled, trigger: Received) -> Verdict:
+    """The charge was not requested of this freelancer; if it is requested later, the reply counts then."""
     facts: dict[str, Fact] = {"charge_id": event.charge_id, "outcome": event.outcome}
-    books.hold(Held(FreelancerId(event.freelancer_id), trigger.seq, trigger.topic, event, trigger.cause))
+    state.hold(Held(FreelancerId(event.freelancer_id), trigger.seq, trigger.topic, event, trigger.cause))
     return Verdict("recorded", "unknown-charge", CHARGE, facts)
 
 
 def _failed(
-    books: Books, membership: Membership, charge: Charge, failed_at: datetime, policies: PolicyBook, seq: int
+    state: State, membership: Membership, charge: Charge, failed_at: datetime, policies: PolicyBook, seq: int
 ) -> Verdict:
-    """No money came in: asked once more, of the payment method, or else failed for good; that uses up no promotion."""
+    """No money came in: requested once more, from the payment method, or failed for good; no promotion is used."""
     if charge.source == "earnings-balance":
-        return _retried(books, membership, charge, failed_at, seq)
+        return _retried(state, membership, charge, failed_at, seq)
     promos.give_back(membership, charge)
     if charge.kind == "upgrade":
         return _upgrade_failed(membership, charge, failed_at)
-    return _renewal_failed(books, membership, charge, failed_at, policies, seq)
+    return _renewal_failed(state, membership, charge, failed_at, policies, seq)
 
 
-def _retried(books: Books, membership: Membership, failed: Charge, at: datetime, seq: int) -> Verdict:
+def _retried(state: State, membership: Membership, failed: Charge, at: datetime, seq: int) -> Verdict:
     """Any charge that the earnings balance failed to pay is asked once of the payment method (S0)."""
     attempt = failed.attempt + 1
     charge = Charge(
@@ -201,14 +209,22 @@ def _retried(books: Books, membership: Membership, failed: Charge, at: datetime,
         requested_at=at,
         decision_seq=seq,
     )
-    _keep_requested(books, membership, charge)
-    facts = {**told_of(charge), "failed_at": at}
-    rule = RENEWAL if charge.kind == "renewal" else UPGRADE
-    return Verdict("applied", "charge-retried", rule, facts, charge=charge)
+    _keep_requested(state, membership, charge)
+    facts = {**facts_of(charge), "failed_at": at}
+    rule_id = RENEWAL if charge.kind == "renewal" else UPGRADE
+    return Verdict("applied", "charge-retried", rule_id, facts, charge=charge)
 
 
+@part(
+    id=UPGRADE,
+    once_per=None,
+    source=None,
+    reasons=("upgraded", "charge-failed", "charge-retried", "charge-already-settled"),
+    found_by={},
+    policy=("grants.monthly.plus_paid", "grants.monthly.plus_free", "memberships.late_cycle_start"),
+)
 def _upgraded(
-    books: Books,
+    state: State,
     membership: Membership,
     charge: Charge,
     paid_at: datetime,
@@ -232,7 +248,7 @@ def _upgraded(
     connects = policy.monthly_plus_paid + free
     until = next_cycle_start(day, policy)
     facts: dict[str, Fact] = {
-        **told_of(charge),
+        **facts_of(charge),
         "connects": connects,
         "paid": policy.monthly_plus_paid,
         "free": free,
@@ -250,30 +266,34 @@ def _upgraded(
     elif day != charge.cycle_start:
         facts["over_on"] = over_on.isoformat()
     membership.plan, membership.upgrade = "plus", None
-    enter_cycle(books, membership, day, until)
+    enter_cycle(state, membership, day, until)
     facts |= what_ends_plus(membership)
-    changes = monthly.grant(
-        books,
-        membership.freelancer_id,
-        monthly.UPGRADE,
-        "upgraded",
-        monthly.key_of_charge(charge),
-        connects,
-        paid_at,
-        policy,
-        seq,
-        facts,
-    )
+    changes = monthly.upgrade_grant(state, charge, connects, paid_at, policy, seq, facts)
     return Verdict("applied", "upgraded", UPGRADE, facts, changes)
 
 
 def prorated(connects: int, days: int, length: int) -> int:
-    """The share of so many days in a cycle of that length, rounded down (HP)."""
+    """Return the share of that many days in a cycle of that length, rounded down (HP)."""
     return connects * days // length
 
 
+@part(
+    id=RENEWAL,
+    once_per=None,
+    source=None,
+    reasons=(
+        "charge-requested",
+        "renewed",
+        "charge-failed",
+        "charge-retried",
+        "charge-already-settled",
+        "paid-after-lapse",
+    ),
+    found_by={"paid-after-lapse": "operators"},
+    policy=("grants.monthly", "memberships.plus_price_cents", "memberships.currency"),
+)
 def _renewed(
-    books: Books, membership: Membership, charge: Charge, paid_at: datetime, policies: PolicyBook, seq: int
+    state: State, membership: Membership, charge: Charge, paid_at: datetime, policies: PolicyBook, seq: int
 ) -> Verdict:
     """Plus's Connects for the running cycle, dated at its start, whatever has begun since."""
     membership.renewal = None
@@ -285,20 +305,20 @@ def _renewed(
         "next_renewal": until.isoformat(),
         **what_ends_plus(membership),
     }
-    changes = _grant_whole(books, charge, "cycle-started", at, policies.in_force(at), seq, facts)
+    changes = monthly.plus_grant(state, charge, "cycle-started", at, policies.in_force(at), seq, facts)
     return Verdict("applied", "renewed", RENEWAL, facts, changes)
 
 
-def _paid_after_lapse(books: Books, charge: Charge, paid_at: datetime, policy: Policy, seq: int) -> Verdict:
-    """Paid when it had been given up: all its Connects, dated at the payment; the plan stays as it is (ours)."""
+def _paid_after_lapse(state: State, charge: Charge, paid_at: datetime, policy: Policy, seq: int) -> Verdict:
+    """It was paid after it had lapsed: all its Connects, dated at the payment; the plan stays as it is (ours)."""
     facts = {**_whole(charge, policy), "paid_at": paid_at}
-    changes = _grant_whole(books, charge, "paid-after-lapse", paid_at, policy, seq, facts)
+    changes = monthly.plus_grant(state, charge, "paid-after-lapse", paid_at, policy, seq, facts)
     return Verdict("applied", "paid-after-lapse", RENEWAL, facts, changes)
 
 
 def _whole(charge: Charge, policy: Policy) -> dict[str, Fact]:
     return {
-        **told_of(charge),
+        **facts_of(charge),
         "plan": "plus",
         "connects": policy.monthly_plus_paid + policy.monthly_plus_free,
         "paid": policy.monthly_plus_paid,
@@ -310,42 +330,24 @@ def _nothing_to_pay(policy: Policy) -> dict[str, Fact]:
     return {"nothing_to_pay": True, "price_cents": policy.plus_price_cents}
 
 
-def _grant_whole(
-    books: Books, charge: Charge, reason: str, at: datetime, policy: Policy, seq: int, facts: dict[str, Fact]
-) -> list[Change]:
-    connects = policy.monthly_plus_paid + policy.monthly_plus_free
-    return monthly.grant(
-        books,
-        charge.freelancer_id,
-        monthly.MONTHLY,
-        reason,
-        monthly.key_of_charge(charge),
-        connects,
-        at,
-        policy,
-        seq,
-        facts,
-    )
-
-
 def _upgrade_failed(membership: Membership, charge: Charge, failed_at: datetime) -> Verdict:
     """An upgrade that fails changes nothing; a downgrade chosen meanwhile has nothing to end."""
     membership.upgrade = membership.downgrade_chosen_at = None
-    facts = {**told_of(charge), "failed_at": failed_at, **what_is_suspended(membership)}
+    facts = {**facts_of(charge), "failed_at": failed_at, **what_is_suspended(membership)}
     return Verdict("applied", "charge-failed", UPGRADE, facts)
 
 
 def _renewal_failed(
-    books: Books, membership: Membership, charge: Charge, failed_at: datetime, policies: PolicyBook, seq: int
+    state: State, membership: Membership, charge: Charge, failed_at: datetime, policies: PolicyBook, seq: int
 ) -> Verdict:
-    """Basic at once, no more attempts (HP), and Basic's Connects for the running cycle, dated at its start."""
+    """Basic immediately, no more attempts (HP), and Basic's Connects for the running cycle, dated at its start."""
     membership.plan = "basic"
     membership.renewal = membership.downgrade_chosen_at = None
     start, until = running_cycle(membership)
     at = midnight(start)
     policy = policies.in_force(at)
     facts: dict[str, Fact] = {
-        **told_of(charge),
+        **facts_of(charge),
         "failed_at": failed_at,
         "next_renewal": until.isoformat(),
         **what_is_suspended(membership),
@@ -355,5 +357,5 @@ def _renewal_failed(
         return Verdict("applied", "charge-failed", RENEWAL, facts)
     facts["connects"] = policy.monthly_basic
     granted: dict[str, Fact] = {**facts, "plan": "basic", "why": "failed"}
-    changes = monthly.basic_grant(books, membership.freelancer_id, start, policy, seq, granted)
+    changes = monthly.basic_grant(state, membership.freelancer_id, start, policy, seq, granted)
     return Verdict("applied", "charge-failed", RENEWAL, facts, changes)

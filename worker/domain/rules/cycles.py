@@ -1,6 +1,6 @@
 """Cycles: a membership's periods [start, next start), in days of UTC; each starts at 00:00 of its first day (S0).
 
-Here is the calendar, what of a membership holds at an instant, and what others are told of it.
+Here are the calendar, the state of a membership at an instant, and what is published of it.
 """
 
 from bisect import insort
@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Final, NamedTuple
 
-from worker.domain.books import Books
-from worker.domain.decisions import Fact, MembershipTold
-from worker.domain.model import Membership, Plan, Scope, Suspension, midnight
+from schemas.fields import Plan, SuspensionScope
+from worker.domain.decisions import Fact, MembershipUpdate
+from worker.domain.model import Membership, Suspension, midnight
 from worker.domain.policy import Policy, PolicyBook
+from worker.domain.state import State
 
 LAST_MONTHLY_DAY: Final = 28
 """The last day of a month on which anybody is billed month after month (S0)."""
@@ -42,19 +43,19 @@ def what_is_due(membership: Membership, until: datetime, policies: PolicyBook) -
     return due
 
 
-def begin(books: Books, membership: Membership, day: date, policy: Policy) -> None:
+def begin(state: State, membership: Membership, day: date, policy: Policy) -> None:
     """Begin a membership: Basic, its cycle on that day, that start granting nothing (ours)."""
     membership.plan = "basic"
-    enter_cycle(books, membership, day, next_cycle_start(day, policy))
+    enter_cycle(state, membership, day, next_cycle_start(day, policy))
 
 
-def enter_cycle(books: Books, membership: Membership, day: date, next_renewal: date) -> None:
-    """Let the cycle [day, next_renewal) be the running one; the clock is told when the next is due."""
+def enter_cycle(state: State, membership: Membership, day: date, next_renewal: date) -> None:
+    """Let the cycle [day, next_renewal) be the running one; the schedule gets the start of the next."""
     membership.cycle_start = day
     if membership.next_renewal != next_renewal:
         membership.next_renewal = next_renewal
-        books.touched.cycles_added.append((next_renewal, membership.freelancer_id))
-    books.keep_membership(membership)
+        state.changed.cycles_added.append((next_renewal, membership.freelancer_id))
+    state.keep_membership(membership)
 
 
 def running_cycle(membership: Membership) -> tuple[date, date]:
@@ -70,7 +71,7 @@ def note_suspension(membership: Membership, fact: Suspension) -> None:
 
 
 def basic_chosen_before(membership: Membership, at: datetime) -> bool:
-    """Whether Basic was chosen before a cycle start: on the renewal day or later is too late, the renewal stands (S0).
+    """Whether Basic was chosen before a cycle start: the renewal day or later is too late, the renewal counts (S0).
 
     A choice may be known that is dated later: an upgrade chosen after the 28th, paid before the 1st and read after it,
     moves the cycle start ahead.
@@ -78,26 +79,26 @@ def basic_chosen_before(membership: Membership, at: datetime) -> bool:
     return membership.downgrade_chosen_at is not None and membership.downgrade_chosen_at < at
 
 
-def suspended_before(membership: Membership, at: datetime) -> frozenset[Scope]:
+def suspended_before(membership: Membership, at: datetime) -> frozenset[SuspensionScope]:
     """The scopes that are suspended at a cycle start: of each the latest fact dated before it."""
     if not membership.suspensions:
         return _NONE
     return _in_force(fact for fact in membership.suspensions if fact.at < at)
 
 
-def suspended_at(membership: Membership, at: datetime) -> frozenset[Scope]:
+def suspended_at(membership: Membership, at: datetime) -> frozenset[SuspensionScope]:
     """The scopes that are suspended at an instant: a suspension holds from its own instant on."""
     if not membership.suspensions:
         return _NONE
     return _in_force(fact for fact in membership.suspensions if fact.at <= at)
 
 
-def suspended_by_latest(membership: Membership) -> frozenset[Scope]:
+def suspended_by_latest(membership: Membership) -> frozenset[SuspensionScope]:
     """The scopes that are suspended by the latest facts, whatever their dates."""
     return _in_force(membership.suspensions) if membership.suspensions else _NONE
 
 
-def suspended_since(membership: Membership, scope: Scope, at: datetime) -> datetime | None:
+def suspended_since(membership: Membership, scope: SuspensionScope, at: datetime) -> datetime | None:
     """Since when a scope that is suspended at that instant has been so without a break."""
     since: datetime | None = None
     for fact in membership.suspensions:
@@ -107,13 +108,13 @@ def suspended_since(membership: Membership, scope: Scope, at: datetime) -> datet
 
 
 def what_is_suspended(membership: Membership) -> dict[str, Fact]:
-    """What is suspended by the latest facts, as a fact: the account goes before the billing method."""
+    """Return what is suspended by the latest facts, as a fact: the account goes before the billing method."""
     suspended = suspended_by_latest(membership)
     return {"suspended": min(suspended)} if suspended else {}
 
 
 def what_ends_plus(membership: Membership) -> dict[str, Fact]:
-    """What ends Plus at the next cycle start, as far as it is known by now, as facts; none, if it is to be renewed."""
+    """Return what ends Plus at the next cycle start, as facts; none if it is to be renewed."""
     _, until = running_cycle(membership)
     facts = what_is_suspended(membership)
     if basic_chosen_before(membership, midnight(until)):
@@ -122,7 +123,7 @@ def what_ends_plus(membership: Membership) -> dict[str, Fact]:
 
 
 class Seen(NamedTuple):
-    """What others see of a membership that has begun."""
+    """The published fields of a membership that has begun."""
 
     plan: Plan
     cycle_start: date
@@ -132,7 +133,7 @@ class Seen(NamedTuple):
 
 
 def seen(membership: Membership) -> Seen | None:
-    """What others see of it; nothing, as long as it has not begun.
+    """Return its published fields; None as long as it has not begun.
 
     Basic is scheduled while the plan is Plus and a downgrade is chosen or a suspension in force.
     """
@@ -143,18 +144,18 @@ def seen(membership: Membership) -> Seen | None:
     return Seen(membership.plan, membership.cycle_start, membership.next_renewal, "basic" if ends else None, suspended)
 
 
-def told(membership: Membership, before: Seen | None, reason: str) -> MembershipTold | None:
-    """What a decision tells of a membership that looked like `before`: one version more, if it looks different now."""
+def update_of(membership: Membership, before: Seen | None, reason: str) -> MembershipUpdate | None:
+    """The membership to publish, compared with `before`: with the version incremented if anything visible changed."""
     now = seen(membership)
     if now is None or now == before:
         return None
     membership.version += 1
-    return MembershipTold(membership.version, *now, reason)
+    return MembershipUpdate(membership.version, *now, reason)
 
 
-def _in_force(facts: Iterable[Suspension]) -> frozenset[Scope]:
+def _in_force(facts: Iterable[Suspension]) -> frozenset[SuspensionScope]:
     latest = {fact.scope: fact.suspended for fact in facts}
     return frozenset(scope for scope, suspended in latest.items() if suspended)
 
 
-_NONE: Final[frozenset[Scope]] = frozenset()
+_NONE: Final[frozenset[SuspensionScope]] = frozenset()

@@ -1,4 +1,4 @@
-"""Promotion codes: a percentage or an amount off, for so many charges, once for each freelancer (ours).
+"""Promotion codes: a percentage or an amount off, for a number of charges, once for each freelancer (ours).
 
 The terms are those of the policy on the day the code was accepted.
 """
@@ -6,24 +6,33 @@ The terms are those of the policy on the day the code was accepted.
 from datetime import datetime
 
 from schemas.memberships import PromoCodeEntered
-from worker.domain.books import Books
+from worker.domain.cards import MOVES_MEMBERSHIP, rule
 from worker.domain.decisions import Fact, Verdict
 from worker.domain.model import Charge, FreelancerId, Membership, Promo
 from worker.domain.policy import Policy, PolicyBook
+from worker.domain.state import State
 from worker.domain.triggers import Received
 
 PROMO = "membership.promo"
 
 
-def enter(books: Books, event: PromoCodeEntered, _trigger: Received, policies: PolicyBook) -> Verdict:
+@rule(
+    id=PROMO,
+    on="promo-code-entered",
+    event=PromoCodeEntered,
+    reasons=("promo-accepted", "promo-code-unknown", "promo-code-already-used", "promo-code-expired"),
+    policy=("memberships.promo_codes", "memberships.currency"),
+    **MOVES_MEMBERSHIP,
+)
+def enter(state: State, event: PromoCodeEntered, _trigger: Received, policies: PolicyBook) -> Verdict:
     """Accept a code for the next charges that are requested, or say why it cannot be used."""
-    membership = books.membership(FreelancerId(event.freelancer_id))
+    membership = state.membership(FreelancerId(event.freelancer_id))
     policy = policies.in_force(event.occurred_at)
     facts = terms(event.promo_code, policy)
     refusal = why_not(membership, event.promo_code, event.occurred_at, policy)
     if refusal is not None:
         return Verdict("declined", refusal, PROMO, facts)
-    accept(books, membership, event.promo_code, policy)
+    accept(state, membership, event.promo_code, policy)
     return Verdict("applied", "promo-accepted", PROMO, facts)
 
 
@@ -39,11 +48,11 @@ def why_not(membership: Membership, code: str, at: datetime, policy: Policy) -> 
     return None
 
 
-def accept(books: Books, membership: Membership, code: str, policy: Policy) -> None:
+def accept(state: State, membership: Membership, code: str, policy: Policy) -> None:
     """Note a code that can be used, on the terms of this policy."""
     offer = policy.promo_codes[code]
     membership.promos.append(Promo(code, offer.percent_off, offer.cents_off, offer.charges))
-    books.keep_membership(membership)
+    state.keep_membership(membership)
 
 
 def next_to_use(membership: Membership) -> Promo | None:
@@ -58,7 +67,7 @@ def use(membership: Membership, promo: Promo) -> None:
 
 
 def give_back(membership: Membership, charge: Charge) -> None:
-    """A charge that failed for good gives its use back; a code that came with the choice is as if never told.
+    """A charge that failed for good returns its use; a code that came with the choice counts as never entered.
 
     The caller keeps the membership.
     """

@@ -13,8 +13,12 @@ WHERE freelancer_id = $1 AND open ORDER BY expires_at, issued_at, lot_id COLLATE
 -- name: changes_of_wallet
 -- The last $2 changes of a wallet (null: all), newest first, each with what caused it.
 SELECT c.version, c.occurred_at, c.recorded_at, c.delta, c.debt_delta, c.balance_after, c.rule, c.reason,
-       c.policy_version, c.explanation, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.job_id, d.proposal_id
+       c.policy_version, c.explanation, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.job_id, d.proposal_id,
+       a.seq AS added, a.recorded_at AS added_at,
+       a.actor AS added_by, a.why AS added_why, a.source, a.line,
+       CASE WHEN d.kind = 'correction' THEN (SELECT ARRAY[k.actor, k.why] FROM corrections k WHERE k.seq = d.seq) END AS ordered_by
 FROM changes c JOIN decisions d ON d.seq = c.decision_seq
+LEFT JOIN additions a ON d."offset" IS NULL AND a.topic = d.topic AND a.event_id = d.event_id
 WHERE c.freelancer_id = $1 ORDER BY c.version DESC LIMIT $2::bigint
 
 -- name: membership
@@ -48,9 +52,10 @@ FROM charges c WHERE c.status = 'asked' ORDER BY c.requested_at, c.charge_id, c.
 SELECT seq FROM seen_events WHERE key = ANY($1::uuid[])
 
 -- name: seqs_of_repeats
--- Decisions on an event id that was not used up by them: repeats, conflicts, invalid records; $2 narrows to a topic.
+-- Decisions on an event id that was not used up by them: repeats, conflicts, invalid records, corrections; $2 narrows to a topic.
 SELECT m.seq FROM mentions m JOIN decisions d ON d.seq = m.seq
-WHERE m.key = 'e:' || $1::text AND ($2::text IS NULL OR d.topic = $2)
+LEFT JOIN LATERAL (SELECT topic FROM decisions WHERE seq = d.follows LIMIT 1) corrected ON d.kind = 'correction'
+WHERE m.key = 'e:' || $1::text AND ($2::text IS NULL OR d.topic = $2 OR corrected.topic = $2)
 
 -- name: seqs_of_clock_and_commands
 -- Decisions that no record caused: `expiry:<lot_id>`, `command:<id>` and the like.
@@ -66,21 +71,28 @@ SELECT s.seq FROM decisions c
 JOIN decisions s ON s.kind = 'settlement' AND s.topic = c.topic AND s.incarnation = c.incarnation
      AND s.partition = c.partition AND s."offset" = c."offset"
 WHERE c.seq = ANY($1::bigint[]) AND c.topic = 'job-closed'
+UNION ALL SELECT seq FROM settlements WHERE closure_seq = ANY($1::bigint[])
 
 -- name: seqs_of_job
 -- What was spent on a job, its closures and their settlements, and what else names it.
 SELECT decision_seq FROM spends WHERE job_id = $1
+UNION SELECT decision_seq FROM voided WHERE job_id = $1 AND rule = 'spend.proposal'
 UNION SELECT decision_seq FROM closures WHERE job_id = $1
-UNION SELECT s.seq FROM closures c JOIN decisions s ON s.kind = 'settlement' AND s.topic = c.topic
-      AND s.incarnation = c.incarnation AND s.partition = c.partition AND s."offset" = c."offset" WHERE c.job_id = $1
+UNION SELECT seq FROM settlements WHERE job_id = $1
 UNION SELECT seq FROM mentions WHERE key = 'j:' || $1
 
 -- name: seqs_of_proposal
 -- Its spend, its settlements by each closure of its job, and what else names it.
-SELECT decision_seq FROM spends WHERE proposal_id = $1
-UNION SELECT s.seq FROM spends p JOIN closures c USING (job_id) JOIN decisions s ON s.kind = 'settlement'
+WITH spent AS (
+    SELECT decision_seq, job_id, proposal_id FROM spends WHERE proposal_id = $1
+    UNION ALL SELECT decision_seq, job_id, natural_key FROM voided WHERE rule = 'spend.proposal' AND natural_key = $1)
+SELECT decision_seq FROM spent
+UNION SELECT s.seq FROM spent p JOIN closures c USING (job_id) JOIN decisions s ON s.kind = 'settlement'
       AND s.topic = c.topic AND s.incarnation = c.incarnation AND s.partition = c.partition AND s."offset" = c."offset"
-      AND s.proposal_id = p.proposal_id WHERE p.proposal_id = $1
+      AND s.proposal_id = p.proposal_id
+UNION SELECT s.seq FROM spent p JOIN closures c USING (job_id) JOIN decisions s ON s.kind = 'settlement' AND s."offset" IS NULL
+      AND s.topic = c.topic AND s.event_id = c.event_id AND s.proposal_id = p.proposal_id
+      WHERE c."offset" IS NULL
 UNION SELECT seq FROM mentions WHERE key = 'p:' || $1
 
 -- name: seqs_of_freelancer
@@ -89,39 +101,37 @@ SELECT decision_seq FROM changes WHERE freelancer_id = $1
 UNION SELECT seq FROM mentions WHERE key = 'f:' || $1
 
 -- name: decisions
--- Decisions in full, in ledger order, without the payload.
-SELECT seq, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
-       proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at
-FROM decisions WHERE seq = ANY($1::bigint[]) ORDER BY seq
+-- Decisions in full, in ledger order, without the payload. Their seqs are text: the driver takes long for an array.
+SELECT d.seq, kind, follows, d.topic, incarnation, partition, "offset", d.event_id, occurred_at, freelancer_id, job_id,
+       proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, d.recorded_at,
+       a.seq AS added, a.recorded_at AS added_at,
+       a.actor AS added_by, a.why AS added_why, a.source, a.line,
+       CASE WHEN d.kind = 'correction' THEN (SELECT ARRAY[k.actor, k.why] FROM corrections k WHERE k.seq = d.seq) END AS ordered_by
+FROM decisions d LEFT JOIN additions a ON d."offset" IS NULL AND a.topic = d.topic AND a.event_id = d.event_id
+WHERE d.seq = ANY(string_to_array($1, ',')::bigint[]) ORDER BY d.seq
 
 -- name: changes_of_decisions
-SELECT decision_seq, ordinal, freelancer_id, version, occurred_at, rule, reason, delta, debt_delta, balance_after, explanation
-FROM changes WHERE decision_seq = ANY($1::bigint[]) ORDER BY decision_seq, ordinal
+-- What these decisions changed, and the movements of it; their seqs are text, as above.
+SELECT decision_seq, freelancer_id, version, occurred_at, delta, debt_delta, balance_after, rule, reason, explanation, movements
+FROM changes WHERE decision_seq = ANY(string_to_array($1, ',')::bigint[]) ORDER BY decision_seq, ordinal
 
--- name: lots_moved
--- What each change moved in each lot, net, as in wallet-updated.
-SELECT m.decision_seq, m.ordinal, m.lot_id, sum(m.delta)::bigint AS delta, l.expires_at
-FROM movements m JOIN changes c USING (decision_seq, ordinal)
-JOIN lots l ON l.freelancer_id = c.freelancer_id AND l.lot_id = m.lot_id
-WHERE m.decision_seq = ANY($1::bigint[])
-GROUP BY m.decision_seq, m.ordinal, m.lot_id, l.expires_at
-ORDER BY m.decision_seq, m.ordinal, min(m.line_no)
+-- name: ends_of_lots
+-- When these lots expire, given by freelancer and id.
+SELECT found.lot_id, found.expires_at FROM unnest(string_to_array($1, ','), string_to_array($2, ',')) AS wanted(whose, id)
+CROSS JOIN LATERAL (SELECT * FROM lots l WHERE l.freelancer_id = wanted.whose AND l.lot_id = wanted.id LIMIT 1) found
 
 -- name: proposals_of_job
 SELECT proposal_id FROM spends WHERE job_id = $1
 
--- name: proposals_of_freelancer
--- By way of the changes, which have an index: spends by freelancer would need one of their own.
-SELECT d.proposal_id FROM changes c JOIN decisions d ON d.seq = c.decision_seq
-WHERE c.freelancer_id = $1 AND c.rule = 'spend.proposal'
-
 -- name: open_spends
--- Which of these proposals have Connects on them that no settled closure has decided yet.
+-- Which of these proposals have Connects on them that no settled closure has decided yet; and since when one is due.
 SELECT s.proposal_id, s.freelancer_id, s.job_id, s.occurred_at, s.withdrawn_at,
        (CASE WHEN s.base_returned THEN 0 ELSE s.base END + CASE WHEN s.boost_returned THEN 0 ELSE s.boost END) AS connects,
        CASE WHEN s.boost_returned THEN 0 ELSE s.boost END AS boost,
        (SELECT min(c.closed_at) FROM closures c WHERE c.job_id = s.job_id AND c.closed_at >= s.occurred_at) AS closing_at,
-       (SELECT h.first_hired_at FROM hires h WHERE h.job_id = s.job_id) AS hired_at
+       (SELECT h.first_hired_at FROM hires h WHERE h.job_id = s.job_id) AS hired_at,
+       (SELECT min(d.due_at) FROM closures c JOIN due d ON d.kind = 'settlement' AND d.key = c.decision_seq::text
+        WHERE c.job_id = s.job_id AND c.closed_at >= s.occurred_at) AS due_at
 FROM spends s
 WHERE s.proposal_id = ANY($1::text[])
   AND ((s.base > 0 AND NOT s.base_returned) OR (s.boost > 0 AND NOT s.boost_returned))
@@ -140,8 +150,15 @@ SELECT ledger_id, epoch, holder, lease_until > clock_timestamp() AS held FROM le
 -- Every policy version that the ledger has.
 SELECT version, effective_from, document FROM policies ORDER BY version
 
+-- name: reports
+-- What the workers that run say of themselves, and how old that is.
+SELECT holder, report, extract(epoch FROM clock_timestamp() - reported_at)::float AS seconds
+FROM workers WHERE reported_at > clock_timestamp() - interval '15 seconds' ORDER BY holder
+
 -- name: last_batch
-SELECT batch_no, last_seq, business_time, recorded_at FROM batches ORDER BY batch_no DESC LIMIT 1
+SELECT batch_no, last_seq, business_time, recorded_at,
+       extract(epoch FROM clock_timestamp() - recorded_at)::float AS quiet_seconds
+FROM batches ORDER BY batch_no DESC LIMIT 1
 
 -- name: progress
 -- Where the ledger is, how old the last batch is, and how often the ledger was taken in the last two minutes, or since the last
@@ -196,13 +213,19 @@ SELECT d.seq, d.recorded_at, d.outcome, d.reason, d.rule, d.freelancer_id, d.job
 FROM mentions m JOIN decisions d ON d.seq = m.seq WHERE m.key = 'operators' ORDER BY m.seq DESC LIMIT $1
 
 -- name: unpublished
--- Batches that are not published, and since when the oldest waits; $1 is the marker's seq (null: not known).
-SELECT count(*) AS batches, coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float AS seconds
+-- Batches that are not published, and since when the oldest waits; $1 is the marker's seq (null: not known). The worker's
+-- clock may be ahead of this server's: no wait is shorter than none.
+SELECT count(*) AS batches, greatest(coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0), 0)::float AS seconds
 FROM outbox WHERE outbox_seq > coalesce($1::bigint, (SELECT dropped_through FROM relay_state))
 
 -- name: positions
 SELECT topic, partition, incarnation, next_offset, last_offset, last_timestamp, last_hash, running_max
 FROM positions ORDER BY topic, partition
+
+-- name: holds
+-- What is on hold, with who asked for it, why and when.
+SELECT h.topic, h.partition, h.lets_time_go_on, d.facts ->> 'actor' AS actor, d.facts ->> 'why' AS why, d.recorded_at AS since
+FROM holds h JOIN decisions d ON d.seq = h.decision_seq ORDER BY h.topic, h.partition
 
 -- name: parked
 -- Stopped wallets and jobs, oldest first, with the trigger that failed and how many wait behind it.
@@ -215,10 +238,30 @@ FROM parked p JOIN decisions d ON d.seq = p.decision_seq ORDER BY p.decision_seq
 SELECT decision_seq, topic, partition, "offset", timestamp_ms, error_code, error_detail, attempts, sent_at
 FROM dead_letters ORDER BY decision_seq DESC LIMIT $1
 
+-- name: dead_letters_by_cause
+-- All letters, counted by topic and code; how many are not sent yet, and the last of each, by its decision.
+SELECT topic, error_code, count(*) AS letters, count(*) FILTER (WHERE sent_at IS NULL) AS unsent, max(decision_seq) AS last_seq
+FROM dead_letters GROUP BY topic, error_code ORDER BY letters DESC, topic, error_code LIMIT $1
+
+-- name: parked_by_cause
+-- What is stopped, counted by error; since when, and one of each to look at.
+SELECT p.error, count(*) AS stopped, min(p.since) AS since, min(p.scope) AS scope, min(p.key) AS key
+FROM parked p GROUP BY p.error, p.scope ORDER BY stopped DESC, p.error LIMIT $1
+
 -- name: dead_letter
 -- One letter, whole; by the decision that rejected it.
 SELECT decision_seq, topic, partition, "offset", timestamp_ms, error_code, error_detail, attempts, sent_at, key, value, headers
 FROM dead_letters WHERE decision_seq = $1
+
+-- name: knows_wallet_updated
+-- Whether the ledger made that version of a wallet.
+SELECT EXISTS (SELECT FROM changes WHERE freelancer_id = $1 AND version = $2::text::bigint)
+
+-- name: knows_membership_updated
+SELECT EXISTS (SELECT FROM memberships WHERE freelancer_id = $1 AND version >= $2::text::bigint)
+
+-- name: knows_membership_charge_requested
+SELECT EXISTS (SELECT FROM charges WHERE freelancer_id = $1 AND charge_id = $2)
 
 -- name: ask
 -- A command for the one writer.
@@ -234,5 +277,82 @@ SELECT (SELECT count(*) FROM (SELECT DISTINCT freelancer_id FROM spends WHERE ow
         CROSS JOIN LATERAL (SELECT balance_after FROM changes c WHERE c.freelancer_id = owes.freelancer_id
                             ORDER BY c.version DESC LIMIT 1) AS last WHERE last.balance_after < 0) AS overdrawn_wallets,
        (SELECT count(*) FROM charges WHERE status = 'asked') AS charges_unanswered,
-       (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(requested_at)), 0)::float
+       (SELECT greatest(coalesce(extract(epoch FROM clock_timestamp() - min(requested_at)), 0), 0)::float
         FROM charges WHERE status = 'asked') AS oldest_charge_seconds
+
+-- name: applications
+-- These proposals, with what came back of them.
+SELECT proposal_id, freelancer_id, job_id, occurred_at AS spent_at, origin, base, boost, base_returned, boost_returned, withdrawn_at
+FROM spends WHERE proposal_id = ANY($1::text[]) ORDER BY decision_seq
+
+-- name: closings_of_jobs
+-- Closings of these jobs, and whether they are settled.
+SELECT job_id, closed_at, closure, settled FROM closures WHERE job_id = ANY($1::text[]) ORDER BY closed_at, decision_seq
+
+-- name: hires_of_jobs
+-- Hires on these jobs (keys `j:<job id>`), and who was hired.
+SELECT d.job_id, d.freelancer_id, d.occurred_at FROM mentions m JOIN decisions d ON d.seq = m.seq
+WHERE m.key = ANY($1::text[]) AND d.topic = 'hire-made' AND d.outcome = 'recorded' ORDER BY d.occurred_at, d.seq
+
+-- name: last_charge
+-- The charge of a freelancer that was asked last.
+SELECT charge_id, freelancer_id, kind, cycle_start, chosen_at, attempt, amount_cents, currency, source, promo_code,
+       choice_promo, requested_at, decision_seq, status
+FROM charges WHERE freelancer_id = $1 ORDER BY decision_seq DESC LIMIT 1
+
+-- name: proposals_of_freelancer
+-- Proposals of a freelancer that cost something.
+SELECT d.proposal_id FROM changes c JOIN decisions d ON d.seq = c.decision_seq
+WHERE c.freelancer_id = $1 AND c.rule = 'spend.proposal'
+
+-- name: known_as
+-- As what an id is known.
+SELECT EXISTS (SELECT FROM spends WHERE proposal_id = $1) AS proposal,
+       EXISTS (SELECT FROM spends WHERE job_id = $1)
+       OR EXISTS (SELECT FROM closures WHERE job_id = $1) OR EXISTS (SELECT FROM hires WHERE job_id = $1) AS job,
+       EXISTS (SELECT FROM mentions WHERE key = 'f:' || $1) OR EXISTS (SELECT FROM changes WHERE freelancer_id = $1) AS freelancer
+
+-- name: seqs_of_their_own_id
+-- What was decided about a purchase, an adjustment or (of the freelancer $2) a charge of that id.
+SELECT decision_seq FROM changes WHERE rule IN ('grant.purchase', 'adjust') AND natural_key = $1
+UNION SELECT c.decision_seq FROM generate_series(1, (SELECT count(*) FROM voided v
+          WHERE v.rule IN ('grant.purchase', 'adjust') AND v.natural_key = $1)) AS n
+      JOIN changes c ON c.rule IN ('grant.purchase', 'adjust') AND c.natural_key = $1 || '//' || n
+UNION SELECT decision_seq FROM charges WHERE freelancer_id = $2 AND charge_id = $1
+
+-- name: sums_of_month
+-- What the changes of a wallet come to, by rule and direction, from $2 on and before $3; what was before and later too.
+SELECT CASE WHEN occurred_at < $2 THEN 'before' WHEN occurred_at >= $3 THEN 'later' ELSE rule END AS kind,
+       sum(delta)::bigint AS connects, count(*) AS changes
+FROM changes WHERE freelancer_id = $1 GROUP BY 1, delta > 0 ORDER BY 1, delta > 0 DESC
+
+-- name: is_event
+-- Whether something was decided on an id: of an event (its keys $2), of the clock or a command; or whether it is that of a
+-- purchase, an adjustment, or a charge (of the freelancer $3).
+SELECT EXISTS (SELECT FROM seen_events WHERE key = ANY($2::uuid[]))
+       OR EXISTS (SELECT FROM mentions WHERE key = 'e:' || $1)
+       OR EXISTS (SELECT FROM decisions WHERE kind IN ('clock', 'command') AND outcome <> 'parked' AND event_id = $1)
+       OR EXISTS (SELECT FROM changes WHERE rule IN ('grant.purchase', 'adjust') AND natural_key = $1)
+       OR EXISTS (SELECT FROM charges WHERE freelancer_id = $3 AND charge_id = $1)
+
+-- name: changes_before
+-- The $4 changes of a wallet before version $2 (null: the last ones), of rule $3 (null: of all), newest first, with causes.
+SELECT c.version, c.occurred_at, c.recorded_at, c.delta, c.debt_delta, c.balance_after, c.rule, c.reason,
+       c.policy_version, c.explanation, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.job_id, d.proposal_id,
+       a.seq AS added, a.recorded_at AS added_at,
+       a.actor AS added_by, a.why AS added_why, a.source, a.line,
+       CASE WHEN d.kind = 'correction' THEN (SELECT ARRAY[k.actor, k.why] FROM corrections k WHERE k.seq = d.seq) END AS ordered_by
+FROM changes c JOIN decisions d ON d.seq = c.decision_seq
+LEFT JOIN additions a ON d."offset" IS NULL AND a.topic = d.topic AND a.event_id = d.event_id
+WHERE c.freelancer_id = $1 AND c.version < coalesce($2::bigint, 9223372036854775807)
+      AND ($3::text IS NULL OR c.rule = $3) ORDER BY c.version DESC LIMIT $4::bigint
+
+-- name: sums_of_wallet
+-- What all changes of a wallet come to, by rule and direction.
+SELECT rule, sum(delta)::bigint AS connects, count(*) AS changes
+FROM changes WHERE freelancer_id = $1 GROUP BY rule, delta > 0 ORDER BY rule, delta > 0 DESC
+
+-- name: charges_of_freelancer
+-- The $2 charges of a freelancer that were asked last, newest first.
+SELECT charge_id, kind, cycle_start, amount_cents, currency, source, promo_code, requested_at, status
+FROM charges WHERE freelancer_id = $1 ORDER BY decision_seq DESC LIMIT $2

@@ -32,11 +32,20 @@ SET lease_until = '-infinity'
 WHERE epoch = $1
 
 -- name: guard
--- The first statement of every ledger transaction: proves the epoch, and holds it until COMMIT.
-SELECT epoch
+-- The first statement of every ledger transaction: proves the epoch, and holds it until COMMIT; the ledger's last batch.
+SELECT (SELECT coalesce(max(batch_no), 0) FROM batches) AS last_batch
 FROM leader
 WHERE epoch = $1
 FOR KEY SHARE
+
+-- name: report
+-- What this worker says of itself. Rows of workers that ended long ago go with it.
+WITH gone AS (DELETE FROM workers WHERE reported_at < clock_timestamp() - interval '1 day')
+INSERT INTO workers (holder, reported_at, report) VALUES ($1, clock_timestamp(), $2)
+ON CONFLICT (holder) DO UPDATE SET reported_at = excluded.reported_at, report = excluded.report
+
+-- name: report_no_more
+DELETE FROM workers WHERE holder = $1
 
 -- name: backend
 SELECT pg_backend_pid()

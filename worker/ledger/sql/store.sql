@@ -1,12 +1,17 @@
 -- name: tail
 -- Where the ledger ends: its last batch, and the last outbox row any batch was given.
-SELECT b.batch_no, b.last_seq, b.chain_head, b.business_time,
+SELECT b.batch_no, b.last_seq, b.chain_head, b.business_time, b.log_size, b.log_peaks,
        coalesce((SELECT max(outbox_seq) FROM batches), 0) AS outbox_seq
 FROM batches b ORDER BY b.batch_no DESC LIMIT 1
 
 -- name: positions
 -- The next offset to decide of every partition ever read.
 SELECT topic, partition, incarnation, next_offset, last_offset, last_timestamp, last_hash, running_max FROM positions
+
+-- name: holds
+-- What is on hold, with who asked for it, why and when.
+SELECT h.topic, h.partition, h.lets_time_go_on, d.facts ->> 'actor' AS actor, d.facts ->> 'why' AS why, d.recorded_at AS since
+FROM holds h CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = h.decision_seq LIMIT 1) d
 
 -- name: decided_ahead
 -- The last offset decided at or after its position, of each partition whose position was set back.
@@ -27,36 +32,53 @@ WHERE kind = 'first' AND topic = $1 AND incarnation = $2 AND partition = $3 AND 
 SELECT key, seq FROM seen_events WHERE key = ANY(string_to_array($1, ',')::uuid[])
 
 -- name: first_decisions
--- The decisions that a repeated event id is compared with.
-SELECT seq, topic, incarnation, partition, "offset", payload, event_id FROM decisions WHERE seq = ANY($1::bigint[])
+-- The decisions that a repeated event id is compared with; and the corrections that gave their event other content, with their payloads.
+-- No job-closed is given other content, and as many corrections follow one as its job has proposals: these are not looked at.
+SELECT d.seq, d.topic, d.incarnation, d.partition, d."offset", d.payload, d.event_id, since.seqs, since.payloads
+FROM decisions d CROSS JOIN LATERAL (
+    SELECT array_agg(r.seq ORDER BY r.seq) AS seqs, array_agg(r.payload ORDER BY r.seq) AS payloads
+    FROM mentions m CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = m.seq LIMIT 1) r
+    WHERE d.topic <> 'job-closed' AND m.key = ('s:' || d.seq) COLLATE "C" AND r.rule = 'correct.replace' AND r.outcome = 'applied'
+) since WHERE d.seq = ANY($1::bigint[])
 
 -- name: wallets
 -- Each as its last change left it; one that was never changed is not there.
 SELECT last.freelancer_id, last.balance_after, last.version FROM unnest(string_to_array($1, ',')) AS wanted(id)
 CROSS JOIN LATERAL (SELECT * FROM changes c WHERE c.freelancer_id = wanted.id ORDER BY c.version DESC LIMIT 1) last
 
+-- name: last_decisions
+-- The last decision that names each of these freelancers. A change of theirs may be of a decision that names another.
+SELECT wanted.id AS freelancer_id, coalesce(greatest(
+    (SELECT max(m.seq) FROM mentions m WHERE m.key = ('f:' || wanted.id) COLLATE "C"),
+    (SELECT c.decision_seq FROM changes c
+     WHERE c.freelancer_id = wanted.id
+       AND EXISTS (SELECT FROM decisions d WHERE d.seq = c.decision_seq AND d.freelancer_id = wanted.id)
+     ORDER BY c.version DESC LIMIT 1)), 0) AS seq
+FROM unnest(string_to_array($1, ',')) AS wanted(id)
+
 -- name: lots
 -- Lots with something remaining, and drained ones that may get something back because they have not expired.
-SELECT lot_id, freelancer_id, source, issued_at, expires_at, original, remaining, linked_to
+SELECT lot_id, freelancer_id, source, issued_at, expires_at, original, remaining, open, linked_to
 FROM lots WHERE freelancer_id = ANY(string_to_array($1, ',')) AND (open OR expires_at > $2)
 
 -- name: lots_by_id
-SELECT lot_id, freelancer_id, source, issued_at, expires_at, original, remaining, linked_to
+SELECT lot_id, freelancer_id, source, issued_at, expires_at, original, remaining, open, linked_to
 FROM unnest(string_to_array($1, ','), string_to_array($2, ',')) AS wanted(whose, id)
 CROSS JOIN LATERAL (SELECT * FROM lots l WHERE l.freelancer_id = wanted.whose AND l.lot_id = wanted.id LIMIT 1) found
 
 -- name: owing_spends
 SELECT proposal_id, freelancer_id, job_id, decision_seq, occurred_at, origin, base, boost, base_debt, boost_debt,
-       base_returned, boost_returned, boost_outbid, refunded_closing_at, draws, withdrawn_at
+       base_returned, boost_returned, boost_outbid, refunded_closing_at, draws, withdrawn_at, owing
 FROM spends WHERE owing AND freelancer_id = ANY(string_to_array($1, ','))
 
 -- name: interviews
 SELECT freelancer_id, occurred_at, delta AS connects FROM changes
 WHERE rule = 'grant.interview' AND freelancer_id = ANY(string_to_array($1, ','))
+  AND NOT EXISTS (SELECT FROM voided v WHERE v.decision_seq = changes.decision_seq)
 
 -- name: spends
 SELECT proposal_id, freelancer_id, job_id, decision_seq, occurred_at, origin, base, boost, base_debt, boost_debt,
-       base_returned, boost_returned, boost_outbid, refunded_closing_at, draws, withdrawn_at
+       base_returned, boost_returned, boost_outbid, refunded_closing_at, draws, withdrawn_at, owing
 FROM spends WHERE proposal_id = ANY(string_to_array($1, ','))
 
 -- name: hires
@@ -78,9 +100,91 @@ FROM awaiting a CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = a.decisi
 WHERE a.proposal_id = ANY(string_to_array($1, ',')) ORDER BY a.decision_seq
 
 -- name: grants
-SELECT found.rule, found.natural_key, freelancer_id, occurred_at, delta AS connects, decision_seq
+-- What stands under these natural keys, and how many grants under each were voided; null: nothing stands.
+SELECT wanted.rule, wanted.natural_key, found.freelancer_id, found.occurred_at, found.delta AS connects, found.decision_seq, freed.voided
 FROM unnest(string_to_array($1, ','), string_to_array($2, ',')) AS wanted(rule, natural_key)
-CROSS JOIN LATERAL (SELECT * FROM changes c WHERE c.rule = wanted.rule AND c.natural_key = wanted.natural_key LIMIT 1) found
+CROSS JOIN LATERAL (SELECT count(*) AS voided FROM voided v WHERE v.rule = wanted.rule AND v.natural_key = wanted.natural_key) freed
+LEFT JOIN LATERAL (
+    SELECT * FROM changes c
+    WHERE c.rule = wanted.rule
+      AND c.natural_key = wanted.natural_key || CASE freed.voided WHEN 0 THEN '' ELSE '//' || freed.voided END LIMIT 1
+) found ON true
+WHERE found.decision_seq IS NOT NULL OR freed.voided > 0
+
+-- name: every_grant
+-- Every grant ever made under these natural keys, those that were voided too.
+SELECT found.rule, split_part(found.natural_key, '//', 1), found.freelancer_id, found.occurred_at, found.delta, found.decision_seq
+FROM unnest(string_to_array($1, ','), string_to_array($2, ',')) AS wanted(rule, natural_key)
+CROSS JOIN LATERAL (
+    SELECT c.* FROM generate_series(0, (SELECT count(*) FROM voided v WHERE v.rule = wanted.rule AND v.natural_key = wanted.natural_key)) AS n
+    CROSS JOIN LATERAL (
+        SELECT * FROM changes c WHERE c.rule = wanted.rule
+          AND c.natural_key = wanted.natural_key || CASE n WHEN 0 THEN '' ELSE '//' || n END LIMIT 1) c
+) found
+
+-- name: decision_in_full
+SELECT seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
+       proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload,
+       previous_seq, running_time, membership_updated
+FROM decisions WHERE seq = $1
+
+-- name: changes_in_full
+SELECT freelancer_id, version, decision_seq, ordinal, occurred_at, recorded_at, rule, reason, policy_version, delta,
+       debt_delta, balance_after, explanation, natural_key, movements
+FROM changes WHERE decision_seq = $1 ORDER BY ordinal
+
+-- name: moved_since
+-- What moved in a wallet from version $2 on.
+SELECT decision_seq, rule, movements FROM changes WHERE freelancer_id = $1 AND version >= $2 ORDER BY version
+
+-- name: linked_lots
+SELECT lot_id, linked_to FROM lots WHERE freelancer_id = $1 AND linked_to IS NOT NULL
+
+-- name: naming_proposal
+-- The withdrawals and outbids that name a proposal, in ledger order.
+SELECT d.seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
+       proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload,
+       previous_seq, running_time, membership_updated
+FROM (SELECT seq FROM mentions WHERE key = 'p:' || $1) named CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = named.seq LIMIT 1) d
+WHERE topic IN ('proposal-withdrawn', 'boost-outbid') ORDER BY d.seq
+
+-- name: mentioned
+-- The decisions after $2 that are mentioned under these keys.
+SELECT d.seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
+       proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload,
+       previous_seq, running_time, membership_updated
+FROM (SELECT DISTINCT seq FROM mentions WHERE key = ANY($1::text[]) AND seq > $2) named
+CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = named.seq LIMIT 1) d ORDER BY d.seq
+
+-- name: settled_by
+-- The settlements of a spend on a job, with the closure of each.
+SELECT closure_seq, seq FROM settlements WHERE job_id = $1 AND proposal_id = $2 ORDER BY seq
+
+-- name: unvoid
+-- What was voided counts again.
+DELETE FROM voided WHERE decision_seq = ANY($1::bigint[])
+
+-- name: standing
+-- What stands for decisions $1, each on the proposal of $2 beside it if it is on one: see `Standing`.
+SELECT wanted.seq, a.connects, a.policy,
+       EXISTS (SELECT FROM voided v WHERE v.decision_seq = wanted.seq)
+       OR EXISTS (
+           SELECT FROM voided v
+           WHERE v.rule = 'spend.proposal' AND v.natural_key = wanted.proposal_id AND v.by_seq > wanted.seq)
+       OR EXISTS (
+           SELECT FROM mentions m CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = m.seq LIMIT 1) d
+           WHERE m.key = 's:' || wanted.seq AND d.rule = 'correct.replace' AND d.outcome = 'applied') AS is_over,
+       coalesce(a.not_taken, 0) AS not_taken
+FROM unnest($1::bigint[], $2::text[]) AS wanted(seq, proposal_id) LEFT JOIN amended a ON a.decision_seq = wanted.seq
+
+-- name: amend
+-- What stands for a decision now; it may have been amended before.
+INSERT INTO amended (decision_seq, by_seq, connects, policy, not_taken) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (decision_seq) DO UPDATE
+SET by_seq = excluded.by_seq, connects = excluded.connects, policy = excluded.policy, not_taken = excluded.not_taken
+
+-- name: void_spends
+DELETE FROM spends WHERE proposal_id = ANY($1::text[])
 
 -- name: due_settlements
 -- The next settlements after the one of decision $2 that is due at $1, up to $3, by index; $4 of them.
@@ -158,14 +262,35 @@ CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) 
 -- name: parked_triggers
 -- What waits behind one parked wallet or job after the decision $3, in ledger order; $4 of them.
 SELECT d.seq, d.kind, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.occurred_at, d.business_time, d.payload,
-       d.proposal_id, d.reason, d.follows, c.decision_seq AS closure_seq, c.job_id AS closure_job
+       d.proposal_id, c.job_id AS closure_job, c.decision_seq AS closure_seq
 FROM parked_triggers t CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = t.decision_seq LIMIT 1) d
-LEFT JOIN closures c ON d.kind = 'settlement' AND c.job_id = d.job_id AND c.topic = d.topic AND c.incarnation = d.incarnation
-     AND c.partition = d.partition AND c."offset" = d."offset"
+LEFT JOIN closures c ON d.kind = 'settlement' AND c.job_id = d.job_id AND c.topic = d.topic AND c.event_id = d.event_id
+     AND c.incarnation IS NOT DISTINCT FROM d.incarnation AND c.partition IS NOT DISTINCT FROM d.partition
+     AND c."offset" IS NOT DISTINCT FROM d."offset"
 WHERE t.scope = $1 AND t.key = $2 AND t.decision_seq > $3 ORDER BY t.decision_seq LIMIT $4
 
 -- name: count_parked_triggers
 SELECT count(*) FROM parked_triggers WHERE scope = $1 AND key = $2
+
+-- name: ledger_id
+SELECT ledger_id FROM leader
+
+-- name: replay
+SELECT plan, header, triggers, actor, why, begun_at, state, decision_seq FROM replays WHERE plan = $1
+
+-- name: replayed
+SELECT plan, number, kind, outcome, reason, detail, decision_seq, topic, event_id, freelancer_id, job_id, source, line
+FROM replayed WHERE plan = $1 AND number = ANY($2::int[])
+
+-- name: not_replayed
+-- The triggers of a plan about these freelancers or jobs that were answered and not booked, by index.
+SELECT plan, number, kind, outcome, reason, detail, decision_seq, topic, event_id, freelancer_id, job_id, source, line
+FROM replayed WHERE plan = $1 AND decision_seq IS NULL AND (freelancer_id = ANY($2::text[]) OR job_id = ANY($3::text[]))
+
+-- name: store_replay
+-- A plan that begins; of one that was begun only the state changes.
+INSERT INTO replays (plan, header, triggers, actor, why, begun_at, state, decision_seq)
+VALUES ($1, $2::json, $3, $4, $5, $6, $7, $8) ON CONFLICT (plan) DO UPDATE SET state = excluded.state
 
 -- name: close_batch
 -- What a batch writes besides its rows, in one statement: positions, what is done with, the outbox, the batch itself.
@@ -184,8 +309,8 @@ noted AS (UPDATE relay_state SET dropped_through = $14::bigint WHERE dropped_thr
 published AS (
     INSERT INTO outbox (outbox_seq, batch_uid, recorded_at, messages)
     SELECT $15::bigint, $16::uuid, $17::timestamptz, $18::bytea WHERE $15::bigint IS NOT NULL)
-INSERT INTO batches (outbox_seq, batch_uid, recorded_at, batch_no, epoch, last_seq, chain_head, business_time)
-VALUES ($15, $16, $17, $19, $20, $21, $22, $23)
+INSERT INTO batches (batch_no, epoch, last_seq, chain_head, business_time, recorded_at, outbox_seq, batch_uid, release, grace_seconds, skew_seconds, policy_versions, time_before, salt, closures_worked, released_void, log_size, log_peaks, leaf_marks)
+VALUES ($19, $20, $21, $22, $23, $17, $15, $16, $24, $25, $26, $27::text[], $28, $29, $30::bigint[], $31::bigint[], $32, $33, $34)
 
 -- name: columns
 -- The columns of every table in sight, in order, and their types.
@@ -212,7 +337,8 @@ ON CONFLICT (freelancer_id, lot_id) DO UPDATE SET remaining = excluded.remaining
 -- name: write_spends
 -- New spends are copied straight in; these were there before.
 INSERT INTO spends SELECT * FROM staged_spends
-ON CONFLICT (proposal_id) DO UPDATE SET base_debt = excluded.base_debt, boost_debt = excluded.boost_debt,
+ON CONFLICT (proposal_id) DO UPDATE SET occurred_at = excluded.occurred_at, origin = excluded.origin, base = excluded.base,
+    boost = excluded.boost, base_debt = excluded.base_debt, boost_debt = excluded.boost_debt,
     base_returned = excluded.base_returned, boost_returned = excluded.boost_returned, boost_outbid = excluded.boost_outbid,
     refunded_closing_at = excluded.refunded_closing_at, draws = excluded.draws, withdrawn_at = excluded.withdrawn_at,
     owing = excluded.owing
@@ -245,11 +371,18 @@ DELETE FROM parked WHERE scope = $1 AND key = $2
 -- name: release_triggers
 DELETE FROM parked_triggers WHERE decision_seq = ANY($1::bigint[])
 
+-- name: end_hold
+DELETE FROM holds WHERE topic = $1 AND partition = $2
+
+-- name: store_hold
+INSERT INTO holds (topic, partition, lets_time_go_on, decision_seq) VALUES ($1, $2, $3, $4)
+ON CONFLICT (topic, partition) DO UPDATE SET lets_time_go_on = excluded.lets_time_go_on, decision_seq = excluded.decision_seq
+
 -- name: answer_command
 UPDATE commands SET answered_at = clock_timestamp(), answer = $2::json WHERE id = $1 AND answered_at IS NULL
 
 -- name: open_commands
-SELECT id, name, arguments, actor, why FROM commands WHERE answered_at IS NULL ORDER BY asked_at, id
+SELECT id, name, arguments, actor, why, asked_at FROM commands WHERE answered_at IS NULL ORDER BY asked_at, id
 
 -- name: outbox_rows
 -- The rows after $1, in order, and how many bytes they have together.
@@ -269,8 +402,18 @@ SELECT batch_uid FROM batches WHERE outbox_seq = $1
 SELECT EXISTS (SELECT FROM leader WHERE epoch = $1)
 
 -- name: letters_unsent
-SELECT decision_seq, topic, partition, "offset", timestamp_ms, key, value, headers, error_code, error_detail, attempts
-FROM dead_letters WHERE sent_at IS NULL ORDER BY decision_seq LIMIT $1
+-- The oldest that were not sent, at most $1, of about $3 bytes together but one at least. A value of more than $2 bytes
+-- fits into no letter and stays here; then left_out is true.
+WITH oldest AS (
+    SELECT decision_seq, sum(bytes) OVER (ORDER BY decision_seq) - bytes AS before
+    FROM (SELECT decision_seq, coalesce(octet_length(key), 0) + octet_length(headers)
+                 + CASE WHEN octet_length(value) <= $2 THEN octet_length(value) ELSE 0 END AS bytes
+          FROM dead_letters WHERE sent_at IS NULL ORDER BY decision_seq LIMIT $1) AS sized
+)
+SELECT decision_seq, topic, partition, "offset", timestamp_ms, key,
+       CASE WHEN octet_length(value) <= $2 THEN value END AS value, headers, error_code, error_detail, attempts,
+       coalesce(octet_length(value) > $2, false) AS left_out
+FROM oldest JOIN dead_letters USING (decision_seq) WHERE before < $3 ORDER BY decision_seq
 
 -- name: letters_sent
 UPDATE dead_letters SET sent_at = clock_timestamp() WHERE decision_seq = ANY($1::bigint[])
@@ -278,8 +421,11 @@ UPDATE dead_letters SET sent_at = clock_timestamp() WHERE decision_seq = ANY($1:
 -- name: stored_policies
 SELECT version, effective_from, document FROM policies
 
+-- name: policies_before_the_log
+SELECT version, effective_from, hash, document, batch_no FROM policies WHERE batch_no = 0
+
 -- name: store_policy
-INSERT INTO policies (version, effective_from, hash, document) VALUES ($1, $2, $3, $4::json)
+INSERT INTO policies (version, effective_from, hash, document, batch_no) VALUES ($1, $2, $3, $4::json, $5)
 
 -- name: database_time
 SELECT clock_timestamp()

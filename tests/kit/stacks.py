@@ -1,0 +1,68 @@
+"""The embedded stacks of a run: one that all its processes share, and those of tests that stop servers.
+
+The process that started the run makes a folder and names it in TEST_STACK_FOLDER, which its workers (pytest-xdist)
+inherit. Whichever process needs the servers first starts them there; the process that made the folder takes them down.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from worker.embedded.files import exclusive_lock
+from worker.embedded.stack import LocalStack
+from worker.ledger.migrate import migrate
+
+FOLDER: Final = "TEST_STACK_FOLDER"
+TEMPLATE: Final = "ledger_template"
+
+
+class SharedStack(LocalStack):
+    """The stack of the whole run. Other tests use its servers at this moment, so nobody may stop them."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:  # noqa: ANN401
+        raise AssertionError("all tests share these servers: mark this test with @pytest.mark.own_servers")
+
+    start_kafka = stop_kafka = kill_kafka = pause_kafka = resume_kafka = _refuse
+    start_postgres = stop_postgres = restart_postgres = kill_postgres = down = _refuse
+
+
+def make_folder() -> Path:
+    """A folder for the shared stack, named to all processes that this one starts."""
+    folder = Path(tempfile.mkdtemp(prefix="connects-tests-"))
+    os.environ[FOLDER] = str(folder)
+    return folder
+
+
+def remove_folder(folder: Path) -> None:
+    """Take down every stack that was started there; to be called when no test runs any more."""
+    del os.environ[FOLDER]
+    for state in folder.glob("*/stack.json"):
+        LocalStack(state.parent).down(delete=True)
+    shutil.rmtree(folder)
+
+
+def shared_stack() -> SharedStack:
+    """The stack of the run, up."""
+    stack = SharedStack(Path(os.environ[FOLDER]) / "stack")
+    stack.up()
+    return stack
+
+
+def fault_stack() -> LocalStack:
+    """A stack of this process alone, up."""
+    stack = LocalStack(Path(os.environ[FOLDER]) / f"fault-stack-{os.getpid()}")
+    stack.up()
+    return stack
+
+
+async def template_of(stack: LocalStack) -> str:
+    """The name of a migrated database that nobody connects to: the template of all ledgers there; made once."""
+    made = stack.folder.with_name(f"{stack.folder.name}.{TEMPLATE}")
+    if not made.exists():
+        with exclusive_lock(made.with_suffix(".lock"), waiting=lambda: None):
+            if not made.exists():
+                await migrate(stack.create_database(TEMPLATE))
+                made.touch()
+    return TEMPLATE

@@ -1,0 +1,286 @@
+"""Undoing what a plan did: a correction, or an event that it added, is reversed as far as it goes, today.
+
+What it gave is taken, what it took is given back, on the wallet as it is now; and what counts (grants, spends, lines
+that came back, what waits for a proposal) is as it was before. Sources: ours (domain.md, Corrections).
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+from worker.domain.booking import GIVES_BACK_BY, Booking
+from worker.domain.cards import part, sources
+from worker.domain.decisions import Change, Fact, Subject, Verdict
+from worker.domain.model import (
+    FreelancerId,
+    Grant,
+    JobId,
+    LineName,
+    LotId,
+    ProposalId,
+    Spend,
+    SpendLine,
+)
+from worker.domain.policy import Policy
+from worker.domain.rules.refunds import SETTLEMENT, keep_withdrawal
+from worker.domain.rules.voids import ToVoid, take_back
+from worker.domain.state import Due, State
+
+UNDO: Final = "correct.undo"
+UNDONE, NOTHING = "undone", "nothing-to-do"
+
+
+class UndoneAdd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="add"):
+    """An event that was added: what it still does is taken back, as a void does."""
+
+    what: ToVoid
+
+
+class UndoneVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="void"):
+    """A grant, a purchase or an adjustment that was voided, and counts again.
+
+    `connects` are as decision `decision_seq` booked it at `granted_at`; `voided` counts the grants under its natural
+    key that were voided before. The void gave `given` Connects, or took `taken`. `lot_id` is the lot that the grant
+    opened, which ends at `expires_at`. Of a debit, which opened none, `lots` are those that the void gave into.
+    """
+
+    decision_seq: int
+    rule: str
+    natural_key: str
+    voided: int
+    connects: int
+    granted_at: datetime
+    given: int
+    taken: int
+    lot_id: LotId | None
+    expires_at: datetime | None
+    lots: list[LotId]
+
+
+class UndoneSpendVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="spend"):
+    """A spend that was voided, and counts again: the lines that the void returned are charged again.
+
+    `decision_seq` is the decision on the proposal, `place` how many earlier ones its job has. `lots` are those that the
+    void gave into, `settled_by` the closures, by their decision, that settled the spend before the void.
+    """
+
+    decision_seq: int
+    base: int
+    boost: int
+    origin: str
+    charge: list[LineName]
+    refunded_closing_at: datetime | None
+    place: int
+    lots: list[LotId]
+    settled_by: list[int]
+
+
+class UndoneSettle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="settle"):
+    """A spend that was settled again: `charge` are the lines that came back then, `give` those that were taken back.
+
+    `lots` are those that it gave into. `refunded_closing_at` is the spend's before it.
+    """
+
+    charge: list[LineName]
+    give: list[LineName]
+    refunded_closing_at: datetime | None
+    lots: list[LotId]
+
+
+class ToUndo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A decision of a plan that is to be undone, with what the ledger says became of it.
+
+    `event_id`, `rule`, `occurred_at` and `about` are of what it added or corrected, `ordered_at` is when it was booked.
+    """
+
+    seq: int
+    event_id: str
+    rule: str
+    occurred_at: datetime
+    ordered_at: datetime
+    freelancer_id: FreelancerId
+    job_id: JobId | None
+    proposal_id: ProposalId | None
+    about: dict[str, str]
+    what: UndoneAdd | UndoneVoid | UndoneSpendVoid | UndoneSettle
+
+    @property
+    def subject(self) -> Subject:
+        """Whom and what it is about."""
+        return Subject(self.freelancer_id, self.job_id, self.proposal_id)
+
+
+@part(
+    id=UNDO,
+    once_per=None,
+    source=None,
+    reasons=(UNDONE, NOTHING),
+    found_by={},
+    policy=(*GIVES_BACK_BY, "corrections.least_life_days"),
+)
+def undo(state: State, found: ToUndo, at: datetime, seq: int, policy: Policy) -> Verdict:
+    """Reverse, at the instant `at`, what a decision of a plan did; `shortfall` should be taken and is not there."""
+    undoing = _Undoing(state, found, at, seq, policy)
+    what = found.what
+    if isinstance(what, UndoneAdd):
+        return undoing.take_back(what.what)
+    if isinstance(what, UndoneVoid):
+        return undoing.let_grant_count(what)
+    if isinstance(what, UndoneSpendVoid):
+        return undoing.let_spend_count(what)
+    return undoing.reverse_settling(what)
+
+
+class _Undoing:
+    def __init__(self, state: State, found: ToUndo, at: datetime, seq: int, policy: Policy) -> None:
+        self._state, self._found, self._at, self._seq, self._policy = state, found, at, seq, policy
+        self._facts: dict[str, Fact] = {
+            "event_id": found.event_id,
+            "undone": _NAMES[type(found.what)],
+            "voided_rule": found.rule,
+            "occurred_at": found.occurred_at,
+            "ordered_at": found.ordered_at,
+            "corrected_at": at,
+            **found.about,
+        }
+
+    def take_back(self, what: ToVoid) -> Verdict:
+        """Of an event that was added."""
+        self._facts["connects"] = abs(what.connects)
+        return take_back(self._state, what, self._at, self._seq, self._policy, (UNDO, UNDONE), self._facts)
+
+    def let_grant_count(self, what: UndoneVoid) -> Verdict:
+        """Give back what a void took, or take what it gave; the grant has its natural key again."""
+        known = self._state.grants.get((what.rule, what.natural_key))
+        self._facts["connects"] = abs(what.connects)
+        if known is None or known.stands or known.voided != what.voided + 1:
+            return Verdict("declined", NOTHING, UNDO, self._facts)
+        booking = self._booking()
+        if what.connects < 0:
+            self._take(booking, what.given, what.lots)
+        elif what.taken and what.lot_id is not None and what.expires_at is not None:
+            until = max(what.expires_at, self._at + self._policy.least_life)
+            booking.credit(what.taken, sources[what.rule], self._at, until, what.lot_id)
+            self._facts["given"] = what.taken
+            if until > what.expires_at:
+                self._facts["graced"] = what.taken
+        granted = (self._found.freelancer_id, what.granted_at, what.connects, what.decision_seq)
+        self._state.restore_grant(Grant(what.rule, what.natural_key, *granted, voided=what.voided))
+        return self._verdict([] if booking.is_empty else [self._close(booking)])
+
+    def let_spend_count(self, what: UndoneSpendVoid) -> Verdict:
+        """Charge again what a void returned; the proposal is there again, with all that names it."""
+        found, state = self._found, self._state
+        if found.proposal_id is None or found.job_id is None or state.spend(found.proposal_id) is not None:
+            return Verdict("declined", NOTHING, UNDO, self._facts)
+        spend = spend_of(found, what)
+        state.restore_spend(spend, what.place)
+        let_count(state, spend)
+        for closure_seq in closures_missed(state, spend, what):
+            key = f"{closure_seq}/{spend.proposal_id}"
+            state.changed.due_added.append(Due(self._at + state.grace, "late-settlement", key))
+        return self._verdict(self._charge(spend, _lines(spend, what.charge), what.lots))
+
+    def reverse_settling(self, what: UndoneSettle) -> Verdict:
+        """Charge again the lines that came back, and give back those that were taken."""
+        spend = self._state.spend(ProposalId(self._found.proposal_id or ""))
+        if spend is None:
+            return Verdict("declined", NOTHING, UNDO, self._facts)
+        charge = [line for line in _lines(spend, what.charge) if line.returned]
+        give = [line for line in _lines(spend, what.give) if not line.returned]
+        if (len(charge), len(give)) != (len(what.charge), len(what.give)):
+            return Verdict("declined", NOTHING, UNDO, self._facts)
+        changes = self._charge(spend, charge, what.lots)
+        if give:
+            booking = self._booking()
+            booking.give_back(spend, give, self._at, self._policy, sources[SETTLEMENT], self._policy.least_life)
+            self._facts["given"] = sum(line.connects for line in give)
+            if booking.graced:
+                self._facts["graced"] = booking.graced
+            changes.append(self._close(booking))
+        spend.refunded_closing_at = what.refunded_closing_at
+        self._state.changed.spends[spend.proposal_id] = spend
+        return self._verdict(changes)
+
+    # Moving Connects.
+
+    def _booking(self) -> Booking:
+        return Booking(self._state, self._state.wallet(self._found.freelancer_id))
+
+    def _take(self, booking: Booking, connects: int, lots: Sequence[LotId]) -> None:
+        shortfall = booking.take_from(frozenset(lots), connects, self._at)
+        self._facts["taken"] = connects - shortfall
+        if shortfall:
+            self._facts["shortfall"] = shortfall
+
+    def _charge(self, spend: Spend, lines: Sequence[SpendLine], lots: Sequence[LotId]) -> list[Change]:
+        """Charge lines again: from the lots that they came back to, then as a late spend is, else as their debt."""
+        if not lines:
+            return []
+        booking = self._booking()
+        for line in lines:
+            line.returned = False
+            booking.spend(spend, line, self._at, frozenset(lots))
+        self._state.changed.spends[spend.proposal_id] = spend
+        self._facts["taken"] = sum(line.connects for line in lines)
+        if debt := sum(line.debt for line in lines):
+            self._facts["debt"] = debt
+        return [self._close(booking)]
+
+    def _close(self, booking: Booking) -> Change:
+        subject, about = self._found.subject, self._found.about
+        return booking.close(self._at, UNDO, UNDONE, self._policy, subject, dict(self._facts), about)
+
+    def _verdict(self, changes: list[Change]) -> Verdict:
+        return Verdict("applied", UNDONE, UNDO, self._facts, changes)
+
+
+Name = Literal["add", "void", "spend", "settle"]
+_NAMES: Final[dict[type, Name]] = {
+    UndoneAdd: "add",
+    UndoneVoid: "void",
+    UndoneSpendVoid: "spend",
+    UndoneSettle: "settle",
+}
+
+
+def spend_of(found: ToUndo, what: UndoneSpendVoid) -> Spend:
+    """The spend of a proposal that was voided, before anything is drawn for it: what the void left returned is so."""
+    if found.proposal_id is None or found.job_id is None:
+        raise AssertionError(f"decision {found.seq} voided a spend, and names no proposal or job")
+    base, boost = SpendLine("base", what.base), SpendLine("boost", what.boost)
+    for line in (base, boost):
+        line.returned = bool(line.connects)
+    names = (found.proposal_id, found.freelancer_id, found.job_id)
+    spend = Spend(*names, what.decision_seq, found.occurred_at, what.origin, base, boost)
+    spend.refunded_closing_at = what.refunded_closing_at
+    return spend
+
+
+def let_count(state: State, spend: Spend) -> None:
+    """Let the withdrawals and outbids that wait for a proposal count for it again, without a decision."""
+    for awaited in state.awaited_by(spend.proposal_id):
+        if (awaited.freelancer_id, awaited.job_id) != (spend.freelancer_id, spend.job_id):
+            continue
+        if awaited.is_outbid:
+            spend.boost_outbid = bool(spend.boost.connects)
+        else:
+            keep_withdrawal(state, spend, awaited.occurred_at)
+
+
+def closures_missed(state: State, spend: Spend, what: UndoneSpendVoid) -> list[int]:
+    """The closures, by their decision, that were worked off past a spend while it was void."""
+    return [
+        closure.decision_seq
+        for closure in state.job(spend.job_id).closures
+        if (closure.settled or closure.settled_through >= spend.decision_seq)
+        and closure.concerns(spend.occurred_at)
+        and closure.decision_seq not in what.settled_by
+    ]
+
+
+def _lines(spend: Spend, names: Iterable[LineName]) -> list[SpendLine]:
+    named = frozenset(names)
+    return [line for line in spend.lines if line.name in named]

@@ -1,0 +1,176 @@
+"""Voids: a grant, a purchase, an adjustment or a spend that should never have been is taken back, today.
+
+What it still does to the wallet is undone on the wallet as it is now: nobody's history is written again. Sources: ours
+(domain.md, Corrections).
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from worker.domain.booking import GIVES_BACK_BY, Booking, debt_order
+from worker.domain.cards import part, sources
+from worker.domain.decisions import Fact, Subject, Verdict
+from worker.domain.model import FreelancerId, JobId, Lot, LotId, ProposalId, Spend, Wallet
+from worker.domain.policy import Policy
+from worker.domain.rules.grants import ADJUST
+from worker.domain.rules.refunds import SETTLEMENT
+from worker.domain.rules.spends import SPEND
+from worker.domain.state import Awaited, State
+
+VOID = "correct.void"
+VOIDED, NOTHING = "voided", "nothing-to-do"
+
+
+class ToVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A decision that is to be voided, with what the ledger says became of it; Connects are as they were booked.
+
+    Of a grant: `lots` are those that it opened and those that are linked to them, directly or not; `drawn_by` the
+    proposals whose lines ever drew on them, `debited` the Connects that were taken out of them by adjustments and by
+    corrections of something else. Of a spend: `awaited` are the withdrawals and outbids that name its proposal.
+    """
+
+    seq: int
+    rule: str
+    natural_key: str
+    event_id: str
+    occurred_at: datetime
+    freelancer_id: FreelancerId
+    job_id: JobId | None
+    connects: int
+    about: dict[str, str]
+    lots: list[LotId] = []
+    drawn_by: list[ProposalId] = []
+    debited: int = 0
+    awaited: list[Awaited] = []
+
+    @property
+    def is_spend(self) -> bool:
+        """Whether it is a proposal that was submitted; else it is a grant, a purchase or an adjustment."""
+        return self.rule == SPEND
+
+
+@part(
+    id=VOID,
+    once_per=None,
+    source=None,
+    reasons=(VOIDED, NOTHING),
+    found_by={},
+    policy=(*GIVES_BACK_BY, "corrections.least_life_days"),
+)
+def void(state: State, what: ToVoid, at: datetime, seq: int, policy: Policy) -> Verdict:
+    """Take back, at the instant `at`, what a decision still does; what it did away with in the meantime stays so.
+
+    `shortfall` is what should be taken and is not there.
+    """
+    facts: dict[str, Fact] = {
+        "event_id": what.event_id,
+        "voided_rule": what.rule,
+        "occurred_at": what.occurred_at,
+        "corrected_at": at,
+        "connects": abs(what.connects),
+        **what.about,
+    }
+    return take_back(state, what, at, seq, policy, (VOID, VOIDED), facts)
+
+
+def take_back(
+    state: State,
+    what: ToVoid,
+    at: datetime,
+    seq: int,
+    policy: Policy,
+    of: tuple[str, str],
+    facts: dict[str, Fact],
+) -> Verdict:
+    """Take back what a decision still does, under the rule and for the reason `of`; adds what was moved to `facts`."""
+    if not stands(state, what):
+        return Verdict("declined", NOTHING, of[0], facts)
+    if what.is_spend:
+        return _void_spend(state, what, at, seq, policy, of, facts)
+    booking = Booking(state, state.wallet(what.freelancer_id))
+    if what.connects < 0:
+        booking.credit(-what.connects, sources[ADJUST], at, at + policy.least_life)
+        facts["given"] = -what.connects
+    else:
+        _take_back(state, booking, what, at, facts)
+    grant = state.grants[what.rule, what.natural_key]
+    state.void_grant(grant, seq, what.job_id)
+    return _verdict(booking, Subject(what.freelancer_id, what.job_id), what, at, policy, of, facts)
+
+
+def stands(state: State, what: ToVoid) -> bool:
+    """Whether the decision was not voided before."""
+    if what.is_spend:
+        spend = state.spend(ProposalId(what.natural_key))
+        return spend is not None and spend.decision_seq == what.seq
+    grant = state.grant(what.rule, what.natural_key)
+    return grant is not None and grant.decision_seq == what.seq
+
+
+def _take_back(state: State, booking: Booking, what: ToVoid, at: datetime, facts: dict[str, Fact]) -> None:
+    """Empty the lots of a grant; what spends drew on them is drawn from others, and what debits drew is taken there."""
+    lots = frozenset(what.lots)
+    taken = sum(booking.empty(lot) for lot in _open_lots(booking.wallet, lots))
+    spends = [spend for name in what.drawn_by if (spend := state.spends.get(name)) is not None]
+    charged_again = sum(
+        booking.draw_from_others(spend, line, lots, at)
+        for spend in sorted(spends, key=debt_order)
+        for line in spend.open_lines
+    )
+    shortfall = booking.take(what.debited, at) if what.debited else 0
+    facts["taken"] = taken + charged_again + what.debited - shortfall
+    if charged_again:
+        facts["charged_again"] = charged_again
+    if shortfall:
+        facts["shortfall"] = shortfall
+    if gone := what.connects - taken - charged_again - what.debited:
+        facts["gone"] = gone
+
+
+def _open_lots(wallet: Wallet, lots: frozenset[LotId]) -> list[Lot]:
+    return [lot for lot in wallet.lots if lot.lot_id in lots]
+
+
+def _void_spend(
+    state: State,
+    what: ToVoid,
+    at: datetime,
+    seq: int,
+    policy: Policy,
+    of: tuple[str, str],
+    facts: dict[str, Fact],
+) -> Verdict:
+    spend = state.spends[ProposalId(what.natural_key)]
+    booking = Booking(state, state.wallet(spend.freelancer_id))
+    lines = spend.open_lines
+    if spend.refunded_closing_at is not None:
+        facts["closed_at"] = spend.refunded_closing_at
+    if lines:
+        facts["given"] = sum(line.connects for line in lines)
+        booking.give_back(spend, lines, at, policy, sources[SETTLEMENT], policy.least_life)
+        if booking.graced:
+            facts["graced"] = booking.graced
+    state.void_spend(spend, what.rule, seq)
+    for awaited in what.awaited:
+        state.await_proposal(awaited)
+    return _verdict(booking, _subject_of(spend), what, at, policy, of, facts)
+
+
+def _subject_of(spend: Spend) -> Subject:
+    return Subject(spend.freelancer_id, spend.job_id, spend.proposal_id)
+
+
+def _verdict(
+    booking: Booking,
+    subject: Subject,
+    what: ToVoid,
+    at: datetime,
+    policy: Policy,
+    of: tuple[str, str],
+    facts: dict[str, Fact],
+) -> Verdict:
+    """One change, or none if nothing of it was left."""
+    rule, reason = of
+    changes = [] if booking.is_empty else [booking.close(at, rule, reason, policy, subject, facts, what.about)]
+    return Verdict("applied", reason, rule, facts, changes)

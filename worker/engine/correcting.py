@@ -1,0 +1,233 @@
+"""Deciding corrections: the triggers of a plan that no event caused, on the wallets and jobs as they are now."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from schemas.reading import read_event
+from worker.domain.decide import (
+    decide_amendment,
+    decide_replace,
+    decide_settling_again,
+    decide_undo,
+    decide_void,
+)
+from worker.domain.decisions import Decision, Subject
+from worker.domain.model import Cause, FreelancerId, JobId, ProposalId
+from worker.domain.policy import PolicyBook
+from worker.domain.rules.replaces import ToReplace
+from worker.domain.rules.undos import ToUndo, UndoneAdd, UndoneSpendVoid
+from worker.domain.rules.voids import ToVoid
+from worker.domain.state import State
+from worker.domain.triggers import Received, SettleAgain
+from worker.engine.decide_loop import DecideLoop
+from worker.engine.loading.cache import Cache
+from worker.ledger.store import ParkedKey, Store
+from worker.repair.plan import Correction, Decide, OfADecision, Replace, Settle, Undo, Void
+from worker.repair.replacing import read_to_replace
+from worker.repair.undoing import read_to_undo
+from worker.repair.voiding import Refused, expired_of, read_to_void
+from worker.words.explanations import worded
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+async def load_for(corrections: Sequence[Correction], cache: Cache, business_time: datetime | None) -> None:
+    """Have in memory what these corrections ask about: their wallets, jobs and spends, with the lots that these drew.
+
+    Raises:
+        Transient: the database is away.
+    """
+    settled = [one for one in corrections if isinstance(one, Settle)]
+    jobs = {JobId(one.job_id): None for one in settled}
+    spends = {ProposalId(one.proposal_id): None for one in settled}
+    wallets = {FreelancerId(one.freelancer_id): None for one in corrections if not isinstance(one, OfADecision)}
+    await cache.load_wallets(wallets, business_time)
+    await cache.load_jobs(jobs)
+    await cache.load_whole_spends(spends, business_time)
+
+
+async def with_found(
+    correction: OfADecision, store: Store, cache: Cache, business_time: datetime | None
+) -> OfADecision | Refused:
+    """A correction of a decision with what the ledger says of that now; and have in memory what deciding it asks about.
+
+    All that was decided before has to be in the ledger.
+
+    Raises:
+        Transient: the database is away.
+    """
+    found: ToVoid | ToReplace | ToUndo | Refused
+    if isinstance(correction, Undo):
+        found = await read_to_undo(store, correction.seq)
+    elif isinstance(correction, Replace):
+        found = await read_to_replace(store, correction.seq, correction.event.encode())
+    else:
+        found = await read_to_void(store, correction.seq)
+    if isinstance(found, Refused):
+        return found
+    if isinstance(found, ToUndo):
+        await cache.load_to_undo(found, business_time)
+    else:
+        await cache.load_to_void(found.what if isinstance(found, ToReplace) else found, business_time)
+    return msgspec.structs.replace(correction, found=found)
+
+
+async def with_standing(correction: Decide, store: Store) -> Decide:
+    """The correction of an amount with what stands now; corrections of the same decision have to be in the ledger.
+
+    Raises:
+        Transient: the database is away.
+    """
+    what = correction.what
+    standing = await store.standing(what.seq, what.proposal_id)
+    if standing.less(what) > 0 and not standing.is_over:
+        standing = msgspec.structs.replace(standing, expired=await expired_of(store, what.seq, what.freelancer_id))
+    return msgspec.structs.replace(correction, standing=standing)
+
+
+def may_concern(correction: Decide, before: Sequence[Correction]) -> bool:
+    """Whether what stands for its decision may be another since one of these, which are not in the ledger yet."""
+    seq = correction.what.seq
+    return any(isinstance(one, Decide) and one.what.seq == seq for one in before)
+
+
+def subject_of_correction(correction: Correction) -> Subject:
+    """The freelancer, job and proposal that a correction names."""
+    job_id = None if correction.job_id is None else JobId(correction.job_id)
+    proposal_id = None if correction.proposal_id is None else ProposalId(correction.proposal_id)
+    return Subject(FreelancerId(correction.freelancer_id), job_id, proposal_id)
+
+
+class Ordered(NamedTuple):
+    """When and where a correction is decided: an instant of business time, its place in ledger order, the command.
+
+    `payload` is the trigger as JSON, from which it can be decided again.
+    """
+
+    instant: datetime
+    seq: int
+    cause: Cause
+    payload: bytes
+
+
+def decide_correction(state: State, correction: Correction, ordered: Ordered, policies: PolicyBook) -> list[Decision]:
+    """Decide a correction; the list has its decision, then those of what had waited for it."""
+    decision = _decision_of(state, correction, ordered, policies)
+    decision.payload, decision.corrects = ordered.payload, correction.corrects
+    return [decision]
+
+
+def _decision_of(state: State, correction: Correction, ordered: Ordered, policies: PolicyBook) -> Decision:
+    at, seq, cause, _ = ordered
+    if isinstance(correction, Settle):
+        spend = state.spends[ProposalId(correction.proposal_id)]
+        due = SettleAgain(state.jobs[spend.job_id], spend, correction.late_hires, at, seq, cause)
+        return decide_settling_again(state, due, policies)
+    if isinstance(correction, Decide):
+        if correction.standing is None:
+            raise AssertionError("what stands for the decision was not read")
+        return decide_amendment(state, correction.what, correction.standing, at, seq, cause, policies)
+    if correction.found is None:
+        raise AssertionError("what the ledger says of the decision was not read")
+    if isinstance(correction, Undo):
+        return decide_undo(state, correction.found, at, seq, cause, policies)
+    if isinstance(correction, Void):
+        return decide_void(state, correction.found, at, seq, cause, policies)
+    right = Received(read_event(correction.topic, correction.event.encode()), correction.topic, cause, at, seq)
+    return decide_replace(state, correction.found.what, right, at, policies)
+
+
+class NotTried(NamedTuple):
+    """A correction that was not decided: the wallet or job that is parked, or the failure of its rule."""
+
+    parked: ParkedKey | None
+    failure: str | None
+
+
+Result = Literal["booked", "nothing-to-do"] | NotTried | Refused
+
+
+def note_booked(loop: DecideLoop, correction: Correction, decision: Decision) -> None:
+    """Let the rest of the engine know of a correction that was just booked."""
+    if decision.outcome != "applied":
+        return
+    if isinstance(correction, Void):
+        loop.note_void(decision)
+    elif isinstance(correction, Replace):
+        loop.note_moved(decision)
+        loop.note_replaced(correction.topic, correction.corrects[0], decision.seq, correction.event)
+    elif isinstance(correction, Undo) and correction.found is not None:
+        if isinstance(correction.found.what, UndoneAdd):
+            loop.note_void(decision)
+        elif isinstance(correction.found.what, UndoneSpendVoid):
+            loop.note_restored()
+
+
+class Trying:
+    """Decides corrections that a plan may have, in one state: those that book something go into the open batch.
+
+    Each `run` ends with a result by number, which no two corrections share, or raises Bug when the state must be thrown
+    away. Then begin again with the same results: what is booked by then books nothing again.
+    """
+
+    def __init__(self, loop: DecideLoop, store: Store, policies: PolicyBook, failing: Mapping[object, str]) -> None:
+        self._loop, self._store, self._policies, self._failing = loop, store, policies, failing
+
+    async def run(self, correction: Correction, cause: Cause, results: dict[int, Result]) -> None:
+        """Decide one, unless its wallet or job is parked.
+
+        Raises:
+            Bug: its rule failed.
+            Transient: the database is away.
+        """
+        builder, instant = self._loop.builder, self._loop.business_time
+        subject, identity = subject_of_correction(correction), ("correction", correction.number)
+        if (stopped := builder.stopped_of(subject)) is not None:
+            results[correction.number] = NotTried(stopped, None)
+            return
+        if (failure := self._failing.get(identity)) is not None:
+            results[correction.number] = NotTried(None, failure)
+            return
+        if instant is None:
+            raise AssertionError("nothing was decided yet that could be corrected")
+        if isinstance(correction, OfADecision):
+            found = await with_found(correction, self._store, self._loop.cache, instant)
+            if isinstance(found, Refused):
+                results[correction.number] = found
+                return
+            correction = found
+        elif isinstance(correction, Decide):
+            correction = await with_standing(correction, self._store)
+        ordered = Ordered(instant, builder.open_batch.next_seq, cause, b"")
+        try:
+            decisions = worded(decide_correction(builder.state, correction, ordered, self._policies))
+        except Exception as error:
+            raise builder.fails(
+                identity, f"correction {correction.number} of {subject.freelancer_id}", error
+            ) from error
+        if decisions[0].outcome != "applied":
+            results.setdefault(correction.number, "nothing-to-do")
+            return
+        await self._name_corrected(correction, decisions[0])
+        builder.open_batch.triggers.append(identity)
+        builder.book(decisions)
+        note_booked(self._loop, correction, decisions[0])
+        results[correction.number] = "booked"
+
+    async def _name_corrected(self, correction: Correction, decision: Decision) -> None:
+        """Have the decision keep the trigger, with the event that it corrects."""
+        if isinstance(correction, Undo):  # it follows a correction, and names the event that this corrected
+            subject = decision.subject
+            trigger: Correction = msgspec.structs.replace(
+                correction, job_id=subject.job_id, proposal_id=subject.proposal_id
+            )
+            decision.payload, decision.corrects = _encode(trigger), correction.corrects
+            return
+        seq = decision.follows or 0
+        corrected = (await self._store.first_decisions([seq]))[seq]
+        event_id = corrected.event_id or ""
+        trigger = msgspec.structs.replace(correction, topic=corrected.topic or "", corrects=[event_id])
+        decision.payload, decision.corrects = _encode(trigger), [event_id]

@@ -1,0 +1,95 @@
+-- name: last_seq
+SELECT coalesce(max(last_seq), 0)::bigint FROM batches
+
+-- name: batches_in_range
+-- The batches after $2, at most $3, that begin at or before place $1, or that have no decision after it, with their settings.
+SELECT batch_no, last_seq, release, grace_seconds, policy_versions, business_time, closures_worked, released_void
+FROM (SELECT b.*, coalesce((SELECT p.last_seq FROM batches p WHERE p.batch_no < b.batch_no ORDER BY p.batch_no DESC LIMIT 1), 0)
+             + 1 AS first_seq
+      FROM batches b WHERE b.batch_no > $2 ORDER BY b.batch_no LIMIT $3) next_ones
+WHERE first_seq <= $1 OR last_seq <= $1 ORDER BY batch_no
+
+-- name: batches_of_decisions
+-- The batches of these numbers, and those that worked off one of these closures.
+SELECT batch_no, last_seq, release, grace_seconds, policy_versions, business_time, closures_worked, released_void
+FROM batches WHERE batch_no = ANY($1::bigint[]) OR closures_worked && $2::bigint[] ORDER BY batch_no
+
+-- name: all_decisions
+-- Those after $1 up to $2; all of them are of the part.
+SELECT seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
+       proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload,
+       previous_seq, running_time, membership_updated, true AS is_mine, true AS is_my_job
+FROM decisions WHERE seq > $1 AND seq <= $2 ORDER BY seq
+
+-- name: decisions_of_part
+-- Those after $1 up to $2 of the freelancers whose hash modulo $4 is $3; closures and hires of jobs that they spent on, and
+-- of jobs whose own hash is that; and of those jobs all settlements and corrections.
+SELECT seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
+       proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload,
+       previous_seq, running_time, membership_updated,
+       (hashtext(coalesce(freelancer_id, '')) & 2147483647) % $4::int = $3::int AS is_mine,
+       (hashtext(coalesce(job_id, '')) & 2147483647) % $4::int = $3::int AS is_my_job
+FROM decisions d
+WHERE seq > $1 AND seq <= $2 AND CASE
+    WHEN (topic IN ('job-closed', 'hire-made') OR (kind = 'correction' AND job_id IS NOT NULL)) AND (hashtext(coalesce(job_id, '')) & 2147483647) % $4::int = $3::int THEN true
+    WHEN topic = 'hire-made' OR (topic = 'job-closed' AND freelancer_id IS NULL) THEN EXISTS (
+        SELECT FROM spends s WHERE s.job_id = d.job_id
+        AND (hashtext(s.freelancer_id) & 2147483647) % $4::int = $3::int)
+        OR EXISTS (
+        SELECT FROM voided v WHERE v.job_id = d.job_id AND v.rule = 'spend.proposal'
+        AND (hashtext(v.freelancer_id) & 2147483647) % $4::int = $3::int)
+    ELSE (hashtext(coalesce(freelancer_id, '')) & 2147483647) % $4::int = $3::int
+END
+ORDER BY seq
+
+-- name: all_changes
+SELECT freelancer_id, version, decision_seq, ordinal, occurred_at, recorded_at, rule, reason, policy_version, delta,
+       debt_delta, balance_after, explanation, natural_key, movements, true AS is_mine
+FROM changes WHERE decision_seq > $1 AND decision_seq <= $2 ORDER BY decision_seq, ordinal
+
+-- name: changes_of_part
+-- Those of its wallets, and what hires took back of others.
+SELECT freelancer_id, version, decision_seq, ordinal, occurred_at, recorded_at, rule, reason, policy_version, delta,
+       debt_delta, balance_after, explanation, natural_key, movements,
+       (hashtext(freelancer_id) & 2147483647) % $4::int = $3::int AS is_mine
+FROM changes
+WHERE decision_seq > $1 AND decision_seq <= $2
+  AND ((hashtext(freelancer_id) & 2147483647) % $4::int = $3::int OR rule = 'refund.clawed-back')
+ORDER BY decision_seq, ordinal
+
+-- name: named_decisions
+SELECT seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
+       proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload,
+       previous_seq, running_time, membership_updated
+FROM decisions WHERE seq = ANY($1::bigint[]) ORDER BY seq
+
+-- name: named_changes
+SELECT freelancer_id, version, decision_seq, ordinal, occurred_at, recorded_at, rule, reason, policy_version, delta,
+       debt_delta, balance_after, explanation, natural_key, movements
+FROM changes WHERE decision_seq = ANY($1::bigint[]) ORDER BY decision_seq, ordinal
+
+-- name: voided_spends
+-- The decisions on these proposals whose spends were voided, with the one that voided each; one that was parked before has its
+-- payload in the decision that parked it.
+SELECT v.by_seq, d.seq, d.batch_no, d.kind, d.follows, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.occurred_at,
+       d.freelancer_id, d.job_id, d.proposal_id, d.outcome, d.reason, d.rule, d.policy_version, d.facts, d.late_by_seconds,
+       d.business_time, d.recorded_at, coalesce(d.payload, parked.payload) AS payload, d.previous_seq, d.running_time,
+       d.membership_updated
+FROM voided v JOIN decisions d ON d.seq = v.decision_seq LEFT JOIN decisions parked ON parked.seq = d.follows
+WHERE v.rule = 'spend.proposal' AND v.natural_key = ANY(string_to_array($1, ','))
+
+-- name: jobs_spent_on
+-- The jobs of the spends among these decisions.
+SELECT DISTINCT job_id FROM decisions WHERE seq = ANY($1::bigint[]) AND topic = 'proposal-submitted' AND job_id IS NOT NULL
+
+-- name: seqs_about_jobs
+-- Closures of these jobs, and what else names them: hires among it.
+SELECT decision_seq AS seq FROM closures WHERE job_id = ANY($1::text[])
+UNION SELECT seq FROM mentions WHERE key = ANY(SELECT 'j:' || id FROM unnest($1::text[]) AS id)
+
+-- name: releases_of_decisions
+SELECT d.seq, b.release FROM decisions d JOIN batches b USING (batch_no) WHERE d.seq = ANY($1::bigint[])
+
+-- name: amended_of
+-- What stands for those of these decisions that a correction amended.
+SELECT decision_seq, connects FROM amended WHERE decision_seq = ANY($1::bigint[])

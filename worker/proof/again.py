@@ -1,0 +1,382 @@
+"""Deciding recorded history again, trigger by trigger, by today's rules on the recorded state.
+
+Before each trigger the state is as the record left it. The trigger is decided by the real rules and compared; where
+today's decision is another one it is taken back, and the recorded effect is applied instead. So one wrong decision is
+one finding.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice, zip_longest
+from typing import Any, Final
+
+import msgspec
+
+from worker.domain.cards import Need
+from worker.domain.decisions import Decision
+from worker.domain.model import Charge, FreelancerId, JobId, Lot, ProposalId
+from worker.domain.policy import PolicyBook
+from worker.domain.rule_catalogue import RULES
+from worker.domain.state import Changed, State
+from worker.ledger.tables import DecisionRow
+from worker.proof.closures import ClosuresWorked
+from worker.proof.comparing import (
+    MEMBERSHIP,
+    charge_differences,
+    differences,
+    is_of_current_state,
+    lot_differences,
+    other_words,
+)
+from worker.proof.findings import Cause, Difference, Finding, Tally, in_words
+from worker.proof.following import DoesNotFollow, follow
+from worker.proof.groups import Group, Groups, is_cycle
+from worker.proof.made_good import not_made_good
+from worker.proof.recorded import BatchHeader, Recorded, is_of_a_wallet, is_of_job
+from worker.proof.scope import Scope
+from worker.proof.triggers import NotDue, Trial, Triggers, grace_shown_by
+from worker.proof.undoing import Before, before, undo
+from worker.words.explanations import worded
+
+_INPUTS: Final = frozenset({"rejected", "parked"})
+_MEMBERSHIP: Final = frozenset(
+    {"charge", "facts.next_renewal", "facts.cycle_start", "facts.downgrade_chosen_at", "facts.promo_code"}
+)
+"""Differences after which nothing says how the membership was recorded to be."""
+Judge = Callable[[Recorded, Decision | None, State], None]
+_AFTER_ALL: Final = 2**63
+"""A place in ledger order that no decision has."""
+_decode: Final = msgspec.json.Decoder(list[Any]).decode
+
+
+class Again:
+    """One part of a ledger, decided again: `add` its decisions in ledger order, `finish`, and read the tally.
+
+    Then `state` is what current state should be of what `scope` names. `release` is the one that decides now, where
+    current state is compared afterwards: where that release decided, a lot or charge that its row alone shows
+    otherwise is a matter of that row, since the rules are the same.
+    """
+
+    def __init__(
+        self,
+        release: str | None = None,
+        *,
+        keeps_seqs: bool = False,
+        policies: PolicyBook | None = None,
+        judge: Judge | None = None,
+    ) -> None:
+        """By default each decision is decided by the policy versions of then; `policies` are others.
+
+        `judge` is called with each decision that is compared, and what today's rules decide, or None if they decide
+        nothing there; the state that it is given is the one after that.
+        """
+        self._release, self._policies, self._judge = release, policies, judge
+        self.scope = Scope()
+        self.state = State(timedelta(0))
+        self.tally = Tally(keeps_seqs=keeps_seqs)
+        self.groups = Groups()
+        self._triggers = Triggers(self.state, self.scope.freelancers)
+        self._closures = ClosuresWorked()
+        self._released_void: set[int] = set()
+        """Triggers that were released and had no effect any more."""
+
+    @property
+    def late_settlements(self) -> Mapping[tuple[int, ProposalId], datetime]:
+        """When spends that came after the settlement of a closure are due, by the closure's decision and proposal."""
+        return self._triggers.late_due
+
+    @property
+    def looked_at(self) -> int:
+        """How many decisions were looked at, inputs and those that could not be executed among them."""
+        return self.tally.decisions + self.tally.inputs + self.tally.skipped
+
+    def batches(self, headers: Iterable[BatchHeader]) -> None:
+        """Take the headers of the batches that come next, before the first of their decisions."""
+        for header in headers:
+            self._closures.expect(header)
+            self._released_void.update(seq for seq, _ in header.released_void)
+
+    def add(self, recorded: Recorded) -> Iterator[Finding]:
+        """Take the next decision; returns what was found about those before it."""
+        if self._policies is not None:
+            recorded.batch = msgspec.structs.replace(recorded.batch, policies=self._policies)
+        for group in self.groups.add(recorded):
+            yield from self._counted(group)
+
+    def finish(self) -> Iterator[Finding]:
+        """Decide what is left."""
+        for group in self.groups.finish():
+            yield from self._counted(group)
+        self._closures.pass_work(_AFTER_ALL)
+        for seq in self._released_void:  # only now: what they parked may come after the header of the release
+            self.groups.parked.pop(seq, None)
+
+    # One trigger.
+
+    def _counted(self, group: Group) -> Iterator[Finding]:
+        self._closures.pass_work(group[0].row.seq)
+        self.state.changed = Changed()
+        for recorded in group:
+            self.scope.note(recorded)
+        expiring = self.scope.expiring(self.state, group[0].row)
+        for found in self._decide(group):
+            self.tally.add(found)
+            yield found
+        self.scope.note_expiry(self.state, expiring)
+        self._closures.note(self.state, group[0])
+        self.groups.released(group)
+
+    def _decide(self, group: Group) -> Iterator[Finding]:
+        first, row = group[0], group[0].row
+        if is_of_a_wallet(row) and not first.is_mine:
+            return  # another wallet's settlement or correction: all that it says of the job is noted afterwards
+        if row.kind == "command" or (row.outcome in _INPUTS and row.reason != "event-id-conflict"):
+            self.tally.inputs += len(group) if first.is_mine or first.is_my_job else 0
+            return
+        if self._is_stopped(row):
+            self.tally.skipped += len(group)
+            return
+        waited = self.groups.waited(group)
+        trial = Trial(Before(row.seq))
+        if row.freelancer_id in self.scope.without_membership and _moves_on(first, waited):
+            self.tally.skipped += len(group)
+            yield from self._follow(group, trial)
+            return
+        if first.is_mine or first.is_my_job:  # else the job's closures and hires are inputs here
+            self.tally.decisions += len(group)
+            self.tally.older += len(group) if first.batch.is_older else 0
+        yield from _too_early(first, waited)
+        if not first.id_is_known:
+            yield _finding("inconsistent", first, "no first decision on its event id is known to the ledger")
+        yield from self._try(group, trial, waited)
+
+    def _try(self, group: Group, trial: Trial, waited: Recorded | None) -> Iterator[Finding]:
+        first = group[0]
+        self.state.grace = first.batch.grace or grace_shown_by(first) or timedelta(0)
+        try:
+            self._triggers.decide(trial, first, waited)
+        except NotDue as reason:
+            yield _finding("not-due", first, str(reason))
+            yield from self._follow(group, trial)
+        except Exception as error:  # noqa: BLE001 - whatever fails in a rule: in the worker it would park the wallet
+            yield from self._fails(first, error)
+        else:
+            yield from self._compare_all(group, trial, waited)
+
+    def _compare_all(self, group: Group, trial: Trial, waited: Recorded | None) -> Iterator[Finding]:
+        """Compare step by step: the event or the parts of a cycle start; then each thing that had waited for it."""
+        first, moves_on = group[0], _moves_on(group[0], waited)
+        place = _first_step(group, len(trial.decisions))
+        yield from self._compare(group[:place], trial, first, moves_on=moves_on)
+        waiting = self._triggers.following(first, trial)
+        if waiting == () and place == len(group):
+            return
+        following = iter(waiting)
+        while not self._is_stopped(first.row):
+            if moves_on and first.row.freelancer_id in self.scope.without_membership:
+                yield from self._follow(group[place:], Trial(Before(first.row.seq)))
+                return
+            recorded = group[place] if place < len(group) else None
+            try:
+                step = self._next_step(recorded, first, following)
+            except Exception as error:  # noqa: BLE001 - as above
+                yield from self._fails(recorded or first, error)
+                return
+            if recorded is None and not step.decisions:
+                return
+            yield from self._compare(group[place : place + 1], step, recorded or first, moves_on=moves_on)
+            place += 1
+
+    def _next_step(self, recorded: Recorded | None, first: Recorded, following: Iterator[Decision]) -> Trial:
+        """Decide the next thing that had waited, on the recorded state after the one before."""
+        self._closures.keep(self.state.changed)
+        self.state.changed = Changed()
+        proposal_id = None if recorded is None else recorded.row.proposal_id
+        spend = None if proposal_id is None else self.state.spends.get(proposal_id)
+        step = Trial(before((recorded or first).row.seq, [spend], None))
+        step.decisions = list(islice(following, 1))
+        # That it waits no more, and withdrawals, which get no follow-up, is not taken back with an outbid's effect.
+        self.state.changed.awaiting_done.clear()
+        if spend is not None:
+            step.noted.spends[spend.proposal_id].withdrawn_at = spend.withdrawn_at
+        return step
+
+    def _compare(self, group: Group, trial: Trial, first: Recorded, *, moves_on: bool) -> Iterator[Finding]:
+        """Compare one step; where it differs, take it back and follow the record."""
+        decided, found = trial.decisions, list[tuple[Recorded, list[Difference]]]()
+        left = dict[int, list[Difference]]()
+        worded(decided)
+        for now, recorded in zip_longest(decided, group):
+            if self._judge is not None and recorded is not None:
+                self._judge(recorded, now, self.state)
+            if now is None:
+                found.append((recorded, [Difference("decision", recorded.row.reason, None)]))
+            elif recorded is None:
+                found.append((first, [Difference("decision after it", None, now.reason)]))
+            elif differs := self._of_the_decision(recorded, [*self._differences(now, recorded)]):
+                found.append((recorded, differs))
+                left[recorded.row.seq] = [*not_made_good(differs, now, recorded)]
+            else:
+                self.tally.words += other_words(now.changes, recorded)
+        if not found:
+            return
+        undo(self.state, decided, trial.noted)
+        inconsistent = [*self._follow(group, trial)]
+        for recorded, differs in found:
+            wrong = left.get(recorded.row.seq, differs)
+            if wrong:  # else a correction has made the difference good
+                yield _finding("code-changed", recorded, in_words(wrong), wrong)
+        self.tally.amended += sum(not wrong for wrong in left.values())
+        yield from inconsistent
+        if moves_on and (len(decided) != len(group) or any(_moves_membership(*one) for one in found)):
+            yield from self._stop_membership(first)
+
+    def _differences(self, decided: Decision, recorded: Recorded) -> Iterator[Difference]:
+        is_job = is_of_job(recorded.row)
+        if self.scope.stopped:
+            self._leave_out_stopped(decided, recorded)
+        found = differences(decided, recorded, sums=not is_job)
+        if is_job and not recorded.is_my_job:
+            found = (one for one in found if one.field.startswith("changes"))
+        yield from found
+        if is_job and recorded.is_my_job:
+            yield from _sum_differs(recorded)
+        if self.state.changed.new_lots:
+            for lot in _opened_by(decided, self.state.changed):
+                yield from lot_differences(lot, recorded.lots.get(lot.lot_id))
+        if self.state.changed.charges or recorded.charge is not None:
+            yield from self._charge_differs(recorded)
+
+    def _of_the_decision(self, recorded: Recorded, differs: list[Difference]) -> list[Difference]:
+        """What makes the decision another one: not what rows of current state alone show, if the rules are the same."""
+        return [] if self._has_todays_rules(recorded) and all(map(is_of_current_state, differs)) else differs
+
+    def _has_todays_rules(self, recorded: Recorded) -> bool:
+        return self._release is not None and recorded.batch.release == self._release
+
+    def _leave_out_stopped(self, decided: Decision, recorded: Recorded) -> None:
+        """Of a hire that took refunds back, the changes of wallets that cannot be executed any further."""
+        decided.changes = [change for change in decided.changes if change.freelancer_id not in self.scope.stopped]
+        for change in [change for change in recorded.changes if change.freelancer_id in self.scope.stopped]:
+            recorded.changes.remove(change)
+            recorded.connects_elsewhere += change.delta
+
+    def _charge_differs(self, recorded: Recorded) -> Iterator[Difference]:
+        """Compare the charge that the decision requested; where the record has another amount, that one counts."""
+        seq, then = recorded.row.seq, recorded.charge
+        now = next((one for one in self.state.changed.charges.values() if one.decision_seq == seq), None)
+        if then is not None and then.decision_seq != seq:
+            then = None
+        if now is None or then is None:
+            if now is not None or then is not None:
+                yield Difference("charge", then and then.charge_id, now and now.charge_id)
+            return
+        differs = [*charge_differences(now, then)]
+        if differs and not self._has_todays_rules(recorded):
+            _take_amount(now, then)
+        yield from differs
+
+    # Following the record.
+
+    def _follow(self, group: Group, trial: Trial) -> Iterator[Finding]:
+        self.state.changed = Changed()
+        for recorded in group:
+            event = trial.event if recorded is group[0] else None
+            try:
+                follow(self.state, recorded, event, trial.closure, recorded.row.seq)
+            except DoesNotFollow as reason:
+                yield _finding("inconsistent", recorded, str(reason))
+                yield from self._stop(recorded, "its state does not follow from the record")
+                return
+
+    def _fails(self, recorded: Recorded, error: Exception) -> Iterator[Finding]:
+        yield _finding("code-changed", recorded, f"today's rule fails: {type(error).__name__}: {error}")
+        yield from self._stop(recorded, "a rule that failed may have changed it")
+
+    def _stop(self, recorded: Recorded, why: str) -> Iterator[Finding]:
+        for change in recorded.changes:
+            self.scope.stopped.add(change.freelancer_id)
+        if recorded.row.freelancer_id is not None and not is_of_job(recorded.row):
+            self.scope.stopped.add(FreelancerId(recorded.row.freelancer_id))
+        if recorded.row.job_id is not None:
+            self.scope.stopped_jobs.add(JobId(recorded.row.job_id))
+        yield _finding("not-executable", recorded, f"not executable from here on: {why}")
+
+    def _stop_membership(self, recorded: Recorded) -> Iterator[Finding]:
+        if recorded.row.freelancer_id is not None:
+            self.scope.without_membership.add(FreelancerId(recorded.row.freelancer_id))
+        why = "what the membership was after it is not recorded in full"
+        yield _finding("not-executable", recorded, f"its membership is not executable from here on: {why}")
+
+    def _is_stopped(self, row: DecisionRow) -> bool:
+        return row.freelancer_id in self.scope.stopped and not is_of_job(row)
+
+
+def _first_step(group: Group, decided: int) -> int:
+    """How many recorded decisions a trigger has without those of what had waited for it."""
+    row = group[0].row
+    if not is_cycle(group[0]):
+        return min(decided, 1)
+    if row.kind == "follow-up":
+        return sum(recorded.row.follows == row.follows for recorded in group)
+    return sum(recorded.row.kind == "clock" for recorded in group)
+
+
+def _moves_on(first: Recorded, waited: Recorded | None) -> bool:
+    """Whether a trigger is about a membership."""
+    row = first.row if waited is None else waited.row
+    if row.kind == "clock":
+        return is_cycle(first)
+    card = RULES.get(row.topic or "")
+    return card is not None and Need.MEMBERSHIP in card.needs
+
+
+def _too_early(first: Recorded, waited: Recorded | None) -> Iterator[Finding]:
+    """Clock work that was done before it was due."""
+    row, batch = first.row, first.batch
+    if waited is not None or row.kind not in {"settlement", "clock"} or row.business_time is None:
+        return
+    known = [time for time in (row.running_time, batch.business_time) if time is not None]
+    if known and row.business_time > min(known):
+        early = (row.business_time - min(known)).total_seconds()
+        yield _finding("not-due", first, f"it was done {early:g} s before it was due")
+
+
+def _opened_by(decided: Decision, changed: Changed) -> Iterator[Lot]:
+    """The lots that a decision opened, of those that its trigger did."""
+    moved = {movement.lot_id for change in decided.changes for movement in change.movements}
+    return (lot for lot_id, lot in changed.new_lots.items() if lot_id in moved)
+
+
+def _moves_membership(recorded: Recorded, differs: Sequence[Difference]) -> bool:
+    """Whether after these differences nothing says how the membership was recorded to be.
+
+    What a grant's decision answers does not matter: the membership moves on whether the Connects come in or not.
+    """
+    fields = {one.field: one for one in differs}
+    if fields.keys() & _MEMBERSHIP:
+        return True
+    if (published := fields.get(MEMBERSHIP)) is not None:
+        then, now = (None if one is None else _decode(str(one))[:-1] for one in (published.recorded, published.decided))
+        if then != now:  # apart from the reason
+            return True
+    return bool(fields.keys() & {"outcome", "reason"}) and not (recorded.row.rule or "").startswith("grant.")
+
+
+def _take_amount(now: Charge, then: Charge) -> None:
+    for name in ("amount_cents", "currency", "source", "promo_code", "requested_at"):
+        setattr(now, name, getattr(then, name))
+
+
+def _sum_differs(recorded: Recorded) -> Iterator[Difference]:
+    """A hire's sum of what was taken back, of all wallets together."""
+    facts = msgspec.json.decode(recorded.row.facts)
+    taken = -recorded.connects_elsewhere - sum(change.delta for change in recorded.changes)
+    if "clawed_back" in facts and facts["clawed_back"] != taken:
+        yield Difference("facts.clawed_back", facts["clawed_back"], taken)
+
+
+def _finding(cause: Cause, recorded: Recorded, detail: str, differs: Sequence[Difference] = ()) -> Finding:
+    row, batch = recorded.row, recorded.batch
+    named = (row.rule, row.reason, row.freelancer_id, row.job_id)
+    return Finding(cause, row.seq, batch.batch_no, batch.release, *named, detail, tuple(differs))

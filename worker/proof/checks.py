@@ -1,0 +1,106 @@
+"""What `connects verify` does: a list of checks, each of which reads the ledger and yields what it finds."""
+
+import time
+from array import array
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from worker.pace import Pace
+from worker.proof.findings import Cause
+
+FindingCause = Cause | Literal["tampered", "truncated", "owed", "undecided", "not-in-topic", "not-published"]
+"""What is wrong with a row, with a decision that was decided again, or between the ledger and a topic."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that is not as it should be: which check found it, where it is, and what differs."""
+
+    check: str
+    cause: FindingCause
+    detail: str
+    table: str | None = None
+    seq: int | None = None
+    """The decision that it is about, if that is known."""
+    batch_no: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        parts = [self.table or ""]
+        parts += [f"decision {self.seq}"] * (self.seq is not None)
+        parts += [f"batch {self.batch_no}"] * (self.batch_no is not None)
+        return ", ".join(part for part in parts if part)
+
+
+class Progress:
+    """How far a check is. `report` is called with it now and then, at most once in `every` seconds."""
+
+    def __init__(self, report: "Callable[[Progress], None]" = lambda _: None, every: float = 1.0) -> None:
+        self._report, self._every = report, every
+        self.begin("", 0)
+
+    def begin(self, name: str, total: int, unit: str = "decisions") -> None:
+        """A check of this name begins, over that many of what it counts as far as is known; 0: that is not known."""
+        self.name, self.total, self.unit, self.done = name, total, unit, 0
+        self._begun, self._pace = time.monotonic(), Pace(self._every)
+
+    def advance(self, records: int) -> None:
+        """Note that some of what it counts was checked."""
+        self.done += records
+        if self._pace.is_due():
+            self._report(self)
+
+    @property
+    def rate(self) -> float:
+        """How many a second since the check began."""
+        return self.done / max(time.monotonic() - self._begun, 1e-9)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the check still takes at this rate; None: that is not known."""
+        return (self.total - self.done) / self.rate if self.total and self.done else None
+
+
+class Range(NamedTuple):
+    """The decisions that are checked, first and last; None: from the beginning, or up to the end."""
+
+    first: int | None = None
+    last: int | None = None
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it is the whole ledger."""
+        return self.first is None and self.last is None
+
+
+class Ground(NamedTuple):
+    """What a check works on: the ledger, which part of it, and whom it says how far it is.
+
+    `selected` takes the seqs of decisions that other commands can do something about; None: nobody wants them.
+    """
+
+    database_url: str
+    range: Range
+    progress: Progress
+    selected: "array[int] | None" = None
+
+
+class Check(NamedTuple):
+    """One check: its name, and what yields its findings."""
+
+    name: str
+    run: Callable[[Ground], AsyncIterator[Finding]]
+
+
+async def run_checks(checks: Iterable[Check], ground: Ground) -> AsyncIterator[Finding]:
+    """Run checks one after the other.
+
+    Raises:
+        UsageError, OperatorNeeded, Transient: the ledger cannot be read.
+    """
+    for check in checks:
+        ground.progress.begin(check.name, 0)
+        async for finding in check.run(ground):
+            yield finding

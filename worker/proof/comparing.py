@@ -1,0 +1,113 @@
+"""Comparing a decision as it is taken today with the recorded one, column by column. Sentences are compared apart."""
+
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+
+from worker.domain.decisions import Change, Decision
+from worker.domain.model import Charge, Lot
+from worker.ledger.rows import decided_columns, membership_text, movements_text
+from worker.ledger.tables import ChangeRow, DecisionRow
+from worker.proof.findings import Difference
+from worker.proof.recorded import Recorded
+
+_decode: Final = msgspec.json.Decoder().decode
+_FROM, _TO = DecisionRow._fields.index("kind"), DecisionRow._fields.index("recorded_at")
+_COMPARED: Final = DecisionRow._fields[_FROM:_TO]
+"""From `kind` to `business_time`: not the place in ledger order, when it was written, nor what it answers."""
+_OF_A_CHANGE: Final = tuple(
+    name
+    for name in ChangeRow._fields
+    if name not in {"decision_seq", "ordinal", "recorded_at", "explanation", "movements"}
+)
+_of_a_change: Final = attrgetter(*_OF_A_CHANGE)
+_OF_A_CHARGE: Final = tuple(name for name in Charge.__struct_fields__ if name not in {"decision_seq", "status"})
+MEMBERSHIP: Final = "membership_updated"
+_FACTS, _LATE = "facts", "late_by_seconds"
+
+
+def differences(decided: Decision, recorded: Recorded, *, sums: bool = True) -> Iterator[Difference]:
+    """What differs. Without `sums` the facts of a hire's whole sum are left out, which one wallet does not know."""
+    then, now = recorded.row[_FROM:_TO], decided_columns(decided)
+    if then != now:
+        yield from _columns_that_differ(then, now, recorded, sums=sums)
+    if decided.changes or recorded.changes:
+        yield from _changes(decided.changes, recorded)
+    if not recorded.batch.is_older:
+        update = membership_text(decided)
+        if update != recorded.row.membership_updated:
+            yield Difference(MEMBERSHIP, recorded.row.membership_updated, update)
+
+
+def charge_differences(decided: Charge, recorded: Charge) -> Iterator[Difference]:
+    """What differs between a charge as it would be requested today and the one that was."""
+    for name in _OF_A_CHARGE:
+        then, now = getattr(recorded, name), getattr(decided, name)
+        if then != now:
+            yield Difference(f"charge.{name}", then, now)
+
+
+def lot_differences(decided: Lot, recorded: Lot | None) -> Iterator[Difference]:
+    """What differs between a lot as it would be opened today and the one that was."""
+    if recorded is None:
+        yield Difference(f"lot {decided.lot_id}", None, decided.original)
+        return
+    for name in ("order", "source", "original", "linked_to"):
+        then, now = getattr(recorded, name), getattr(decided, name)
+        if then != now:
+            yield Difference(f"lot {decided.lot_id}: {name}", then, now)
+
+
+def is_of_current_state(difference: Difference) -> bool:
+    """Whether it is in the row of a lot or charge, which no hash is over, and not in the decision."""
+    return difference.field.startswith(("lot ", "charge"))
+
+
+def other_words(decided: Sequence[Change], recorded: Recorded) -> int:
+    """How many changes would be told in another sentence today."""
+    return sum(now.explanation != then.explanation for now, then in zip(decided, recorded.changes, strict=False))
+
+
+def _columns_that_differ(
+    then: tuple[object, ...], now: tuple[object, ...], recorded: Recorded, *, sums: bool
+) -> Iterator[Difference]:
+    for name, before, today in zip(_COMPARED, then, now, strict=True):
+        if before == today or (name == _LATE and recorded.batch.is_older):
+            continue
+        if name == _FACTS:
+            yield from _facts(str(before), str(today), sums=sums)
+        else:
+            yield Difference(name, before, today)
+
+
+def _facts(then: str, now: str, *, sums: bool) -> Iterator[Difference]:
+    before, today = _decode(then), _decode(now)
+    for name in {**before, **today}:
+        if before.get(name) == today.get(name) and (name in before) == (name in today):
+            continue
+        if name == "clawed_back" and not sums:
+            continue
+        yield Difference(f"facts.{name}", before.get(name), today.get(name))
+
+
+def _changes(decided: Sequence[Change], recorded: Recorded) -> Iterator[Difference]:
+    if len(decided) != len(recorded.changes):
+        yield Difference("changes", _deltas(recorded.changes), _deltas(decided))
+    for place, (now, then) in enumerate(zip(decided, recorded.changes, strict=False)):
+        yield from _change(place, now, then)
+
+
+def _change(place: int, now: Change, then: ChangeRow) -> Iterator[Difference]:
+    moved = movements_text(now)
+    if moved != then.movements and _decode(moved) != _decode(then.movements):
+        yield Difference(f"changes[{place}].movements", then.movements, moved)
+    if _of_a_change(then) != _of_a_change(now):
+        for name in _OF_A_CHANGE:
+            if getattr(then, name) != getattr(now, name):
+                yield Difference(f"changes[{place}].{name}", getattr(then, name), getattr(now, name))
+
+
+def _deltas(changes: Sequence[Any]) -> str:
+    return ", ".join(f"{change.freelancer_id} {change.delta:+}" for change in changes) or "none"

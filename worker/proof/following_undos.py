@@ -1,0 +1,74 @@
+"""Applying undos as they were recorded, where today's rules decide otherwise (following.py)."""
+
+from collections.abc import Sequence
+
+from worker.domain.model import Grant, ProposalId, Spend, SpendLine
+from worker.domain.rules.undos import (
+    UNDO,
+    ToUndo,
+    UndoneAdd,
+    UndoneSettle,
+    UndoneSpendVoid,
+    UndoneVoid,
+    let_count,
+    spend_of,
+)
+from worker.domain.rules.voids import ToVoid
+from worker.domain.state import State
+from worker.ledger.tables import DecisionRow
+from worker.repair.plan import Undo, correction_in
+
+
+def undone_by(row: DecisionRow) -> ToUndo | None:
+    """What a decision undid, as its payload has it; None: it is no undo that was applied."""
+    if row.rule != UNDO or row.outcome != "applied" or not row.payload:
+        return None
+    correction = correction_in(row.payload)
+    return correction.found if isinstance(correction, Undo) else None
+
+
+def lines_given_back(spend: Spend, undone: ToUndo, delta: int) -> Sequence[SpendLine]:
+    """The lines that a change of an undo returned, of those that were open."""
+    what = undone.what
+    if isinstance(what, UndoneAdd):
+        return spend.open_lines
+    if isinstance(what, UndoneSettle) and delta > 0:
+        return [line for line in spend.open_lines if line.name in what.give]
+    return ()
+
+
+def restore_spend(state: State, undone: ToUndo, what: UndoneSpendVoid) -> None:
+    """Have a spend that was voided among those of its job again; its lines are charged by movements."""
+    spend = spend_of(undone, what)
+    if spend.proposal_id in state.spends:
+        return
+    state.restore_spend(spend, what.place)
+    state.job(spend.job_id).proposal_ids.sort(key=lambda name: state.spends[name].decision_seq)
+    let_count(state, spend)
+
+
+def note_undone(state: State, row: DecisionRow) -> None:
+    """Note what an undo let count again, or no longer, beside what it moved."""
+    undone = undone_by(row)
+    what = None if undone is None else undone.what
+    if undone is None or what is None:
+        return
+    if isinstance(what, UndoneAdd):
+        free(state, what.what, row.seq)
+    elif isinstance(what, UndoneVoid):
+        granted = (undone.freelancer_id, what.granted_at, what.connects, what.decision_seq)
+        state.restore_grant(Grant(what.rule, what.natural_key, *granted, voided=what.voided))
+    elif isinstance(what, UndoneSettle) and undone.proposal_id in state.spends:
+        state.spends[undone.proposal_id].refunded_closing_at = what.refunded_closing_at
+
+
+def free(state: State, found: ToVoid, seq: int) -> None:
+    """Let a grant or spend be there no more: its natural key is free, and what named the proposal waits again."""
+    grant = state.grants.get((found.rule, found.natural_key))
+    spend = state.spends.get(ProposalId(found.natural_key)) if found.is_spend else None
+    if spend is not None:
+        state.void_spend(spend, found.rule, seq)
+        for awaited in found.awaited:
+            state.await_proposal(awaited)
+    elif grant is not None and grant.stands:
+        state.void_grant(grant, seq, found.job_id)

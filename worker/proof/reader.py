@@ -1,0 +1,218 @@
+"""Reading the recorded decisions of a ledger on PostgreSQL: the one module of this room that does I/O.
+
+Decisions and changes are never updated, so every range is read by itself: no transaction is held open.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from worker.domain.model import Charge, ChargeKey, FreelancerId, Grant, JobId, Lot, LotId, ProposalId, Spend
+from worker.domain.policy_use import StoredVersion
+from worker.ledger.connections import Connection
+from worker.ledger.membership_rows import read_charge
+from worker.ledger.replaced import first_decision_of
+from worker.ledger.rows import read_lot, read_spend
+from worker.ledger.sql import load
+from worker.ledger.store import FirstDecision
+from worker.ledger.tables import ChangeRow, ChargeRow, DecisionRow, LotRow, SpendRow
+from worker.proof.following import spend_of
+from worker.proof.parts import Chunk, Part
+from worker.proof.recorded import JOB_TOPICS, BatchColumns, BatchHeader, Recorded, header_of, is_of_job
+
+_SQL: Final = {**load("store.sql"), **load("again.sql")}
+_ASKING: Final = load("asking.sql")
+_COLUMNS: Final = len(DecisionRow._fields)
+_OF_A_CHANGE: Final = len(ChangeRow._fields)
+
+Item = TypeVar("Item")
+
+
+class PostgresReader:
+    """A `Reader` on a connection of its own; about `chunk` decisions of a part at a time."""
+
+    def __init__(self, connection: Connection, chunk: int = 2_000) -> None:
+        self._connection, self._chunk = connection, chunk
+        self._policies: list[StoredVersion] = []
+        self._headers: dict[int, BatchHeader] = {}
+        """Those of the batches that were begun last."""
+        self._last_batch = 0
+
+    async def end(self) -> int:
+        """The last place in ledger order."""
+        last: int = await self._connection.fetchval(_SQL["last_seq"])
+        return last
+
+    async def chunks(self, part: Part, through: int, after: int = 0) -> AsyncIterator[Chunk]:
+        """The decisions of a part up to `through`, with the closures and hires of jobs that its wallets spent on.
+
+        Where this reader has read the part up to `after`, it goes on there; that is not for one freelancer or job.
+        """
+        self._policies = [StoredVersion(*row) for row in await self._rows("stored_policies")]
+        if part.freelancer is not None or part.job is not None:
+            async for chunk in self._named(part, through):
+                yield chunk
+            return
+        if not after:
+            self._headers, self._last_batch = {}, 0
+        step = self._chunk * part.of
+        for begin in range(after, max(through, after + 1), step):  # once at least: batches without decisions may follow
+            last = min(begin + step, through)
+            headers = await self._next_headers(last)
+            yield Chunk(await self._range(part, begin, last), headers, last)
+
+    async def last_of(self, part: Part) -> int:
+        """The last decision about one freelancer or job."""
+        return max(await self._seqs(part, await self.end()), default=0)
+
+    # Ranges of the ledger.
+
+    async def _range(self, part: Part, after: int, last: int) -> list[Recorded]:
+        if part.is_whole:
+            rows = await self._rows("all_decisions", after, last)
+            changed = await self._rows("all_changes", after, last)
+        else:
+            rows = await self._rows("decisions_of_part", after, last, part.number, part.of)
+            changed = await self._rows("changes_of_part", after, last, part.number, part.of)
+        mine, elsewhere = _by_decision(changed)
+        return [self._recorded(row, mine, elsewhere) for row in rows]
+
+    async def _next_headers(self, last: int) -> list[BatchHeader]:
+        """The headers not read yet of the batches that begin at or before a place, or have no decision after it."""
+        headers: list[BatchHeader] = []
+        while rows := await self._rows("batches_in_range", last, self._last_batch, self._chunk):
+            headers += [header_of(BatchColumns._make(row), self._policies) for row in rows]
+            self._last_batch = headers[-1].batch_no
+        newest = [*self._headers.values()][-1:]
+        self._headers = {header.batch_no: header for header in (*newest, *headers)}
+        return headers
+
+    def _recorded(self, row: Any, mine: dict[int, list[ChangeRow]], elsewhere: dict[int, int]) -> Recorded:  # noqa: ANN401
+        decision = DecisionRow._make(row[:_COLUMNS])
+        is_mine = row["is_mine"] and not is_of_job(decision)
+        return Recorded(
+            decision,
+            self._headers[decision.batch_no],
+            mine.get(decision.seq, []),
+            elsewhere.get(decision.seq, 0),
+            is_mine=is_mine,
+            is_my_job=row["is_my_job"],
+        )
+
+    # One freelancer, or one job.
+
+    async def _named(self, part: Part, through: int) -> AsyncIterator[Chunk]:
+        seqs = await self._seqs(part, through)
+        jobs = {part.job} if part.job is not None else await self._jobs_spent_on(seqs)
+        if part.freelancer is not None:
+            seqs = sorted({*seqs, *await self._seqs_about(jobs, through)})
+        rows: list[DecisionRow] = []
+        for some in _in_parts(seqs, self._chunk):
+            rows += [DecisionRow._make(row) for row in await self._rows("named_decisions", some)]
+        wanted = [row for row in rows if _is_wanted(part, row, jobs)]
+        closures = [row.seq for row in wanted if row.reason == "settlement-pending"]
+        batches = await self._rows("batches_of_decisions", sorted({row.batch_no for row in wanted}), closures)
+        headers = {row[0]: header_of(BatchColumns._make(row), self._policies) for row in batches}
+        decisions: list[Recorded] = []
+        for some_rows in _in_parts(wanted, self._chunk):
+            changes: dict[int, list[ChangeRow]] = {}
+            for row in await self._rows("named_changes", [row.seq for row in some_rows]):
+                if part.freelancer is None or row["freelancer_id"] == part.freelancer:
+                    changes.setdefault(row["decision_seq"], []).append(ChangeRow._make(row))
+            decisions += [_of_named(part, row, headers[row.batch_no], changes.get(row.seq, [])) for row in some_rows]
+        yield Chunk(decisions, list(headers.values()), through)
+
+    async def _seqs(self, part: Part, through: int) -> list[int]:
+        statement, key = ("seqs_of_job", part.job) if part.job is not None else ("seqs_of_freelancer", part.freelancer)
+        rows = await self._connection.fetch(_ASKING[statement], key)
+        return sorted(row[0] for row in rows if row[0] <= through)
+
+    async def _jobs_spent_on(self, seqs: Sequence[int]) -> set[JobId]:
+        return {row[0] for row in await self._rows("jobs_spent_on", seqs)}
+
+    async def _seqs_about(self, jobs: Iterable[JobId], through: int) -> list[int]:
+        return [row[0] for row in await self._rows("seqs_about_jobs", list(jobs)) if row[0] <= through]
+
+    # What is global.
+
+    async def seen(self, keys: Sequence[str]) -> dict[str, int]:
+        """Which of these event ids (see `seen_key`) were decided, and by which decision."""
+        return {row["key"].hex: row["seq"] for row in await self._rows("seen", ",".join(keys))}
+
+    async def first_decisions(self, seqs: Sequence[int]) -> dict[int, FirstDecision]:
+        """The decisions of these seqs, to compare repeats with."""
+        return {row["seq"]: first_decision_of(row) for row in await self._rows("first_decisions", seqs)}
+
+    async def grants(self, keys: Iterable[tuple[str, str]]) -> list[Grant]:
+        """Grants ever made under these (rule, natural key), those that were voided too."""
+        return [Grant(*row) for row in await self._rows("every_grant", *_two_lists(keys))]
+
+    async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
+        """The spends of these proposals that exist. One that cannot be read was altered, and is found as a row."""
+        found = []
+        for row in await self._rows("spends", ",".join(ids)):
+            with suppress(msgspec.MsgspecError):
+                found.append(read_spend(SpendRow._make(row)))
+        return found
+
+    async def voided_spends(self, ids: Sequence[ProposalId]) -> list[tuple[Spend, int]]:
+        """The spends of these proposals that were voided, as they were made, each with the decision that voided it."""
+        found = []
+        for by_seq, *columns in await self._rows("voided_spends", ",".join(ids)):
+            if (spend := spend_of(DecisionRow._make(columns))) is not None:
+                found.append((spend, by_seq))
+        return found
+
+    async def charges(self, keys: Sequence[ChargeKey]) -> list[Charge]:
+        """Those of these charges that were requested."""
+        return [read_charge(ChargeRow._make(row)) for row in await self._rows("charges", *_two_lists(keys))]
+
+    async def amended(self, seqs: Sequence[int]) -> dict[int, int]:
+        """The Connects that stand for those of these decisions that a correction amended."""
+        return {row["decision_seq"]: row["connects"] for row in await self._rows("amended_of", seqs)}
+
+    async def lots(self, ids: Sequence[tuple[FreelancerId, LotId]]) -> list[Lot]:
+        """The lots of these freelancers and ids that exist."""
+        return [read_lot(LotRow._make(row)) for row in await self._rows("lots_by_id", *_two_lists(ids))]
+
+    async def _rows(self, statement: str, *arguments: object) -> list[Any]:
+        return list(await self._connection.fetch(_SQL[statement], *arguments))
+
+
+def _in_parts(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
+    for first in range(0, len(items), most):
+        yield items[first : first + most]
+
+
+def _two_lists(pairs: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    """Pairs of ids as two texts; no id of the contract has a comma."""
+    listed = list(pairs)
+    return ",".join(one for one, _ in listed), ",".join(other for _, other in listed)
+
+
+def _by_decision(rows: Iterable[Any]) -> tuple[dict[int, list[ChangeRow]], dict[int, int]]:
+    """The part's changes by decision, and the sums of the others'."""
+    mine: dict[int, list[ChangeRow]] = {}
+    elsewhere: dict[int, int] = {}
+    for row in rows:
+        change = ChangeRow._make(row[:_OF_A_CHANGE])
+        if row["is_mine"]:
+            mine.setdefault(change.decision_seq, []).append(change)
+        else:
+            elsewhere[change.decision_seq] = elsewhere.get(change.decision_seq, 0) + change.delta
+    return mine, elsewhere
+
+
+def _is_wanted(part: Part, row: DecisionRow, jobs: set[JobId]) -> bool:
+    if part.freelancer is not None:
+        return row.job_id in jobs if is_of_job(row) else row.freelancer_id == part.freelancer
+    return (row.topic in JOB_TOPICS or row.kind == "correction") and row.job_id == part.job
+
+
+def _of_named(part: Part, row: DecisionRow, header: BatchHeader, changes: list[ChangeRow]) -> Recorded:
+    if part.freelancer is not None:
+        return Recorded(row, header, changes, is_mine=not is_of_job(row), is_my_job=False)
+    elsewhere = sum(change.delta for change in changes)
+    return Recorded(row, header, [], elsewhere, is_mine=False, is_my_job=True)

@@ -1,0 +1,66 @@
+"""Queries of the console alone: as what an id is known, and a wallet in pages, however long its history is."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Final
+
+import msgspec
+
+from schemas.catalogue import INPUT_TOPICS
+from worker.engine.loading.cache import seen_key
+from worker.ledger.connections import Connection
+from worker.ledger.sql import load
+from worker.queries.history import ChangeRecord, change_record
+from worker.replies.known import Asked
+from worker.replies.months import OfKind, kind_of
+
+_SQL: Final = load("asking.sql")
+_MOST_CHARGES: Final = 20
+
+
+class ChargeRecord(msgspec.Struct, frozen=True):
+    """A charge that the billing system was asked for, and what became of it; `amount_cents` after any promotion."""
+
+    charge_id: str
+    kind: str
+    cycle_start: date
+    amount_cents: int
+    currency: str
+    source: str
+    promo_code: str | None
+    requested_at: datetime
+    status: str
+
+
+async def roles_of(connection: Connection, key: str) -> list[Asked]:
+    """As what an id is known; nothing if the ledger has never seen it."""
+    row = await connection.fetchrow(_SQL["known_as"], key)
+    named: tuple[Asked, ...] = ("freelancer", "job", "proposal")
+    roles: list[Asked] = [role for role in named if row is not None and row[role]]
+    keys = [seen_key(topic, key) for topic in INPUT_TOPICS]
+    if await connection.fetchval(_SQL["is_event"], key, keys, key.rsplit(":", 2)[0]):
+        roles.append("event")
+    return roles
+
+
+async def changes_before(
+    connection: Connection, freelancer_id: str, version: int | None, rule: str | None, most: int
+) -> Sequence[ChangeRecord]:
+    """The last changes of a wallet before a version (None: the last of all), under one rule or all, newest first."""
+    rows = await connection.fetch(_SQL["changes_before"], freelancer_id, version, rule, most)
+    return [change_record(row) for row in rows]
+
+
+async def sums_by_kind(connection: Connection, freelancer_id: str) -> list[OfKind]:
+    """The sums of all changes of a wallet, by kind; together they are its balance."""
+    rows = await connection.fetch(_SQL["sums_of_wallet"], freelancer_id)
+    return [
+        OfKind(kind_of(row["rule"], came_in=row["connects"] > 0), row["rule"], row["connects"], row["changes"])
+        for row in rows
+    ]
+
+
+async def last_charges(connection: Connection, freelancer_id: str) -> list[ChargeRecord]:
+    """The charges that were asked last, newest first."""
+    rows = await connection.fetch(_SQL["charges_of_freelancer"], freelancer_id, _MOST_CHARGES)
+    return [ChargeRecord(*row) for row in rows]

@@ -1,0 +1,63 @@
+"""A question about an id from its asking to its reply, as `connects explain` and the console ask it."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from worker.domain.policy import PolicyBook
+from worker.ledger.connections import Connection
+from worker.queries.explain import (
+    WaitsFor,
+    explain_event,
+    explain_freelancer,
+    explain_job,
+    explain_proposal,
+    nobody_says,
+)
+from worker.queries.explained import Explanation
+from worker.queries.replies import known_about
+from worker.replies.compose import reply_to
+from worker.replies.known import Asked, Known
+from worker.replies.reply import Reply
+
+
+class Answered(NamedTuple):
+    """The decisions about an id, all that a reply may say of it, and the reply."""
+
+    found: Explanation
+    known: Known
+    reply: Reply
+
+
+class Grounds(NamedTuple):
+    """The needs of a reply apart from the ledger.
+
+    `due_by`: a cycle that starts until then should be booked. `waits_for` says what due work has to wait for.
+    """
+
+    policies: PolicyBook
+    grace_seconds: float
+    due_by: datetime
+    waits_for: WaitsFor = nobody_says
+
+
+async def answered(
+    connection: Connection, asked: Asked, key: str, grounds: Grounds, *, topic: str | None = None
+) -> Answered:
+    """All about an id, and the reply; `topic` narrows an event's id to one input topic."""
+    found = await _explained(connection, asked, key, grounds, topic)
+    known = await known_about(connection, asked, key, found, grounds.policies, grounds.grace_seconds)
+    return Answered(found, known, reply_to(known))
+
+
+async def _explained(
+    connection: Connection, asked: Asked, key: str, grounds: Grounds, topic: str | None
+) -> Explanation:
+    match asked:
+        case "job":
+            return await explain_job(connection, key, grounds.waits_for)
+        case "proposal":
+            return await explain_proposal(connection, key, grounds.waits_for)
+        case "freelancer":
+            return await explain_freelancer(connection, key, grounds.policies, grounds.due_by, grounds.waits_for)
+        case "event":
+            return await explain_event(connection, key, topic, policies=grounds.policies)

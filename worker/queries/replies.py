@@ -1,0 +1,180 @@
+"""The facts that a reply is composed of (worker/replies)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from worker.domain.model import Charge
+from worker.domain.policy import PolicyBook
+from worker.ledger.connections import Connection
+from worker.ledger.membership_rows import read_charge
+from worker.ledger.sql import load
+from worker.ledger.tables import ChargeRow
+from worker.queries.explain import decisions_of, explain_freelancer, explain_job, explain_proposal
+from worker.queries.explained import Explanation
+from worker.queries.history import open_lots
+from worker.queries.memberships import standing
+from worker.replies.known import Applied, Asked, Closing, Hire, Known, Member
+from worker.replies.recorded import DecisionRecord
+
+_SQL: Final = load("asking.sql")
+_OF_A_PERSON: Final = ("membership.", "grant.monthly", "grant.upgrade", "grant.interview")
+"""Rules whose replies depend on what was decided before or after."""
+
+
+_OF_JOBS: Final = frozenset({"job-closed", "hire-made"})
+
+
+async def known_about(
+    connection: Connection, asked: Asked, key: str, found: Explanation, policies: PolicyBook, grace_seconds: float
+) -> Known:
+    """All that a reply may say, of one instant."""
+    batch = await connection.fetchrow(_SQL["last_batch"])
+    read_until = None if batch is None else batch["business_time"]
+    decisions = found.decisions
+    if asked == "event" and not decisions:
+        decisions = await _of_its_own_id(connection, key)
+    applied = await proposals(connection, await _proposals_of(connection, asked, key, decisions))
+    decisions = await _with_all_about(connection, asked, decisions, applied)
+    whose = _whose(asked, key, decisions, applied)
+    member = None if whose is None else await member_of(connection, whose, policies)
+    of_the_person: list[DecisionRecord] = []
+    if asked == "freelancer":
+        of_the_person = decisions
+    elif whose is not None and any((one.rule or "").startswith(_OF_A_PERSON) for one in decisions):
+        of_the_person = (
+            await explain_freelancer(connection, whose, policies, policies.versions[0].effective_from)
+        ).decisions
+    policy = policies.versions[-1] if read_until is None else policies.in_force(read_until)
+    return Known(
+        asked=asked,
+        key=key,
+        policy=policy,
+        decisions=decisions,
+        applied=applied,
+        member=member,
+        grace_seconds=grace_seconds,
+        read_until=read_until,
+        elsewhere=() if decisions else await _elsewhere(connection, asked, key),
+        unread=_what_is_late(found),
+        of_the_person=of_the_person,
+    )
+
+
+async def member_of(connection: Connection, freelancer_id: str, policies: PolicyBook) -> Member | None:
+    """A freelancer's wallet and membership; None, if no event ever named them."""
+    wallet = await connection.fetchrow(_SQL["wallet"], freelancer_id)
+    if wallet is None:
+        return None
+    stands = await standing(connection, freelancer_id, policies)
+    batch = await connection.fetchrow(_SQL["last_batch"])
+    return Member(
+        freelancer_id,
+        wallet["balance"],
+        await open_lots(connection, freelancer_id),
+        None if stands is None else stands.membership,
+        None if stands is None else stands.charge,
+        [] if stands is None else stands.ahead,
+        await _last_charge(connection, freelancer_id),
+        None if batch is None else batch["business_time"],
+    )
+
+
+async def proposals(connection: Connection, proposal_ids: Iterable[str]) -> list[Applied]:
+    """Proposals with all that is known of their jobs, in ledger order."""
+    rows = await connection.fetch(_SQL["applications"], list(proposal_ids))
+    jobs = sorted({row["job_id"] for row in rows})
+    closings: defaultdict[str, list[Closing]] = defaultdict(list)
+    for row in await connection.fetch(_SQL["closings_of_jobs"], jobs) if jobs else ():
+        job_id, *closing = row
+        closings[job_id].append(Closing(*closing))
+    hires: defaultdict[str, list[Hire]] = defaultdict(list)
+    for row in await connection.fetch(_SQL["hires_of_jobs"], [f"j:{job}" for job in jobs]) if jobs else ():
+        hires[row["job_id"]].append(Hire(row["freelancer_id"], row["occurred_at"]))
+    return [
+        Applied(
+            **row,
+            closings=[one for one in closings[row["job_id"]] if one.closed_at >= row["spent_at"]],
+            hires=hires[row["job_id"]],
+        )
+        for row in rows
+    ]
+
+
+async def proposals_of_freelancer(connection: Connection, freelancer_id: str) -> list[str]:
+    """The proposals of a freelancer that cost something."""
+    return [row[0] for row in await connection.fetch(_SQL["proposals_of_freelancer"], freelancer_id)]
+
+
+async def _proposals_of(
+    connection: Connection, asked: Asked, key: str, decisions: Sequence[DecisionRecord]
+) -> Iterable[str]:
+    """The proposals that a question is about."""
+    if asked == "proposal":
+        return [key]
+    if asked == "freelancer":
+        return await proposals_of_freelancer(connection, key)
+    jobs = (
+        {key}
+        if asked == "job"
+        else {one.subject["job_id"] for one in decisions if one.topic in _OF_JOBS and "job_id" in one.subject}
+    )
+    if jobs:
+        return [row[0] for job in sorted(jobs) for row in await connection.fetch(_SQL["proposals_of_job"], job)]
+    named = {one.subject["proposal_id"] for one in decisions if "proposal_id" in one.subject}
+    for one in decisions:
+        if one.topic == "interview-won" and {"job_id", "freelancer_id"} <= one.subject.keys():
+            rows = await connection.fetch(_SQL["proposals_of_job"], one.subject["job_id"])
+            mine = await proposals(connection, [row[0] for row in rows])
+            named |= {applied.proposal_id for applied in mine if applied.freelancer_id == one.subject["freelancer_id"]}
+    return sorted(named)
+
+
+async def _with_all_about(
+    connection: Connection, asked: Asked, decisions: list[DecisionRecord], applied: Sequence[Applied]
+) -> list[DecisionRecord]:
+    """The decisions, with all about the job or the proposal that an event is about."""
+    if asked != "event" or not applied:
+        return decisions
+    known = {one.seq: one for one in decisions}
+    jobs = {one.job_id for one in applied} if any(one.topic in _OF_JOBS for one in decisions) else set[str]()
+    for job_id in sorted(jobs):
+        known |= {one.seq: one for one in (await explain_job(connection, job_id)).decisions}
+    for one in applied if not jobs else ():
+        known |= {other.seq: other for other in (await explain_proposal(connection, one.proposal_id)).decisions}
+    return [known[seq] for seq in sorted(known)]
+
+
+def _whose(asked: Asked, key: str, decisions: Sequence[DecisionRecord], applied: Sequence[Applied]) -> str | None:
+    """The one freelancer that a question is about; None if there are several, or none."""
+    if asked == "freelancer":
+        return key
+    named = {one.freelancer_id for one in applied} or {
+        one.subject["freelancer_id"] for one in decisions if "freelancer_id" in one.subject
+    }
+    return named.pop() if len(named) == 1 else None
+
+
+async def _of_its_own_id(connection: Connection, key: str) -> list[DecisionRecord]:
+    """Decisions about a purchase, an adjustment or a charge of that id: people mix the ids up."""
+    whose = key.rsplit(":", 2)[0]
+    rows = await connection.fetch(_SQL["seqs_of_their_own_id"], key, whose)
+    return await decisions_of(connection, {row[0] for row in rows})
+
+
+async def _last_charge(connection: Connection, freelancer_id: str) -> Charge | None:
+    row = await connection.fetchrow(_SQL["last_charge"], freelancer_id)
+    return None if row is None else read_charge(ChargeRow._make(row))
+
+
+def _what_is_late(found: Explanation) -> list[str]:
+    """What is due and not done yet, and what it waits for, in the words of `connects explain --details`."""
+    overdue = [one.explanation for one in found.open or () if "is due and waits" in one.explanation]
+    return [*overdue, *(one.explanation for one in found.awaited or () if one.reason == "cycle-start-due")]
+
+
+async def _elsewhere(connection: Connection, asked: Asked, key: str) -> list[Asked]:
+    """In which other roles an id is known."""
+    row = await connection.fetchrow(_SQL["known_as"], key)
+    kinds: tuple[Asked, ...] = ("proposal", "job", "freelancer")
+    return [kind for kind in kinds if kind != asked and row is not None and row[kind]]

@@ -1,0 +1,72 @@
+"""Deciding the undos of a plan over the overlay: what another plan booked is reversed, the latest decision first."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from worker.ledger.tables import ReplayedRow
+from worker.proof.checks import Progress
+from worker.repair.collecting import Collected
+from worker.repair.plan import NOTHING, Undo
+from worker.repair.planning_voids import PLANNING, Correcting
+from worker.repair.undoing import OTHER_KINDS
+from worker.repair.voiding import Refused
+
+_SHOWN_OF_A_HASH: Final = 12
+_IDS_STAY_USED: Final = Refused(
+    "event ids of added events that are undone",
+    "an id stays used: the same event again is a repeat",
+    "Send one that was right after all under a new event id",
+)
+SETTLED_WITH: Final = Refused(
+    "settles of proposals whose event the same plan replaced",
+    "not-undone-yet: the event keeps the content that it was given, and by that the proposal is settled",
+    "Replace the event by the content that it had: that plan settles the proposal by it",
+)
+
+
+class Booked(NamedTuple):
+    """What a plan booked, the latest decision first."""
+
+    plan: str
+    triggers: Sequence[ReplayedRow]
+
+    @property
+    def source(self) -> str:
+        """How the plan is named as the source of undos."""
+        return f"plan {self.plan[:_SHOWN_OF_A_HASH]}"
+
+    @property
+    def replaced(self) -> set[tuple[str | None, str | None]]:
+        """The freelancers and jobs of proposals whose events the plan replaced: their settles belong to that."""
+        rows = (row for row in self.triggers if row.kind == "replace" and row.topic == "proposal-submitted")
+        return {(row.freelancer_id, row.job_id) for row in rows}
+
+
+async def plan_undos(writer: Correcting, booked: Booked, collected: Collected, progress: Progress) -> None:
+    """Undo what a plan booked, as far as it goes, and note what is left for a person.
+
+    Raises:
+        Transient: the ledger is away.
+    """
+    progress.begin("undone", len(booked.triggers), "triggers")
+    replaced = booked.replaced
+    for row in booked.triggers:
+        refused = OTHER_KINDS.get(row.kind)
+        if row.kind == "settle" and (row.freelancer_id, row.job_id) in replaced:
+            refused = SETTLED_WITH
+        if refused is not None:
+            collected.leave(refused, 1)
+            progress.advance(1)
+            continue
+        trigger = _trigger(booked, row, collected.next_number())
+        (result,) = await writer.try_corrections([trigger], PLANNING)
+        collected.note_result(trigger, result)
+        if result == "booked" and row.kind == "add":
+            collected.leave(_IDS_STAY_USED, 1)
+        progress.advance(1)
+
+
+def _trigger(booked: Booked, row: ReplayedRow, number: int) -> Undo:
+    """A trigger that is not planned yet; what it brings is known when it is decided."""
+    named = (row.freelancer_id or "", row.job_id, None, row.topic, [row.event_id])
+    return Undo(number, row.decision_seq or 0, *named, booked.source, row.number, NOTHING)

@@ -1,0 +1,60 @@
+"""Deciding what a plan would void, over its overlay: the latest decision first."""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from worker.domain.model import Cause
+from worker.domain.rules.spends import SPEND
+from worker.engine.correcting import Result
+from worker.ledger.tables import DecisionRow
+from worker.proof.checks import Progress
+from worker.repair.collecting import Collected
+from worker.repair.decision_selection import Chosen, DecisionSelection
+from worker.repair.overlay import Overlay
+from worker.repair.plan import NOTHING, Correction, Void
+from worker.repair.voiding import Refused
+
+PLANNING: Final = Cause(None, "command:plan")
+"""The cause of corrections while they are planned; the command that decides them is not known yet."""
+_CLAIMANTS: Final = Refused(
+    "events that were refused because of what is voided",
+    "their natural key or proposal id is free again, and a plan does not decide them again",
+    "Those that are right: add them under new event ids, with `connects replay plan --add`",
+)
+
+
+class Correcting(Protocol):
+    """What is asked of the writer."""
+
+    async def try_corrections(self, corrections: Sequence[Correction], cause: Cause) -> list[Result]:
+        """Decide corrections in order, and commit those that book something; returns what each came to."""
+        ...
+
+
+async def plan_voids(
+    writer: Correcting, overlay: Overlay, selection: DecisionSelection, collected: Collected, progress: Progress
+) -> None:
+    """Void what was selected, and note what is left for a person.
+
+    Raises:
+        Transient: the ledger is away.
+    """
+    for refused, events in selection.left.items():
+        collected.leave(refused, events)
+    chosen = selection.in_order()
+    progress.begin("voided", len(chosen), "decisions")
+    collected.nothing_to_void += selection.nothing_to_do
+    for one in chosen:
+        trigger = _trigger(one, collected.next_number())
+        (result,) = await writer.try_corrections([trigger], PLANNING)
+        collected.note_result(trigger, result)
+        if result == "booked" and (claimants := await overlay.claimants(one.row)):
+            collected.leave(_CLAIMANTS, claimants)
+        progress.advance(1)
+    collected.require_room()
+
+
+def _trigger(chosen: Chosen, number: int) -> Void:
+    row: DecisionRow = chosen.row
+    names = (row.freelancer_id or "", row.job_id, row.proposal_id if row.rule == SPEND else None)
+    return Void(number, row.seq, *names, row.topic or "", [row.event_id or ""], chosen.source, chosen.line, NOTHING)
