@@ -38,6 +38,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stacks.remove_folder(config.stash[_folder])
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """For .ci/once_more.py: whether all tests were run."""
+    if not hasattr(session.config, "workerinput") and session.config.cache is not None:
+        session.config.cache.set("connects/exit-status", int(exitstatus))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order.arrange(items)

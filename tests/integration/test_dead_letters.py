@@ -6,8 +6,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
+from tests.kit.administering import administering, create_topic
 from tests.kit.ledger import Ledger, wallet_updated
 from tests.kit.reading import everything, reading
 from tests.kit.waiting import until, until_async
@@ -45,10 +46,8 @@ async def all_sent(ledger: Ledger) -> None:
 
 
 async def create_dead_letter_topic(kafka: dict[str, Any], prefix: str, **settings: str) -> None:
-    admin = AIOKafkaAdminClient(**kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(f"{prefix}connects-dead-letters", 3, 1, topic_configs=settings)])
-    await admin.close()
+    async with administering(kafka) as admin:
+        await create_topic(admin, NewTopic(f"{prefix}connects-dead-letters", 3, 1, topic_configs=settings))
 
 
 async def test_a_letter_is_the_record_as_it_came_and_says_why(
@@ -133,11 +132,10 @@ async def test_letters_wait_for_their_topic_while_wallets_go_on(
     kafka: dict[str, Any], prefix: str, ledger: Ledger, running: Running
 ) -> None:
     await ledger.reject()
-    admin = AIOKafkaAdminClient(**kafka)
-    await admin.start()
     outputs = [spec.name for spec in output_topic_specs() if spec.name != "connects-dead-letters"]
-    await admin.create_topics([NewTopic(prefix + name, 3, 1) for name in outputs])
-    await admin.close()
+    async with administering(kafka) as admin:
+        for name in outputs:
+            await create_topic(admin, NewTopic(prefix + name, 3, 1))
     relay = Relay(kafka, prefix, ledger.ledger_id, ledger)
     await relay.open(await ledger.take_over())
     relaying = asyncio.create_task(relay.run())

@@ -13,9 +13,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from typer.testing import CliRunner
 
+from tests.kit.administering import administering, create_topic
 from worker.cli import app as connects
 from worker.embedded import state as states
 from worker.embedded.stack import LocalStack, default_folder
@@ -41,13 +42,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 @asynccontextmanager
 async def a_topic(stack: LocalStack, **configs: str) -> AsyncIterator[str]:
     name = f"t-{uuid.uuid4().hex[:8]}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.addresses.kafka_bootstrap)
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(name, 1, 1, topic_configs=configs)])
-        yield name
-    finally:
-        await admin.close()
+    async with administering({"bootstrap_servers": stack.addresses.kafka_bootstrap}) as admin:
+        await create_topic(admin, NewTopic(name, 1, 1, topic_configs=configs))
+    yield name
 
 
 async def produce_in_a_transaction(stack: LocalStack, topic: str, *values: bytes, commit: bool = True) -> None:

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
+from tests.kit.administering import administering, create_topic, delete_topics
 from tests.kit.invariants import check_by_verify, check_log, check_published
 from tests.kit.produce import Sent
-from tests.kit.waiting import until, until_async
+from tests.kit.waiting import until
 from tests.kit.world import PARTITIONS, Events, World
 
 TOPIC = "connects-purchased"
@@ -16,18 +17,9 @@ TOPIC = "connects-purchased"
 async def make_anew(world: World, topic: str) -> None:
     """Delete a topic and make it again under its name, empty."""
     name = f"{world.prefix}{topic}"
-    admin = AIOKafkaAdminClient(**world.kafka)
-    await admin.start()
-    try:
-        await admin.delete_topics([name])
-
-        async def made() -> bool:
-            answer = await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
-            return answer.topic_errors[0][1] == 0
-
-        await until_async(made)
-    finally:
-        await admin.close()
+    async with administering(world.kafka) as admin:
+        await delete_topics(admin, name)
+        await create_topic(admin, NewTopic(name, PARTITIONS, 1))
     for partition in range(PARTITIONS):
         world.produced.pop((topic, partition), None)
 
@@ -74,7 +66,7 @@ async def test_a_topic_recreated_stops_until_an_operator_says_that_it_is_another
     second = await world.worker()
 
     async def others_went_on() -> bool:
-        return await world.balance("f-2") == 60
+        return await world.balance("f-2") == 60 and await world.value("SELECT count(*) FROM closures") == 1
 
     await world.comes_true(others_went_on)
     await until(lambda: second.said("positions set --recreated --topic connects-purchased --partition 0"))

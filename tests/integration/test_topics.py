@@ -14,6 +14,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from tests.kit.administering import create_topic, delete_topics
 from tests.kit.asking import Asking
 from tests.kit.http import ask, free_port
 from tests.kit.ledger import Ledger, wallet_updated
@@ -46,12 +47,10 @@ class Admin:
         topic = NewTopic(
             self._prefix + name, partitions, 1, topic_configs={n.replace("_", "."): v for n, v in settings.items()}
         )
-        answer = await self._client.create_topics([topic])
-        assert answer.topic_errors[0][1] == 0, answer
+        await create_topic(self._client, topic)
 
     async def recreate(self, name: str, partitions: int) -> None:
-        await self._client.delete_topics([self._prefix + name])
-        await until_async(lambda: self._is_gone(name))
+        await delete_topics(self._client, self._prefix + name)
         await self.create(name, partitions)
 
     async def settings(self, name: str) -> dict[str, str]:
@@ -89,9 +88,6 @@ class Admin:
         await until_async(is_known)
         places = [TopicPartition(self._prefix + name, number) for number in range(await self.partitions(name))]
         await self._client.delete_records({place: RecordsToDelete(-1) for place in places})
-
-    async def _is_gone(self, name: str) -> bool:
-        return self._prefix + name not in await self._client.list_topics()
 
 
 @pytest.fixture

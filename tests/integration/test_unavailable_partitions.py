@@ -9,9 +9,9 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
-from tests.kit.administering import administering
+from tests.kit.administering import administering, create_topic, delete_topics
 from tests.kit.brokers import AnotherBroker
 from tests.kit.http import ask, free_port
 from tests.kit.input_topics import input_topics
@@ -58,23 +58,9 @@ class Cluster:
         settings = {name.replace("_", "."): value for name, value in settings.items()}
         async with administering(self.kafka) as admin:
             if topic in await admin.list_topics():
-                await admin.delete_topics([topic])
-                await until_async(lambda: is_gone(admin, topic))
+                await delete_topics(admin, topic)
             placed = {partition: [broker] for partition, broker in enumerate(brokers)}
-            answer = await admin.create_topics(
-                [NewTopic(topic, -1, -1, replica_assignments=placed, topic_configs=settings)]
-            )
-            assert answer.topic_errors[0][1] == 0, answer
-            await until_async(lambda: is_led(admin, topic, len(brokers)))
-
-
-async def is_gone(admin: AIOKafkaAdminClient, topic: str) -> bool:
-    return topic not in await admin.list_topics()
-
-
-async def is_led(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> bool:
-    (look,) = await admin.describe_topics([topic])
-    return [partition["leader"] >= 0 for partition in look["partitions"]] == [True] * partitions
+            await create_topic(admin, NewTopic(topic, -1, -1, replica_assignments=placed, topic_configs=settings))
 
 
 @pytest.fixture(scope="module")
@@ -250,12 +236,9 @@ async def test_a_leader_that_moves_within_seconds_raises_no_alarm(cluster: Clust
     await cluster.start_second()
     topic = world.prefix + BADGES
     async with administering(cluster.kafka) as admin:
-        answer = await admin.create_topics([NewTopic(topic + "-x", -1, -1, replica_assignments={0: [2, 1]})])
-        assert answer.topic_errors[0][1] == 0
-        await admin.delete_topics([topic, topic + "-x"])
-        await until_async(lambda: is_gone(admin, topic))
-        await admin.create_topics([NewTopic(topic, -1, -1, replica_assignments={0: [2, 1], 1: [1, 2]})])
-        await until_async(lambda: is_led(admin, topic, 2))
+        await create_topic(admin, NewTopic(topic + "-x", -1, -1, replica_assignments={0: [2, 1]}))
+        await delete_topics(admin, topic, topic + "-x")
+        await create_topic(admin, NewTopic(topic, -1, -1, replica_assignments={0: [2, 1], 1: [1, 2]}))
     await world.connects_run(port := free_port())
     await world.produce([badge("before", 0)])
     await decided(world, "before")

@@ -8,7 +8,7 @@ from typing import Final
 
 from aiokafka.admin import NewPartitions
 
-from tests.kit.administering import administering
+from tests.kit.administering import administering, delete_topics
 from tests.kit.histories import Record
 from tests.kit.kafka_errors import ERRORS
 from tests.kit.produce import Sent, by_key
@@ -139,7 +139,7 @@ class Chaos:
         """F19."""
         name = self.world.prefix + _LETTERS
         async with administering(self.world.kafka) as admin:
-            await admin.delete_topics([name])
+            await delete_topics(admin, name)
         await self.rubbish_is_sent()
         await self._lasts(1.0, 4.0)
         assert (await self.world.asking()("topics create --partitions 3")).code == 0

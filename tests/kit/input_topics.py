@@ -10,11 +10,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
-from aiokafka.errors import for_code
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
-from tests.kit.administering import administering
+from tests.kit.administering import administering, create_topic, delete_topics, is_led
 from tests.kit.produce import produce_raw
 from tests.kit.waiting import until_async
 
@@ -55,19 +54,14 @@ class InputTopics:
 
     async def create(self, topic: str, partitions: int = 1, **settings: str) -> None:
         settings = {name.replace("_", "."): value for name, value in settings.items()}
-        answer = await self._admin.create_topics([NewTopic(self.prefix + topic, partitions, 1, topic_configs=settings)])
-        for error in answer.topic_errors:
-            if error[1]:
-                raise for_code(error[1])(error)
-        await until_async(lambda: self._is_led(topic, partitions))
+        await create_topic(self._admin, NewTopic(self.prefix + topic, partitions, 1, topic_configs=settings))
 
     async def delete(self, topic: str) -> None:
-        await self._admin.delete_topics([self.prefix + topic])
-        await until_async(lambda: self._is_gone(topic))
+        await delete_topics(self._admin, self.prefix + topic)
 
     async def add_partitions(self, topic: str, total: int) -> None:
         await self._admin.create_partitions({self.prefix + topic: NewPartitions(total)})
-        await until_async(lambda: self._is_led(topic, total))
+        await until_async(lambda: is_led(self._admin, self.prefix + topic, total))
 
     async def delete_records(self, topic: str, before: int, partition: int = 0) -> None:
         """What retention does: the log then starts at that offset."""
@@ -150,14 +144,6 @@ class InputTopics:
             struct.pack_into(">h", header, 21, 1)
         struct.pack_into(">I", header, 17, calc_crc32c(bytes(header[21:]) + payload))
         await produce_raw(self.kafka, self.prefix + topic, bytes(header) + payload)
-
-    async def _is_led(self, topic: str, partitions: int) -> bool:
-        looks = await self._admin.describe_topics([self.prefix + topic])
-        leaders = [partition["leader"] for partition in looks[0]["partitions"]]
-        return len(leaders) == partitions and all(leader >= 0 for leader in leaders)
-
-    async def _is_gone(self, topic: str) -> bool:
-        return self.prefix + topic not in await self._admin.list_topics()
 
 
 @asynccontextmanager
