@@ -40,8 +40,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """For .ci/once_more.py: whether all tests were run."""
-    if not hasattr(session.config, "workerinput") and session.config.cache is not None:
-        session.config.cache.set("connects/exit-status", int(exitstatus))
+    cache = getattr(session.config, "cache", None)  # None with -p no:cacheprovider
+    if not hasattr(session.config, "workerinput") and cache is not None:
+        cache.set("connects/exit-status", int(exitstatus))
 
 
 @pytest.hookimpl(tryfirst=True)

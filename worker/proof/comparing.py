@@ -77,15 +77,18 @@ def _columns_that_differ(
         if before == today or (name == _LATE and recorded.batch.is_older):
             continue
         if name == _FACTS:
-            yield from _facts(str(before), str(today), sums=sums)
+            yield from _facts(str(before), str(today), sums=sums, older=recorded.batch.is_older)
         else:
             yield Difference(name, before, today)
 
 
-def _facts(then: str, now: str, *, sums: bool) -> Iterator[Difference]:
+def _facts(then: str, now: str, *, sums: bool, older: bool) -> Iterator[Difference]:
+    """Facts that an earlier release did not record are not compared; the columns and changes that they explain are."""
     before, today = _decode(then), _decode(now)
     for name in {**before, **today}:
         if before.get(name) == today.get(name) and (name in before) == (name in today):
+            continue
+        if older and name not in before:
             continue
         if name == "clawed_back" and not sums:
             continue

@@ -68,7 +68,7 @@ class Tally:
         self.inputs = 0
         """Decisions that are inputs: rejected and parked records, commands' verdicts."""
         self.older = 0
-        """Decisions of batches that are older than the stored settings: not compared are lateness and due instants."""
+        """Decisions older than the stored settings: not compared are lateness, due instants, and facts they lack."""
         self.skipped = 0
         """Decisions that could not be decided again, after one that could not be executed."""
         self.amended = 0
