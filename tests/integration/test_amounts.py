@@ -4,6 +4,7 @@ The worker and the command are killed meanwhile, and live traffic goes on.
 """
 
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -64,6 +65,8 @@ async def test_boosts_that_came_back_twice_are_taken_while_worker_and_command_ar
     await the_messages_name_what_was_corrected(world, 6)
     explained = await connects("explain --proposal p-f-1")
     assert "taken back on" in explained.text, explained
+    one_again = (await connects("explain --proposal p-f-1 --again --json")).json["again"]
+    assert Counter(one["verdict"] for one in one_again) == {"same": 3, "amended": 1}, one_again
     assert await again(connects, "--decide wrong.jsonl") == (0, {"triggers": 0, "nothing_to_amend": 6, "left": 0})
     await a_row_that_was_altered_is_found(world, connects)
 

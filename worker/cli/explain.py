@@ -155,7 +155,7 @@ def _page(explanation: Explanation, last: int) -> RenderableType:
 
 def _again(again: DecidedAgain) -> Iterable[RenderableType]:
     """Whether this release decides the same, in words."""
-    style = {"same": "green", "differs": "bold red"}.get(again.verdict, "dim")
+    style = {"same": "green", "amended": "green", "differs": "bold red"}.get(again.verdict, "dim")
     return [Text(f"  {plain(again.explanation)}", style=style)]
 
 

@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from worker.domain.decisions import Decision
 from worker.domain.model import FreelancerId, JobId
+from worker.domain.state import State
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
 from worker.proof.again import Again
 from worker.proof.findings import Finding, in_words
+from worker.proof.made_good import is_made_good
 from worker.proof.parts import Part
 from worker.proof.reader import PostgresReader
+from worker.proof.recorded import Recorded
 from worker.proof.run import decide_part
 from worker.queries.explained import DecidedAgain, Differs
 from worker.queries.releases import ReleaseUsed, first_after, list_releases
@@ -24,17 +28,27 @@ async def decide_again(connection: Connection, decisions: Sequence[DecisionRecor
     """Decide these decisions again: their freelancers and jobs are decided again from the beginning, by index."""
     parts = {decision.seq: _parts_of(decision) for decision in decisions if not _is_input(decision)}
     found: dict[int, list[Finding]] = {}
+    made_good = set[int]()
+
+    def judge(recorded: Recorded, now: Decision | None, _state: State) -> None:
+        if now is not None and is_made_good(now, recorded):
+            made_good.add(recorded.row.seq)
+
     for part in dict.fromkeys(part for its in parts.values() for part in its):
         seqs = {seq for seq, its in parts.items() if part in its}
         reader = PostgresReader(connection)
         # What a decision brought with it comes right after it, and is compared with it.
         through = min(max(seqs) + _FOLLOWING, await reader.end())
-        async for finding in decide_part(reader, part, through, Again()):
+        async for finding in decide_part(reader, part, through, Again(judge=judge)):
             _note(found, finding, seqs)
     releases = await _releases(connection, parts)
     used = (await list_releases(connection)).releases if found else []
     return [
-        _decided(one, found.get(one.seq, []), releases.get(one.seq), first_after(used, one.seq)) for one in decisions
+        _decided(
+            *(one, found.get(one.seq, []), releases.get(one.seq), first_after(used, one.seq)),
+            is_amended=one.seq in made_good,
+        )
+        for one in decisions
     ]
 
 
@@ -73,7 +87,12 @@ def _is_input(decision: DecisionRecord) -> bool:
 
 
 def _decided(
-    decision: DecisionRecord, findings: list[Finding], decided_by: str | None, later: ReleaseUsed | None
+    decision: DecisionRecord,
+    findings: list[Finding],
+    decided_by: str | None,
+    later: ReleaseUsed | None,
+    *,
+    is_amended: bool,
 ) -> DecidedAgain:
     now = release()
     by = "an earlier release" if decided_by is None else f"release {decided_by}"
@@ -94,6 +113,9 @@ def _decided(
             f"It cannot be decided again: after decision {stopped.seq} what was recorded cannot be followed in full."
         )
         return DecidedAgain(decision.seq, "not-executable", decided_by, now, words, [])
+    if is_amended:
+        words = f"Release {now} decides otherwise than {by} did, and a correction has amended the amount to that."
+        return DecidedAgain(decision.seq, "amended", decided_by, now, words, [])
     return DecidedAgain(decision.seq, "same", decided_by, now, f"Release {now} decides the same, as {by} did.", [])
 
 

@@ -34,6 +34,13 @@ def not_made_good(differs: Sequence[Difference], now: Decision, recorded: Record
         yield one
 
 
+def is_made_good(now: Decision, recorded: Recorded) -> bool:
+    """Whether a correction amended a decision to the amount that today's rules give, and it was another one."""
+    right = amount_of(now.changes, recorded)
+    is_wrong = amount_of(recorded.changes, recorded) != right
+    return is_wrong and answers_the_same(now, recorded) and recorded.amended == right
+
+
 def answers_the_same(now: Decision, recorded: Recorded) -> bool:
     """Whether a decision that is taken today in the place of a recorded one answers the same event or instant."""
     return now.cause.event_id == recorded.row.event_id

@@ -38,14 +38,15 @@ class Differs(msgspec.Struct, frozen=True):
 class DecidedAgain(msgspec.Struct, frozen=True):
     """A decision taken again by this release: `same`, `differs`, or why it is not decided again.
 
-    `input`: a rejection, a parked event or a command, which depends on more than the record. `not-executable`: an
-    earlier decision of the freelancer could not be followed. `decided_by` is the release that took it, if that is
+    `amended`: it is decided otherwise, and a correction has amended the amount to that. `input`: a rejection, a parked
+    event or a command, which depends on more than the record. `not-executable`: an earlier decision of the freelancer
+    could not be followed. `decided_by` is the release that took it, if that is
     stored; where this `release` decides otherwise, the rules were changed after that one. `since` is then the next
     release that decided anything in this ledger: the earliest that can decide otherwise, as far as the ledger knows.
     """
 
     seq: int
-    verdict: Literal["same", "differs", "input", "not-executable"]
+    verdict: Literal["same", "amended", "differs", "input", "not-executable"]
     decided_by: str | None
     release: str
     explanation: str
