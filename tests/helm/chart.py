@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import yaml
 
+from tests.kit.waiting import PATIENCE_SECONDS
 from tests.kit.worker_process import ROOT
 
 CHART: Final = ROOT / "deploy" / "helm" / "connects-worker"
@@ -18,7 +19,6 @@ NEWEST: Final = "1.37"
 ALERTS: Final = ROOT / "deploy" / "prometheus" / "connects-alerts.yaml"
 DASHBOARD: Final = ROOT / "deploy" / "grafana" / "connects-worker.json"
 _HERE: Final = Path(__file__).parent
-_LIMIT_SECONDS: Final = 60
 
 Manifest = dict[str, Any]
 
@@ -66,7 +66,7 @@ def ask(*arguments: str) -> str:
     program = helm()
     assert program is not None
     done = subprocess.run(  # noqa: S603 - the program that a developer named
-        [program, *arguments], capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False
+        [program, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
     if done.returncode:
         raise Refused(done.stdout + done.stderr)

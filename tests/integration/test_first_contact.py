@@ -32,12 +32,12 @@ from tests.kit.listening import (
 from tests.kit.secrets_in import PARTS, runs_of
 from tests.kit.shells import a_new_shell, undone
 from tests.kit.stacks import template_of
+from tests.kit.waiting import PATIENCE_SECONDS
 from tests.kit.worker_process import ROOT
 from tests.kit.wrong_settings import CASES, PASSWORD, Case, D, Places, S
 from worker.cli import app
 from worker.embedded.stack import LocalStack
 
-PATIENCE_SECONDS = 30.0
 NEVER = (
     *("failed unexpectedly", "Traceback", "sqlalche", "asyncpg", "aiokafka", "dotenv", "[SQL", "()", "Errno"),
     *("AddressFamily", "Exception", "Error:", "Error("),

@@ -17,13 +17,13 @@ from aiokafka.admin import NewTopic
 from typer.testing import CliRunner
 
 from tests.kit.administering import administering, create_topic
+from tests.kit.waiting import PATIENCE_SECONDS
 from worker.cli import app as connects
 from worker.embedded import state as states
 from worker.embedded.stack import LocalStack, default_folder
 from worker.errors import LocalStackError
 
 FOUR_MEBIBYTES = 4 * 1024 * 1024
-READ_SECONDS = 15
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ async def committed_values(stack: LocalStack, topic: str, count: int) -> list[by
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, 0)])
-        async with asyncio.timeout(READ_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return [bytes((await consumer.getone()).value or b"") for _ in range(count)]
     finally:
         await consumer.stop()

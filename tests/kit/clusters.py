@@ -15,11 +15,11 @@ from typing import Final
 import pytest
 
 from tests.kit.http import free_port
+from tests.kit.waiting import PATIENCE_SECONDS
 from worker.embedded.processes import wait_until
 
 _PLACES: Final = "/usr/lib/postgresql"
 _UNPRIVILEGED: Final = ("postgres", "nobody")
-_START_SECONDS: Final = 60
 
 
 def installed_versions() -> dict[int, Path]:
@@ -88,7 +88,7 @@ class Cluster:
         }
         options = " ".join(f"-c {name}='{value}'" for name, value in given.items())
         log = str(self._folder / "log")
-        self._run("pg_ctl", "-D", self._data, "-w", "-t", str(_START_SECONDS), "-l", log, "-o", options, "start")
+        self._run("pg_ctl", "-D", self._data, "-w", "-t", str(int(PATIENCE_SECONDS)), "-l", log, "-o", options, "start")
 
     def stop(self) -> None:
         self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop", check=False)
@@ -152,7 +152,7 @@ def a_pooler(database_url: str, mode: str, **settings: str) -> Iterator[str]:
             **identity,
         )
     try:
-        assert wait_until(lambda: _listens(port), _START_SECONDS), (folder / "log").read_text()
+        assert wait_until(lambda: _listens(port), PATIENCE_SECONDS), (folder / "log").read_text()
         yield f"postgresql://{user}@127.0.0.1:{port}/{name}"
     finally:
         process.terminate()

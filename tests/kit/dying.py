@@ -24,7 +24,7 @@ async def work_off_while_dying(world: World, decisions: int, kills: int, seed: i
         await begins_to_lead(active)  # or the next one might, and the last one has nothing to die of
         following = faults[place + 1] if place + 1 < kills else {}
         standby = await world.worker(**following, batch_size=batch_size, fresh=True)
-        await active.died_at(point, limit_seconds=60)
+        await active.died_at(point)
         await world.end_lease_of(active)
         active = standby
 

@@ -25,6 +25,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, NoReturn
 
+from tests.kit.waiting import PATIENCE_SECONDS
+
 ROOT: Final = Path(__file__).parents[2]
 _LONGEST_REQUEST: Final = 1 << 17
 
@@ -85,7 +87,7 @@ class ForkServer:
             if self._requests is None:
                 self._requests = self._begin()
             socket.send_fds(self._requests, [json.dumps(asked).encode()], outputs)
-            return self._started.get(timeout=60)
+            return self._started.get(timeout=PATIENCE_SECONDS)
 
     def _begin(self) -> socket.socket:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.waiting import PATIENCE_SECONDS
 from worker import terminal
 from worker.terminal import json_for
 
@@ -40,7 +41,7 @@ def run(terminal_name: str, arguments: list[str], folder: Path, **more: str) -> 
         cwd=folder,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     return done.returncode, done.stdout.decode(encoding), done.stderr.decode(encoding)
 

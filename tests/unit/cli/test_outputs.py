@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.waiting import PATIENCE_SECONDS
+
 REPOSITORY = Path(__file__).parents[3]
 FULL = Path("/dev/full")
 COMMANDS = [
@@ -24,7 +26,12 @@ def connects(folder: Path, *words: str, **streams: object) -> subprocess.Complet
     environment = {**kept, "PYTHONPATH": str(REPOSITORY), **streams.pop("environment", {})}
     arguments = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **streams}
     return subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", "worker", *words], cwd=folder, env=environment, check=False, timeout=60, **arguments
+        [sys.executable, "-m", "worker", *words],
+        cwd=folder,
+        env=environment,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+        **arguments,
     )
 
 
