@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from tests.golden.reply_stories import GRACE_SECONDS
+from tests.kit.asking import Asking, Running
 from tests.kit.policies import policies
-from tests.kit.waiting import PATIENCE_SECONDS
+from tests.kit.waiting import PATIENCE_SECONDS, in_time
 from worker.console.access import Access
 from worker.console.application import served
 from worker.console.desk import Desk
@@ -67,3 +68,26 @@ async def visited(database_url: str, access: Access | None = None) -> AsyncItera
     finally:
         await server.stop()
         ledger.close()
+
+
+@asynccontextmanager
+async def console_process(connects: Asking) -> AsyncIterator[str]:
+    """The address of a console that runs as a process of its own, as `connects console` starts it."""
+    process = await connects.start("console --port 0")
+    try:
+        address = await address_of(process)
+        saying = asyncio.create_task(process.communicate())  # a pipe that nobody reads would stop it once it is full
+        yield address
+    finally:
+        process.terminate()
+    _, said = await in_time(saying)
+    assert process.returncode == 0, said.decode()
+
+
+async def address_of(process: Running) -> str:
+    """Where a console that was just started listens, once it does."""
+    said: dict[str, Any] = {}
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while said.get("event") != "console.ready":
+            said = json.loads(await process.stderr.readline())
+    return str(said["address"])

@@ -13,7 +13,7 @@ import pytest
 from tests.kit.asking import Asking
 from tests.kit.console_ledger import TOKEN, Places
 from tests.kit.proxy import place_of, proxy_at
-from tests.kit.visiting import Visitor, visited
+from tests.kit.visiting import Visitor, address_of, visited
 from tests.kit.waiting import in_time, until_async
 from worker.console.access import Access
 from worker.console.ledger import MOST_CONNECTIONS, ReadOnlyLedger
@@ -72,11 +72,7 @@ async def test_it_starts_records_who_looked_up_whom_and_stops(
 ) -> None:
     settings = {"KAFKA_BOOTSTRAP_SERVERS": kafka["bootstrap_servers"], "CONNECTS_TOPIC_PREFIX": prefix}
     process = await connects.start("console --port 0 --host 0.0.0.0", CONNECTS_CONSOLE_TOKEN=TOKEN, **settings)
-    said: list[dict[str, Any]] = []
-    async with asyncio.timeout(30):
-        while not said or said[-1]["event"] != "console.ready":
-            said.append(json.loads(await process.stderr.readline()))
-    console = Visitor(int(said[-1]["address"].rstrip("/").rpartition(":")[2]))
+    console = Visitor(int((await address_of(process)).rstrip("/").rpartition(":")[2]))
     basic = base64.b64encode(f"agent-lund:{TOKEN}".encode()).decode()
     assert (await console.get("/proposals/p-202", Authorization=f"Basic {basic}")).status == 200
     assert (await console.get("/search?q=my+secret+words", Authorization=f"Basic {basic}")).status in {303, 404}

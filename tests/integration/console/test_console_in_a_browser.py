@@ -1,0 +1,232 @@
+"""The console in a real browser: what a support agent clicks, types, copies and prints, on every page and screen."""
+
+import re
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Error, Page, expect
+
+from tests.kit.asking import Asking
+from tests.kit.browsing import NARROW, WIDE, a_browser, before, chromium, faults_of, width_of
+from tests.kit.console_ledger import ID_OF_NOBODY, MANY, NOTE, TOKEN, Places
+from tests.kit.proxy import place_of, proxy_at
+from tests.kit.visiting import console_process, visited
+from tests.kit.waiting import PATIENCE_SECONDS
+from worker.console.access import Access
+from worker.embedded.stack import LocalStack
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    if (executable := chromium()) is None:
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium), and TEST_CHROMIUM names none")
+    async with a_browser(executable) as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def address(
+    places: Places, shared_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory, browser: Browser
+) -> AsyncIterator[str]:
+    """A console as a process of its own; it starts only where there is a browser for it."""
+    assert browser.is_connected()
+    settings = {"DATABASE_URL": places.console, "KAFKA_BOOTSTRAP_SERVERS": shared_stack.addresses.kafka_bootstrap}
+    asking = Asking(tmp_path_factory.mktemp("console"), **settings, CONNECTS_TOPIC_PREFIX="nobody-")
+    async with console_process(asking) as address:
+        yield address
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser, address: str) -> AsyncIterator[Page]:
+    async with before(browser, address, **WIDE) as page:
+        yield page
+
+
+PAGES = [
+    "/",
+    "/questions",
+    "/questions/expiry?freelancer=gus",
+    "/freelancers/many",
+    "/freelancers/tariq",
+    "/freelancers/xena",
+    "/proposals/p-202",
+    "/proposals/p-211?again=1",
+    "/jobs/job-506",
+    "/events/a-1",
+    "/operators",
+    "/search?q=twin",
+    f"/search?q={ID_OF_NOBODY}",
+    "/search?q=connects+money",
+    f"/proposals/{'x' * 160}",
+    "/nowhere",
+]
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_axe_finds_nothing_serious_and_no_page_is_wider_than_its_window(
+    browser: Browser, address: str, path: str
+) -> None:
+    async with before(browser, address) as page:
+        await page.goto(path)
+        await page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        for look in (WIDE, NARROW):
+            await page.set_viewport_size(look["viewport"])
+            await page.emulate_media(color_scheme=look["color_scheme"])
+            assert await faults_of(page) == []
+            assert await width_of(page) <= look["viewport"]["width"]
+
+
+@pytest.mark.parametrize(
+    ("words", "heading"),
+    [
+        ("pavel", "Freelancer pavel"),
+        ("p-202", "Proposal p-202"),
+        ("job-506", "Job job-506"),
+        ("outbid-210", "Event outbid-210"),
+        ("tariq:2026-11-26:1", "Event tariq:2026-11-26:1"),
+        ("b-1", "Event b-1"),
+        ("a-1", "Event a-1"),
+        ("when do they expire", "expiry"),
+        ("rolover", "rollover"),
+        ("twin", "twin is more than one thing"),
+        (ID_OF_NOBODY, "Nothing found"),
+        (NOTE, "Nothing found"),
+    ],
+)
+async def test_somebody_types_an_id_or_words_and_is_there(page: Page, words: str, heading: str) -> None:
+    await page.goto("/")
+    await expect(page.get_by_role("searchbox")).to_be_focused()
+    await page.keyboard.type(words)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+
+
+async def test_a_reply_is_copied_as_it_is_shown(page: Page, address: str) -> None:
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address.rstrip("/"))
+    await page.goto("/proposals/p-202")
+    reply = await page.locator("#reply-1").inner_text()
+    assert reply.startswith("No: the 9 Connects for job-202 did not come back")
+    await page.get_by_role("button", name="Copy the reply").click()
+    await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    await expect(page.get_by_role("status")).to_have_text("Copied")
+    assert await page.evaluate("navigator.clipboard.readText()") == reply
+    await expect(page.get_by_role("button", name="Copy the reply")).to_be_visible()
+    await page.get_by_role("button", name="Copy the answer about silence").click()
+    await expect(page.get_by_role("status")).to_have_text("Copied")
+    objection = await page.get_by_role("listitem").filter(has=page.get_by_role("link", name="silence")).inner_text()
+    assert await page.evaluate("navigator.clipboard.readText()") in objection
+
+
+async def test_a_reply_is_copied_where_the_address_is_not_a_secure_one(page: Page) -> None:
+    """Browsers have no clipboard for scripts of http://console.example: an older way copies there."""
+    await page.add_init_script("Object.defineProperty(window, 'isSecureContext', { value: false })")
+    await page.goto("/proposals/p-202")
+    reply = await page.locator("#reply-1").inner_text()
+    await page.get_by_role("button", name="Copy the reply").click()
+    await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    await page.get_by_role("searchbox").focus()
+    await page.keyboard.press("ControlOrMeta+v")
+    await expect(page.get_by_role("searchbox")).to_have_value(" ".join(reply.split())[:200])
+
+
+async def test_a_history_is_narrowed_and_turned_over(page: Page) -> None:
+    await page.goto("/freelancers/many")
+    rows = page.get_by_role("group", name="Changes").locator("tbody tr")
+    await expect(rows).to_have_count(50)
+    await page.get_by_role("link", name="Earlier").click()
+    await expect(page.get_by_role("link", name=f"Reply about version {MANY + 1 - 50}", exact=True)).to_be_visible()
+    await page.get_by_role("link", name="Newest").click()
+    await expect(page.get_by_role("link", name=f"Reply about version {MANY + 1}", exact=True)).to_be_visible()
+    await page.get_by_label("Kind", exact=True).select_option("grant.registration")
+    await page.get_by_role("button", name="Filter").click()
+    await expect(rows).to_have_count(1)
+    await expect(page).to_have_url(re.compile(r"kind=grant\.registration.*#history$"))
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="CSV").click()
+    assert (await download.value).suggested_filename == "many.csv"
+    await page.get_by_text("Sums by kind").click()
+    sums = page.get_by_role("group", name="Sums by kind").locator("tbody td.number:nth-child(2)")
+    shown = [int(text.replace("\N{MINUS SIGN}", "-")) for text in await sums.all_inner_texts()]
+    await expect(page.locator("tfoot td").first).to_have_text(str(sum(shown)))
+
+
+async def test_a_page_prints_black_on_white_without_what_is_clicked(browser: Browser, address: str) -> None:
+    async with before(browser, address, **NARROW) as page:
+        await page.goto("/proposals/p-202")
+        await page.emulate_media(media="print", color_scheme="dark")
+        for hidden in ("header.bar", ".actions", "footer"):
+            await expect(page.locator(hidden)).to_be_hidden()
+        await expect(page.locator("#reply-1")).to_be_visible()
+        colours = "getComputedStyle(document.documentElement)"
+        assert await page.evaluate(f"[{colours}.color, {colours}.backgroundColor]") == [
+            "rgb(0, 0, 0)",
+            "rgb(255, 255, 255)",
+        ]
+        assert (await page.pdf()).startswith(b"%PDF")
+
+
+async def test_an_instant_says_on_hover_what_the_readers_clock_showed(browser: Browser, address: str) -> None:
+    async with before(browser, address, **WIDE, timezone_id="Asia/Tokyo", locale="en-GB") as page:
+        await page.goto("/proposals/p-202")
+        first = page.locator(".timeline time").first
+        await expect(first).to_have_text("2026-09-09 09:00 UTC")
+        await expect(first).to_have_attribute("title", "9 Sept 2026, 18:00 (Asia/Tokyo)")
+
+
+async def test_the_keyboard_leads_past_the_head_of_a_page(page: Page) -> None:
+    await page.goto("/proposals/p-202")
+    await page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    await expect(skip).to_be_focused()
+    await expect(skip).to_be_in_viewport()
+    await page.keyboard.press("Enter")
+    await expect(page).to_have_url(re.compile("#main$"))
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.querySelector('main').contains(document.activeElement)")
+
+
+async def test_without_scripts_everything_but_copying_works(browser: Browser, address: str) -> None:
+    async with before(browser, address, **WIDE, java_script_enabled=False) as page:
+        await page.goto("/")
+        await page.get_by_role("searchbox").fill("p-202")
+        await page.get_by_role("button", name="Search").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Proposal p-202")
+        await expect(page.locator("button.copy").first).to_be_hidden()
+        await page.get_by_text("Details: ").click()
+        await expect(page.locator(".decisions").first).to_be_visible()
+
+
+async def test_who_has_not_the_token_is_told_so_and_sees_nothing(browser: Browser, places: Places) -> None:
+    async with visited(places.console, Access(token=TOKEN)) as console:
+        address = f"http://127.0.0.1:{console.port}/"
+        async with before(browser, address, **WIDE) as page:
+            with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):  # where no screen can ask for them
+                await page.goto("/freelancers/gus")
+        for password, heading in (("wrong", "The token is missing or wrong"), (TOKEN, "Freelancer gus")):
+            typed = {"username": "agent-lund", "password": password}
+            async with before(browser, address, **WIDE, http_credentials=typed) as page:
+                await page.goto("/freelancers/gus")
+                await expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+                assert ("You have" in await page.locator("main").inner_text()) == ("gus" in heading)
+                assert await faults_of(page) == []
+
+
+async def test_while_the_database_is_away_a_page_says_so_and_comes_back_by_itself(
+    browser: Browser, places: Places
+) -> None:
+    parts = urlsplit(places.console)
+    place = place_of(places.console)
+    async with proxy_at(0, *place) as (_, listening):
+        url = parts._replace(netloc=parts.netloc.replace(str(place[1]), str(listening))).geturl()
+    async with visited(url) as console, before(browser, f"http://127.0.0.1:{console.port}/", **NARROW) as page:
+        await page.goto("/proposals/p-202")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("The ledger cannot be read now")
+        await expect(page.get_by_role("alert")).to_contain_text("PostgreSQL at DATABASE_URL cannot be reached")
+        await expect(page.locator("main")).to_contain_text("This page tries again every 5 seconds.")
+        async with proxy_at(listening, *place):
+            await expect(page.get_by_role("heading", level=1)).to_have_text("Proposal p-202")
