@@ -25,6 +25,7 @@ LONG: Final = (
     "integration/test_local_stack.py",
     "integration/test_postgresql_versions.py",
     "integration/test_secured_kafka.py",
+    "integration/console/test_console_in_a_browser.py",
     "integration/test_handover.py",
 )
 """Files and folders that take long in one piece; the longest first."""

@@ -36,6 +36,10 @@ class Visitor:
     def __init__(self, port: int, **headers: str) -> None:
         self.port, self.headers = port, headers
 
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
     async def get(self, path: str, method: str = "GET", **headers: str) -> Visited:
         lines = {"Host": f"127.0.0.1:{self.port}", **self.headers, **headers}
         head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in lines.items())

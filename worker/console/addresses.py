@@ -33,6 +33,11 @@ def page_of(role: Asked, key: str) -> str:
     return f"/{FOLDERS[role]}/{quote(key, safe=':')}"
 
 
+def page_of_plan(plan: str) -> str:
+    """The path of what a plan came to, by its hash."""
+    return f"/plans/{plan}"
+
+
 def page_of_topic(topic: str, freelancer: str | None = None) -> str:
     """The path of a standing answer, with somebody's own values where they are named."""
     return f"/questions/{topic}" + (f"?{urlencode({'freelancer': freelancer})}" if freelancer else "")

@@ -16,8 +16,11 @@ from worker.console.openapi import responses
 from worker.console.operators import operators_view
 from worker.console.paging import MOST_CURSOR, Cursor, WrongCursor, read_cursor
 from worker.console.parameters import KIND_PATTERN
+from worker.console.plans import plans_view
 from worker.console.problems import problem
 from worker.queries.asking import ledger_id_of
+from worker.queries.plan_effects import plan_effects
+from worker.queries.policy_versions import versions_compared
 from worker.replies.finding import WORDS, find_topic
 from worker.replies.known import Asked
 from worker.replies.people import unknown_freelancer
@@ -31,6 +34,8 @@ Key = Annotated[str, Path(pattern=ID_PATTERN, description="An id: letters, digit
 Whose = Annotated[str | None, Query(pattern=ID_PATTERN, description="With this freelancer's own dates and numbers.")]
 Kind = Annotated[str | None, Query(pattern=KIND_PATTERN, description="Only changes under this rule.")]
 Words = Annotated[str, Query(min_length=1, max_length=MOST_WORDS, description="An id, or words of a question.")]
+Hash = Annotated[str, Path(pattern=ID_PATTERN, description="A plan's hash, or at least 6 characters of its beginning.")]
+Version = Annotated[str | None, Query(description="The name of a policy version. Default: the last that were used.")]
 Limit = Annotated[int, Query(ge=1, le=MOST_ROWS, description="How many changes.")]
 Again = Annotated[bool, Query(description="Also take the last decisions again by this release.")]
 Next = Annotated[str | None, Query(max_length=MOST_CURSOR, description="`next` of the page before.")]
@@ -102,6 +107,21 @@ def _add_operators(router: APIRouter, desk: Desk) -> None:
     async def operators(request: Request) -> Response:
         return _json(request, await operators_view(desk.ledger, desk.status))
 
+    @router.get("/plans", **_described("plans"))
+    async def plans(request: Request) -> Response:
+        async with desk.ledger.snapshot() as connection:
+            return _json(request, await plans_view(connection))
+
+    @router.get("/plans/{plan}", **_described("plan"))
+    async def plan(request: Request, plan: Hash) -> Response:
+        async with desk.ledger.snapshot() as connection:
+            return _json(request, await plan_effects(connection, plan))
+
+    @router.get("/policies", **_described("policies"))
+    async def policies(request: Request, old: Version = None, new: Version = None) -> Response:
+        async with desk.ledger.snapshot() as connection:
+            return _json(request, await versions_compared(connection, old or None, new or None))
+
 
 def _add_topics(router: APIRouter, desk: Desk) -> None:
     @router.get("/topics", **_described("topics"))
@@ -130,6 +150,9 @@ _SUMMARIES: Final = {
     "topics": "All topics, with words that find them",
     "topic": "A standing answer",
     "operators": "How the ledger and its workers are; dead letters and stopped wallets by cause",
+    "plans": "The plans that were applied, the last one first: the replay log",
+    "plan": "What a plan came to: its steps, sums by rule, wallets, shortfalls, and what was not booked",
+    "policies": "The policy versions of the ledger, and how two of them differ",
 }
 
 

@@ -22,6 +22,8 @@ from worker.console.problems import problem
 from worker.errors import Transient, WorkerError
 from worker.http.application import SmallRequests
 from worker.http.server import HttpServer
+from worker.queries.plan_effects import NoSuchPlan
+from worker.queries.policy_versions import NoSuchVersion
 
 _REQUEST_SECONDS: Final = 20.0
 """How long a connection may take: a page has less, and its reader a slow line."""
@@ -47,6 +49,8 @@ def application(desk: Desk) -> ASGIApp:
         exception_handlers={
             HTTPException: _of_http,
             RequestValidationError: _of_a_parameter,
+            NoSuchPlan: _of_a_plan,
+            NoSuchVersion: _of_a_version,
             WorkerError: _of_the_ledger,
             Exception: _of_a_failure,
         },
@@ -71,6 +75,14 @@ async def _of_a_parameter(request: Request, error: Exception) -> Response:
     if where == "path":
         return problem("invalid-id", NO_ID.capitalize(), request.url.path)
     return problem("invalid-parameter", f"{name}: {first['msg']}.", request.url.path)
+
+
+async def _of_a_plan(request: Request, error: Exception) -> Response:
+    return problem("no-such-plan", str(error), request.url.path)
+
+
+async def _of_a_version(request: Request, error: Exception) -> Response:
+    return problem("no-such-version", str(error), request.url.path)
 
 
 async def _of_the_ledger(request: Request, error: Exception) -> Response:

@@ -59,6 +59,21 @@ _CHANGE: Final = {
     "cause": {"topic": "proposal-submitted", "incarnation": 0, "partition": 0, "offset": 17, "event_id": "e-9"},
     "subject": {"job_id": "job-502", "proposal_id": "p-202"},
 }
+_PLAN: Final = {
+    "plan": "2f0c7c7f1e0a" + "0" * 52,
+    "state": "done",
+    "actor": "ana",
+    "why": "the importer sent the purchases of 3 March twice",
+    "begun_at": "2026-03-05T09:00:00Z",
+    "booked_at": "2026-03-05T09:02:11Z",
+    "kinds": {"void": 120},
+    "triggers": 120,
+    "booked": 119,
+    "deviated": 1,
+    "left_out": 0,
+    "left": 0,
+    "undone": 0,
+}
 EXAMPLES: Final[dict[str, Any]] = {
     "search": {"found": [{"kind": "proposal", "id": "p-202", "page": "/proposals/p-202"}]},
     "freelancer": {
@@ -95,6 +110,52 @@ EXAMPLES: Final[dict[str, Any]] = {
             {"topic": "job-closed", "error_code": "invalid-event", "letters": 3, "unsent": 0, "last_seq": 812}
         ],
         "parked": [],
+    },
+    "plans": {"plans": [_PLAN], "more": False},
+    "plan": {
+        "plan": _PLAN,
+        "steps": [{"recorded_at": "2026-03-05T09:02:11Z", "first": 112, "last": 120, "booked": 9}],
+        "steps_left_out": 3,
+        "booked": [{"rule": "correct.void", "reason": "voided", "changes": 119, "given": 0, "taken": 2380}],
+        "wallets": 101,
+        "gain_most": [],
+        "lose_most": [{"freelancer_id": "omar", "connects": -40}],
+        "shortfall": 12,
+        "shortfalls": [{"number": 7, "freelancer_id": "gus", "connects": 12}],
+        "samples": [
+            {
+                "number": 1,
+                "kind": "void",
+                "reason": "voided",
+                "topic": "connects-purchased",
+                "event_id": "e-b-1",
+                "freelancer_id": "omar",
+                "seq": 90_211,
+            }
+        ],
+        "not_booked": [
+            {
+                "number": 31,
+                "kind": "void",
+                "outcome": "deviated",
+                "reason": "other-amounts",
+                "detail": "it would bring applied (voided), zoe -18; planned was applied (voided), zoe -20",
+                "topic": "connects-purchased",
+                "event_id": "e-b-31",
+                "source": "twice.jsonl",
+                "line": 32,
+            }
+        ],
+    },
+    "policies": {
+        "versions": [
+            {"version": "2026-01-01", "effective_from": "2026-01-01T00:00:00Z", "state": "used"},
+            {"version": "2026-07-01", "effective_from": "2026-07-01T00:00:00Z", "state": "used"},
+        ],
+        "old": "2026-01-01",
+        "new": "2026-07-01",
+        "differences": [{"key": "grants.registration", "old": "40", "new": "50"}],
+        "not_compared": None,
     },
 }
 """By the name of the path. A test reads each as the value that the path returns."""

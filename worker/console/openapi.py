@@ -11,8 +11,11 @@ from fastapi import FastAPI
 from worker.console import views
 from worker.console.examples import EXAMPLES
 from worker.console.operators import OperatorsView
+from worker.console.plans import PlansView
 from worker.console.problems import KINDS, document
 from worker.queries.history import ChangeRecord
+from worker.queries.plan_effects import PlanEffects
+from worker.queries.policy_versions import VersionsCompared
 from worker.release import release
 
 _REF: Final = "#/components/schemas/{name}"
@@ -78,6 +81,9 @@ VALUES: Final[Mapping[str, type]] = {
     "topics": Topics,
     "topic": views.TopicView,
     "operators": OperatorsView,
+    "plans": PlansView,
+    "plan": PlanEffects,
+    "policies": VersionsCompared,
 }
 _PROBLEMS: Final = {
     "400": "invalid-parameter",

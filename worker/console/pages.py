@@ -1,4 +1,4 @@
-"""The pages for people: one search, a freelancer, a proposal, a job, an event, and the standing answers."""
+"""The pages for people: one search, a freelancer, a proposal, a job, an event, standing answers; those of operators."""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -15,8 +15,11 @@ from worker.console.csv_file import history_as_csv
 from worker.console.desk import Desk, record_lookup
 from worker.console.operators import operators_view
 from worker.console.parameters import WrongParameter, freelancer_typed, kind_typed, version_typed
+from worker.console.plans import plans_view
 from worker.console.problems import problem
 from worker.console.rendering import page, static_file
+from worker.queries.plan_effects import plan_effects
+from worker.queries.policy_versions import versions_compared
 from worker.replies.finding import WORDS, find_topic
 from worker.replies.known import Asked
 from worker.replies.people import unknown_freelancer
@@ -42,6 +45,9 @@ def add_pages(app: FastAPI, desk: Desk) -> None:
         "/questions": _questions,
         "/questions/{topic}": _question,
         "/operators": _operators,
+        "/plans": _plans,
+        "/plans/{id}": _plan,
+        "/policies": _policies,
         "/static/{name}": _static,
         "/health/live": _live,
         "/health/ready": _ready,
@@ -149,6 +155,24 @@ async def _question(desk: Desk, request: Request) -> Response:
 
 async def _operators(desk: Desk, _request: Request) -> Response:
     return page("operators.html", view=await operators_view(desk.ledger, desk.status))
+
+
+async def _plans(desk: Desk, _request: Request) -> Response:
+    async with desk.ledger.snapshot() as connection:
+        return page("plans.html", view=await plans_view(connection))
+
+
+async def _plan(desk: Desk, request: Request) -> Response:
+    async with desk.ledger.snapshot() as connection:
+        view = await plan_effects(connection, request.path_params["id"])
+    return page("plan.html", view=view)
+
+
+async def _policies(desk: Desk, request: Request) -> Response:
+    old, new = (request.query_params.get(name) or None for name in ("old", "new"))
+    async with desk.ledger.snapshot() as connection:
+        view = await versions_compared(connection, old, new)
+    return page("policies.html", view=view)
 
 
 async def _static(_desk: Desk, request: Request) -> Response:

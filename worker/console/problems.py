@@ -29,6 +29,8 @@ KINDS: Final = {
     "wrong-host": Kind(HTTPStatus.MISDIRECTED_REQUEST, "Not a name of this host"),
     "nothing-on-record": Kind(HTTPStatus.NOT_FOUND, "Nothing is on record"),
     "no-such-topic": Kind(HTTPStatus.NOT_FOUND, "No topic is about this"),
+    "no-such-plan": Kind(HTTPStatus.NOT_FOUND, "No plan has this hash"),
+    "no-such-version": Kind(HTTPStatus.NOT_FOUND, "No policy version has this name"),
     "no-such-page": Kind(HTTPStatus.NOT_FOUND, "There is no such page"),
     "wrong-method": Kind(HTTPStatus.METHOD_NOT_ALLOWED, "This console is read-only"),
     "ledger-away": Kind(HTTPStatus.SERVICE_UNAVAILABLE, "The ledger cannot be read now", retries=True),

@@ -15,6 +15,7 @@ from worker.plain_text import plain
 from worker.queries.figures import figures_of
 from worker.release import release
 from worker.replies.writing import SHOWN_BY_THE_COMMAND
+from worker.words.operators import SHOWN_OF_A_HASH
 from worker.words.phrases import connects, counted, money
 
 _FOLDER: Final = Path(__file__).parent
@@ -106,15 +107,18 @@ def _templates() -> Environment:
         "connects": connects,
         "counted": counted,
         "money": money,
+        "rfc3339": rfc3339,
     }
     environment.globals |= {
         "release": release(),
+        "shown_of_a_hash": SHOWN_OF_A_HASH,
         "most_id": addresses.MOST_ID,
         "verdict_in_words": verdict_in_words,
         "figures_of": figures_of,
         "outcome_in_words": outcome_in_words,
         "page_of": addresses.page_of,
         "page_of_change": addresses.page_of_change,
+        "page_of_plan": addresses.page_of_plan,
         "page_of_topic": addresses.page_of_topic,
         "page_of_history": addresses.page_of_history,
     }

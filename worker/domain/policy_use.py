@@ -38,6 +38,21 @@ class Difference(NamedTuple):
         )
 
 
+class KeyDiffers(NamedTuple):
+    """A key, dotted, that one document has with another value than another one; None: it has no such key."""
+
+    key: str
+    before: object
+    after: object
+
+
+class UnknownKeys(ValueError):
+    """A stored version holds keys which this release does not know, and so cannot be read by it."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = ", ".join(keys)
+
+
 @dataclass(frozen=True)
 class PolicyUse:
     """The versions of a policy file that a ledger has, and what contradicts them. `problems` come in this order."""
@@ -107,20 +122,17 @@ def compare(
     differences: list[Difference] = []
     for name in known.keys() & there.keys():
         try:
-            # JSON has its instants as text; apart from that the document is as strict as when it was stored.
-            meaning = model.model_validate_json(known[name].document, strict=False).meaning
-        except ValidationError as error:
-            newer.append((name, ", ".join(_keys(error))))
+            meaning = meaning_of(known[name], model)
+        except UnknownKeys as error:
+            newer.append((name, error.keys))
             continue
-        differences += _differences(name, meaning, there[name].document)
+        differences += [Difference(name, *one) for one in differing_keys(meaning, there[name].document)]
     new = [policy for policy in policies.versions if policy.version not in known]
     begun = [policy for policy in new if business_time is not None and policy.effective_from <= business_time]
-    in_order = sorted(stored, key=lambda one: one.effective_from)
-    reached = [one.version for one in in_order if business_time is not None and one.effective_from <= business_time]
-    used = reached or [one.version for one in in_order[:1]]
+    used, to_come = by_use(stored, business_time)
     return PolicyUse(
-        used=used,
-        to_come=[one.version for one in in_order if one.version not in used],
+        used=[one.version for one in used],
+        to_come=[one.version for one in to_come],
         new=[policy.version for policy in new],
         missing=sorted(known.keys() - there.keys()),
         newer=sorted(newer),
@@ -128,6 +140,31 @@ def compare(
         too_early=begun if stored else [],
         business_time=business_time,
     )
+
+
+def meaning_of(stored: StoredVersion, model: type[VersionText] = VERSION_TEXT) -> dict[str, object]:
+    """All that a stored version means, with the defaults of this release for the keys that it has not.
+
+    Raises:
+        UnknownKeys: a later release stored it.
+    """
+    try:
+        # JSON has its instants as text; apart from that the document is as strict as when it was stored.
+        return model.model_validate_json(stored.document, strict=False).meaning
+    except ValidationError as error:
+        raise UnknownKeys([*_keys(error)]) from None
+
+
+def by_use(
+    stored: Sequence[StoredVersion], business_time: datetime | None
+) -> tuple[list[StoredVersion], list[StoredVersion]]:
+    """The versions that are or were in force up to business time, and those to come, each in order of time.
+
+    The earliest one is in force from the beginning.
+    """
+    in_order = sorted(stored, key=lambda one: one.effective_from)
+    reached = sum(business_time is not None and one.effective_from <= business_time for one in in_order)
+    return in_order[: max(1, reached)], in_order[max(1, reached) :]
 
 
 def as_written(value: object) -> str:
@@ -148,12 +185,11 @@ def _keys(error: ValidationError) -> Iterator[str]:
         yield ".".join(str(part) for part in details["loc"])
 
 
-def _differences(
-    version: str, ledger: Mapping[str, object], file: Mapping[str, object], above: str = ""
-) -> Iterator[Difference]:
-    for key in {**ledger, **file}:
-        before, now = ledger.get(key), file.get(key)
-        if isinstance(before, Mapping) and isinstance(now, Mapping):
-            yield from _differences(version, before, now, f"{above}{key}.")
-        elif before != now:
-            yield Difference(version, f"{above}{key}", before, now)
+def differing_keys(before: Mapping[str, object], after: Mapping[str, object], above: str = "") -> Iterator[KeyDiffers]:
+    """The keys whose values differ, section by section; `above` is the name of the section that both are, dotted."""
+    for key in {**before, **after}:
+        one, other = before.get(key), after.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            yield from differing_keys(one, other, f"{above}{key}.")
+        elif one != other:
+            yield KeyDiffers(f"{above}{key}", one, other)

@@ -45,9 +45,9 @@ class PlanLog(msgspec.Struct, frozen=True):
     plans: list[LoggedPlan]
 
 
-async def plan_log(connection: Connection) -> PlanLog:
-    """Every plan that was ever applied in this ledger, the last one first."""
-    rows = [dict(row) for row in await connection.fetch(_SQL["plans_in_order"])]
+async def plan_log(connection: Connection, most: int | None = None, plan: str = "") -> PlanLog:
+    """The plans that were applied in this ledger, the last one first: the last `most` of them, or the one of a hash."""
+    rows = [dict(row) for row in await connection.fetch(_SQL["plans_in_order"], plan, most)]
     return PlanLog([_logged(list(some)) for _, some in groupby(rows, key=itemgetter("plan"))])
 
 

@@ -12,7 +12,7 @@ from worker.ledger.sql import load
 _SQL: Final = load("replay.sql")
 _ASKING: Final = load("asking.sql")
 _MOST_NOT_BOOKED: Final = 20
-_LEAST_OF_A_HASH: Final = 6
+LEAST_OF_A_HASH: Final = 6
 """This many characters of a plan's hash name it, if no other plan begins with them."""
 
 
@@ -75,9 +75,9 @@ def require_enough_of_a_hash(name: str) -> None:
     Raises:
         UsageError: it is.
     """
-    if len(name) < _LEAST_OF_A_HASH:
+    if len(name) < LEAST_OF_A_HASH:
         raise UsageError(
-            f"no file is called {name!r}, and it is too short for a hash: name at least {_LEAST_OF_A_HASH} characters"
+            f"no file is called {name!r}, and it is too short for a hash: name at least {LEAST_OF_A_HASH} characters"
         )
 
 

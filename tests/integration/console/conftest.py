@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.kit.asking import Asking
-from tests.kit.console_ledger import Places, fill
+from tests.kit.console_ledger import Places, add_trouble, fill
+from tests.kit.decided import as_reader, new_ledger
 from tests.kit.listening import closed_port
 from tests.kit.visiting import Visitor, visited
 from worker.embedded.stack import LocalStack
@@ -22,6 +23,14 @@ def places(shared_stack: LocalStack) -> Places:
     asyncio.run(fill(owner, role))
     parts = urlsplit(owner)
     return Places(owner, parts._replace(netloc=f"{role}:x@{parts.hostname}:{parts.port}").geturl())
+
+
+@pytest.fixture(scope="module")
+def troubled(shared_stack: LocalStack) -> Places:
+    """A ledger with plans and policy versions, for what operators look at."""
+    owner = new_ledger(shared_stack, "troubled")
+    asyncio.run(add_trouble(owner))
+    return Places(owner, asyncio.run(as_reader(owner)))
 
 
 @pytest.fixture

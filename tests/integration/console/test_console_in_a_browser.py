@@ -10,7 +10,18 @@ from playwright.async_api import Browser, Error, Page, expect
 
 from tests.kit.asking import Asking
 from tests.kit.browsing import NARROW, WIDE, a_browser, before, chromium, faults_of, width_of
-from tests.kit.console_ledger import ID_OF_NOBODY, MANY, NOTE, TOKEN, Places
+from tests.kit.console_ledger import (
+    BEGUN,
+    CORRECTED,
+    DIFFERS,
+    EARLIER,
+    ID_OF_NOBODY,
+    LATER,
+    MANY,
+    NOTE,
+    TOKEN,
+    Places,
+)
 from tests.kit.proxy import place_of, proxy_at
 from tests.kit.visiting import console_process, visited
 from tests.kit.waiting import PATIENCE_SECONDS
@@ -60,25 +71,53 @@ PAGES = [
     "/events/a-1",
     "/operators",
     "/search?q=twin",
+    "/plans",
+    "/policies",
+]
+NOT_FOUND = [
     f"/search?q={ID_OF_NOBODY}",
-    "/search?q=connects+money",
+    "/search?q=charge+date",
     f"/proposals/{'x' * 160}",
     "/nowhere",
 ]
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", [*PAGES, *NOT_FOUND])
 async def test_axe_finds_nothing_serious_and_no_page_is_wider_than_its_window(
     browser: Browser, address: str, path: str
 ) -> None:
+    await _looks_well(browser, address, path, 404 if path in NOT_FOUND else 200)
+
+
+async def test_so_it_is_with_plans_and_policy_versions(browser: Browser, troubled: Places) -> None:
+    async with visited(troubled.console) as console:
+        for path in ("/plans", f"/plans/{CORRECTED}", f"/plans/{DIFFERS}", f"/plans/{BEGUN}", "/policies"):
+            await _looks_well(browser, console.address, path)
+
+
+async def _looks_well(browser: Browser, address: str, path: str, status: int = 200) -> None:
+    """Look at a page in a wide and light window, and then in a narrow and dark one, with all that is folded opened."""
     async with before(browser, address) as page:
-        await page.goto(path)
+        shown = await page.goto(path)
+        assert (shown and shown.status) == status
         await page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
         for look in (WIDE, NARROW):
             await page.set_viewport_size(look["viewport"])
             await page.emulate_media(color_scheme=look["color_scheme"])
             assert await faults_of(page) == []
             assert await width_of(page) <= look["viewport"]["width"]
+
+
+async def test_versions_are_chosen_and_compared(browser: Browser, troubled: Places) -> None:
+    async with visited(troubled.console) as console, before(browser, console.address, **WIDE) as page:
+        await page.goto("/operators")
+        await page.get_by_role("link", name="Policy versions").click()
+        differ = page.get_by_role("group", name="What differs").locator("tbody tr").first
+        await expect(differ).to_have_text("grants.registration4050")
+        await page.get_by_label("From").select_option(LATER)
+        await page.get_by_label("to", exact=True).select_option(EARLIER)
+        await page.get_by_role("button", name="Compare").click()
+        await expect(differ).to_have_text("grants.registration5040")
 
 
 @pytest.mark.parametrize(
@@ -94,6 +133,7 @@ async def test_axe_finds_nothing_serious_and_no_page_is_wider_than_its_window(
         ("when do they expire", "expiry"),
         ("rolover", "rollover"),
         ("twin", "twin is more than one thing"),
+        ("charge date", "Which topic is meant?"),
         (ID_OF_NOBODY, "Nothing found"),
         (NOTE, "Nothing found"),
     ],
@@ -203,13 +243,12 @@ async def test_without_scripts_everything_but_copying_works(browser: Browser, ad
 
 async def test_who_has_not_the_token_is_told_so_and_sees_nothing(browser: Browser, places: Places) -> None:
     async with visited(places.console, Access(token=TOKEN)) as console:
-        address = f"http://127.0.0.1:{console.port}/"
-        async with before(browser, address, **WIDE) as page:
+        async with before(browser, console.address, **WIDE) as page:
             with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):  # where no screen can ask for them
                 await page.goto("/freelancers/gus")
         for password, heading in (("wrong", "The token is missing or wrong"), (TOKEN, "Freelancer gus")):
             typed = {"username": "agent-lund", "password": password}
-            async with before(browser, address, **WIDE, http_credentials=typed) as page:
+            async with before(browser, console.address, **WIDE, http_credentials=typed) as page:
                 await page.goto("/freelancers/gus")
                 await expect(page.get_by_role("heading", level=1)).to_have_text(heading)
                 assert ("You have" in await page.locator("main").inner_text()) == ("gus" in heading)
@@ -223,7 +262,7 @@ async def test_while_the_database_is_away_a_page_says_so_and_comes_back_by_itsel
     place = place_of(places.console)
     async with proxy_at(0, *place) as (_, listening):
         url = parts._replace(netloc=parts.netloc.replace(str(place[1]), str(listening))).geturl()
-    async with visited(url) as console, before(browser, f"http://127.0.0.1:{console.port}/", **NARROW) as page:
+    async with visited(url) as console, before(browser, console.address, **NARROW) as page:
         await page.goto("/proposals/p-202")
         await expect(page.get_by_role("heading", level=1)).to_have_text("The ledger cannot be read now")
         await expect(page.get_by_role("alert")).to_contain_text("PostgreSQL at DATABASE_URL cannot be reached")
