@@ -28,24 +28,27 @@ from tests.kit.waiting import PATIENCE_SECONDS
 from worker.console.access import Access
 from worker.embedded.stack import LocalStack
 
+CHROMIUM = chromium()
+if CHROMIUM is None:
+    pytest.skip(
+        "Chromium is not installed (Debian: apt-get install chromium), and TEST_CHROMIUM names none",
+        allow_module_level=True,
+    )
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    if (executable := chromium()) is None:
-        pytest.skip("Chromium is not installed (Debian: apt-get install chromium), and TEST_CHROMIUM names none")
-    async with a_browser(executable) as browser:
+    async with a_browser(CHROMIUM) as browser:
         yield browser
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def address(
-    places: Places, shared_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory, browser: Browser
+    places: Places, shared_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[str]:
-    """A console as a process of its own; it starts only where there is a browser for it."""
-    assert browser.is_connected()
+    """A console as a process of its own."""
     settings = {"DATABASE_URL": places.console, "KAFKA_BOOTSTRAP_SERVERS": shared_stack.addresses.kafka_bootstrap}
     asking = Asking(tmp_path_factory.mktemp("console"), **settings, CONNECTS_TOPIC_PREFIX="nobody-")
     async with console_process(asking) as address:
