@@ -47,7 +47,10 @@ class KeyDiffers(NamedTuple):
 
 
 class UnknownKeys(ValueError):
-    """A stored version holds keys which this release does not know, and so cannot be read by it."""
+    """A stored version holds keys which this release does not know, and so cannot be read by it.
+
+    Whoever asks handles it at once, so it is no `WorkerError`, of which the domain knows nothing.
+    """
 
     def __init__(self, keys: Sequence[str]) -> None:
         self.keys = ", ".join(keys)

@@ -11,6 +11,7 @@ WORKER = Path(__file__).parents[3] / "worker"
 OUTSIDE = {
     "worker.domain.cards.CardError",
     "worker.domain.policy_file.PolicyError",
+    "worker.domain.policy_use.UnknownKeys",
     "worker.kafka.contact._Unused",
     "worker.proof.following.DoesNotFollow",
     "worker.proof.triggers.NotDue",
