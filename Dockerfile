@@ -1,15 +1,17 @@
 # The worker's image: docker build --tag connects-worker .
 # Any Debian with Python 3.11 or newer does as its base: --build-arg PYTHON_IMAGE=...
+# With the extra `tracing` in it: --build-arg CONSTRAINTS=constraints-tracing.txt
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ARG CONSTRAINTS=constraints-runtime.txt
 WORKDIR /build
 # Both environments are without pip: what is installed into them comes from outside, by hash, and nothing is compiled.
-COPY constraints-runtime.txt constraints-build.txt ./
+COPY constraints-runtime.txt constraints-tracing.txt constraints-build.txt ./
 RUN python -m venv --without-pip /opt/connects \
  && python -m pip --python /opt/connects/bin/python install \
-      --no-deps --require-hashes --only-binary :all: --requirement constraints-runtime.txt
+      --no-deps --require-hashes --only-binary :all: --requirement "$CONSTRAINTS"
 RUN python -m venv --without-pip /opt/backend \
  && python -m pip --python /opt/backend/bin/python install \
       --no-deps --require-hashes --only-binary :all: --requirement constraints-build.txt

@@ -49,9 +49,11 @@ bench: setup ## Measure on this machine; nothing else should be running (ARGS="-
 
 constraints: setup ## Resolve the dependencies of pyproject.toml again, pinned and hashed
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--extra local --extra dev pyproject.toml --output-file constraints.txt
+		--extra local --extra tracing --extra dev pyproject.toml --output-file constraints.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--constraint constraints.txt pyproject.toml --output-file constraints-runtime.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--constraint constraints.txt --extra tracing pyproject.toml --output-file constraints-tracing.txt
 	@echo hatchling | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--constraint constraints.txt - --output-file constraints-build.txt
 

@@ -18,6 +18,14 @@ CLOUD_EVENTS_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+# W3C Trace Context, while tracing is on.
+TRACE_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "traceparent": "While tracing is on: the span of the decision that made the message (W3C Trace Context).",
+        "tracestate": "While tracing is on: as the input record that was decided had it, if it had one.",
+    }
+)
+
 DEAD_LETTER_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "x-original-topic": "Where the record was read: its topic.",

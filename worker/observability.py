@@ -41,6 +41,13 @@ failures_in_rules = Counter(
 )
 takeovers = Counter("connects_takeovers", "How often this worker began to lead.", registry=REGISTRY)
 
+spans_exported = Counter("connects_spans_exported", "Spans that a collector has taken.", registry=REGISTRY)
+spans_dropped = Counter(
+    "connects_spans_dropped",
+    "Spans that no collector has taken: the queue was full, or none could be reached.",
+    registry=REGISTRY,
+)
+
 _SIZES: Final = (1, 10, 50, 100, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
 _SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 batch_decisions = Histogram("connects_batch_decisions", "Decisions of a batch.", buckets=_SIZES, registry=REGISTRY)

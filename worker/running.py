@@ -3,6 +3,9 @@
 import asyncio
 import errno
 import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -39,9 +42,30 @@ def run(settings: Settings) -> None:
         SettingsError: the policy, or the address of CONNECTS_HTTP_HOST and CONNECTS_HTTP_PORT, cannot be used.
         OperatorNeeded: going on would risk the ledger; the text says what to do.
     """
-    config = worker_config(settings)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, policy_refusals(settings):
+    with (
+        traced(worker_config(settings), settings.of_tracing if settings.tracing else None) as config,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        policy_refusals(settings),
+    ):
         runner.run(_run(settings, config))
+
+
+@contextmanager
+def traced(config: WorkerConfig, variables: Mapping[str, str] | None) -> Iterator[WorkerConfig]:
+    """The same configuration, with tracing in it as the variables `OTEL_*` say; the last spans are exported at the end.
+
+    None: tracing is off. Otherwise it was found that it can be on (`require_tracing`).
+    """
+    if variables is None:
+        yield config
+        return
+    from worker.tracing import provider  # noqa: PLC0415 - the extra is imported only where it is used
+
+    tracing = provider.start(variables, config.topic_prefix, config.group_id)
+    try:
+        yield replace(config, new_commits=tracing.new_commits, new_flush=tracing.new_flush)
+    finally:
+        tracing.stop()
 
 
 def worker_config(settings: Settings) -> WorkerConfig:

@@ -45,6 +45,7 @@ _WHEEL_POLICY = Path(__file__).parent / "policies" / "connects.toml"
 _CHECKOUT_POLICY = Path(__file__).parent.parent / "policies" / "connects.toml"
 _MAYBE_SECRET: Final = ("PASSWORD", "TOKEN", "URL", "SASL_", "SERVERS")
 """Parts of the names of settings whose values may hold a password."""
+_OF_TRACING: Final = "OTEL_"
 _MOST_SHOWN: Final = 100
 """Characters of a wrong value that are shown; a longer one is no value of any setting."""
 
@@ -85,6 +86,7 @@ class Settings(BaseSettings):
     http_port: int = Field(8_000, alias="CONNECTS_HTTP_PORT", ge=0, le=LAST_PORT)
     clock: Annotated[str, AfterValidator(is_clock)] = Field("", alias="CONNECTS_CLOCK")
     allow_simulated_time: bool = Field(False, alias="CONNECTS_ALLOW_SIMULATED_TIME")
+    tracing: bool = Field(False, alias="CONNECTS_TRACING")
     cache_dir: Path | None = Field(None, alias="CONNECTS_CACHE_DIR")
     console_token: Annotated[SecretStr, AfterValidator(is_long_enough)] = Field(
         SecretStr(""), alias="CONNECTS_CONSOLE_TOKEN"
@@ -95,6 +97,7 @@ class Settings(BaseSettings):
 
     _mistyped: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _hint: str = PrivateAttr("")
+    _of_file: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def read(cls) -> Self:
@@ -106,7 +109,7 @@ class Settings(BaseSettings):
         file = EnvFile.read()
         links = service_links(os.environ, OURS)
         given = _given(file, links)
-        _remember_passwords({**given, **{name.upper(): value for name, value in os.environ.items()}})
+        _remember_passwords({**file.values, **given, **{name.upper(): value for name, value in os.environ.items()}})
         for name in given.keys() & file.unresolved:
             raise SettingsError(
                 f"{_placed(name, file, given)}: holds ${{...}} of a name that is not set, so a part of it would be "
@@ -124,6 +127,7 @@ class Settings(BaseSettings):
             raise SettingsError(f"{_placed(name, file, given)}: {complaint}{also}")
         settings._mistyped = mistyped
         settings._hint = hint(links)
+        settings._of_file = {name: value for name, value in file.values.items() if name.startswith(_OF_TRACING)}
         return settings
 
     @property
@@ -145,6 +149,12 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Whether nobody named a Kafka and a PostgreSQL, so that the embedded stack is meant."""
         return not self.kafka_bootstrap_servers and not self.database_url
+
+    @property
+    def of_tracing(self) -> dict[str, str]:
+        """The variables `OTEL_*` that are set, in the environment or else in `.env`."""
+        of_environment = {name: value for name, value in os.environ.items() if name.startswith(_OF_TRACING) and value}
+        return {**self._of_file, **of_environment}
 
     @property
     def owner_url(self) -> str:
@@ -192,10 +202,9 @@ class Settings(BaseSettings):
     def shown(self) -> dict[str, str]:
         """Every setting by its name in the environment, secrets masked; `OTEL_*` as far as they are set."""
         shown = {str(field.alias): _shown(name, getattr(self, name)) for name, field in type(self).model_fields.items()}
-        tracing = {name: value for name, value in sorted(os.environ.items()) if name.startswith("OTEL_")}
         return shown | {
             name: MASK if "HEADERS" in name or "KEY" in name else without_password(value)
-            for name, value in tracing.items()
+            for name, value in sorted(self.of_tracing.items())
         }
 
 
@@ -222,6 +231,8 @@ def _given(file: EnvFile, links: list[str]) -> dict[str, Any]:
 def _remember_passwords(values: Mapping[str, str]) -> None:
     """Have them masked in whatever is printed, also when the settings are refused."""
     remember([values.get("KAFKA_SASL_PASSWORD", ""), values.get("CONNECTS_CONSOLE_TOKEN", "")])
+    for name in ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"):
+        remember(pair.partition("=")[2].strip() for pair in values.get(name, "").split(","))
     for name in ("DATABASE_URL", "CONNECTS_MIGRATE_URL"):
         with suppress(ValueError):  # refused later, in words that hold nothing of it
             remember(taken_apart(values.get(name, "")).secrets)

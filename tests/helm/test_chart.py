@@ -34,6 +34,7 @@ LEFT_OUT: Final = {
     "CONNECTS_CLOCK": "simulated time is not for a ledger that lasts",
     "CONNECTS_ALLOW_SIMULATED_TIME": "the same",
     "CONNECTS_CACHE_DIR": "the embedded stack is not in the image",
+    "CONNECTS_TRACING": "the image has no OpenTelemetry unless it is built with it, and no value names `OTEL_*`",
 }
 
 

@@ -20,6 +20,7 @@ BLOCKS: dict[str, tuple[int, int]] = {
     "docs/kubernetes.md": (0, 5),
     "docs/operations.md": (20, 4),
     "docs/queries.md": (0, 1),
+    "docs/tracing.md": (0, 1),
     "docs/tutorial.md": (16, 3),
     "docs/upgrade.md": (4, 0),
 }

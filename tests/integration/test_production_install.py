@@ -127,6 +127,17 @@ async def test_what_needs_the_extra_says_so_in_one_line(installed: Installed, co
     )
 
 
+async def test_tracing_without_its_extra_is_refused_in_one_line(installed: Installed) -> None:
+    settings = {"CONNECTS_TRACING": "1", "KAFKA_BOOTSTRAP_SERVERS": "k:9092", "DATABASE_URL": "postgresql://u@d/l"}
+    assert await connects(installed, "run", **settings) == Answer(
+        2,
+        "",
+        "connects: CONNECTS_TRACING: is on, and OpenTelemetry is not installed here. Install the extra `tracing`: "
+        "pip install 'connects-worker[tracing]', or leave CONNECTS_TRACING out\n",
+    )
+    assert (await connects(installed, "settings", **settings)).code == 0
+
+
 @pytest.mark.parametrize("command", ["run", "status", "migrate", "history f-1", "topics create"])
 async def test_without_the_two_settings_it_is_said_that_there_is_nothing_to_use(
     installed: Installed, command: str

@@ -4,13 +4,14 @@ import os
 import re
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from tests.kit.worker_process import ROOT
 
 LOCAL_ROOMS: Final = frozenset({"demo", "embedded"})
 _KEPT: Final = ("PATH", "HOME", "TMPDIR")
+_NAMESPACES: Final = frozenset({"opentelemetry"})
 
 
 class Installed:
@@ -44,10 +45,16 @@ class Installed:
             found = distribution(name)
         except PackageNotFoundError:  # for another system or Python
             return
-        for top in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
+        for top in {_own_part(file) for file in found.files or ()} - {"..", "__pycache__"}:
             link = self._packages / top
             if not link.exists():
+                link.parent.mkdir(exist_ok=True)
                 link.symlink_to(Path(str(found.locate_file(top))))
+
+
+def _own_part(file: PurePath) -> str:
+    """The file or folder that is of one package alone; packages with and without an extra share a namespace."""
+    return "/".join(file.parts[:2] if file.parts[0] in _NAMESPACES else file.parts[:1])
 
 
 def _of_production() -> list[str]:

@@ -15,6 +15,7 @@ TEST_RETURNS_BOOSTS     with `twice`: a boost that was outbid comes back again w
 TEST_KAFKA_ERRORS       <seed>:<every>:<file>  while the file exists, each so-manieth request to Kafka goes wrong
 TEST_PATIENCE_SECONDS   how long it waits for an answer of PostgreSQL (see impatience.py)
 CONNECTS_MAX_DATABASE_CONNECTIONS   how many connections it has at most
+CONNECTS_TRACING        set: spans go where OTEL_EXPORTER_OTLP_ENDPOINT says
 """
 
 import asyncio
@@ -45,6 +46,7 @@ from worker.engine.term import WorkerConfig
 from worker.kafka.output.transactions import TransactionFailed
 from worker.ledger import at_once
 from worker.ledger.budget import MOST_BY_DEFAULT
+from worker.running import traced
 from worker.wall_clock import wall_clock
 
 POLICY_FILE = Path(__file__).parents[2] / "policies" / "connects.toml"
@@ -171,6 +173,12 @@ def the_policies(environment: Mapping[str, str]) -> PolicyBook:
     return read_policy(file.read_text(encoding="utf-8"), str(file))
 
 
+def variables_of_tracing(environment: Mapping[str, str]) -> dict[str, str] | None:
+    if "CONNECTS_TRACING" not in environment:
+        return None
+    return {name: value for name, value in environment.items() if name.startswith("OTEL_")}
+
+
 async def main(environment: Mapping[str, str]) -> None:
     log_plainly()
     faults = Faults(environment)
@@ -200,10 +208,11 @@ async def main(environment: Mapping[str, str]) -> None:
         simulated_time="CONNECTS_CLOCK" in environment,
         most_connections=int(environment.get("CONNECTS_MAX_DATABASE_CONNECTIONS", MOST_BY_DEFAULT)),
     )
-    service = Service(config, faults.committed, faults.reached)
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, service.stop)
-    await service.run()
+    with traced(config, variables_of_tracing(environment)) as traced_config:
+        service = Service(traced_config, faults.committed, faults.reached)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, service.stop)
+        await service.run()
     sys.stdout.write("\nended in order\n")
 
 

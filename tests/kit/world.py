@@ -5,7 +5,7 @@ import json
 import tomllib
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,11 +68,13 @@ class World:
         batch_size: int = 100,
         at: datetime | None = None,
         fresh: bool = False,
+        settings: Mapping[str, str] | None = None,
         **faults: str,
     ) -> WorkerProcess:
         """Start a worker, as of now or `at` a time gone by, from which its clock runs on.
 
-        `faults` are settings of tests/kit/killable.py without TEST_, in lower case. `fresh`: see WorkerProcess.
+        `faults` are settings of tests/kit/killable.py without TEST_, in lower case; `settings` are more of its own.
+        `fresh`: see WorkerProcess.
         """
         at = at or (self.now() if self._ahead else None)
         clock = {"CONNECTS_CLOCK": f"{at.isoformat()}@1"} if at else {}
@@ -84,6 +86,7 @@ class World:
             "CONNECTS_BATCH_SIZE": str(batch_size),
             "CONNECTS_POLICY": str(self.policy_file),
             **clock,
+            **(settings or {}),
             **{f"TEST_{name.upper()}": value for name, value in faults.items()},
         }
         holder = f"w{len(self.workers) + 1}"

@@ -10,6 +10,7 @@ from worker.kafka.topic_watch import fatal_before_start
 from worker.observability import configure_logging
 from worker.queries.policies import policies
 from worker.queries.schema import migrate_schema, require_schema
+from worker.tracing.switch import require_tracing
 
 
 def command() -> None:
@@ -23,6 +24,7 @@ def command() -> None:
     with refusals():
         given = read_settings()
         policies(given)  # one that cannot be used is refused before anything is started or made
+        require_tracing(given)  # as above
         settings = ready_settings(given)
         configure_logging(settings)
         if (wrong := asyncio.run(fatal_before_start(settings.kafka_kwargs(), settings.topic_prefix))) is not None:

@@ -121,6 +121,9 @@ class Commits:
         """A new open batch, after all that was cut."""
         self._records = self._drop_through = 0
         self._begun_at = time.monotonic()
+        return self._new_batch()
+
+    def _new_batch(self) -> OpenBatch:
         return OpenBatch(self.tail, self._now(), self._conditions, self.last_decisions)
 
     def freshen(self, open_batch: OpenBatch) -> None:

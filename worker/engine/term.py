@@ -18,7 +18,7 @@ import structlog
 from worker.domain.policy import PolicyBook
 from worker.domain.rule_catalogue import RULES
 from worker.engine.commands import CommandRunner, read_command
-from worker.engine.commit import Committed
+from worker.engine.commit import Commits, Committed
 from worker.engine.new_policies import check_policies
 from worker.engine.writer import Writer
 from worker.errors import Transient
@@ -27,6 +27,7 @@ from worker.futures import first_of
 from worker.kafka.holds import hold_in_words, in_order
 from worker.kafka.input.intake import Intake
 from worker.kafka.output.dead_letters import DeadLetterLane
+from worker.kafka.output.flush import Flush
 from worker.kafka.output.outbox import OutboxRow
 from worker.kafka.output.relay import Relay
 from worker.kafka.records import EARLIEST_EVENT, InputRecord
@@ -74,6 +75,10 @@ class WorkerConfig:
     simulated_time: bool = False
     earliest_event: datetime = EARLIEST_EVENT
     most_connections: int = MOST_BY_DEFAULT
+    new_commits: Callable[..., Commits] = Commits
+    """Makes what commits; with tracing on, what also makes the spans of decisions."""
+    new_flush: Callable[..., Flush] = Flush
+    """Makes what is published together; with tracing on, with the headers and spans of that."""
 
 
 class Term:
@@ -91,7 +96,9 @@ class Term:
         self.store: LeaderStore = PostgresStore(
             config.database_url, config.holder, reached, most_connections=config.most_connections
         )
-        self.relay = Relay(config.kafka, config.topic_prefix, ledger_id, self.store, reached=reached)
+        self.relay = Relay(
+            config.kafka, config.topic_prefix, ledger_id, self.store, reached=reached, new_flush=config.new_flush
+        )
         self.letters = DeadLetterLane(config.kafka, config.topic_prefix, self.store)
         self.topics = TopicWatch(config.kafka, config.topic_prefix)
         self.intake = Intake(
@@ -114,6 +121,7 @@ class Term:
             self._committed,
             config.batch_size,
             reached,
+            config.new_commits,
         )
         self.kafka_servers = str(config.kafka["bootstrap_servers"])
         self.opened = False

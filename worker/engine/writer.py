@@ -48,6 +48,7 @@ class Writer:
         on_commit: Callable[[Committed], None],
         batch_size: int,
         reached: FaultPoint = no_fault,
+        new_commits: Callable[..., Commits] = Commits,
     ) -> None:
         self._store, self._policies, self._on_commit = store, policies, on_commit
         self._failing: dict[object, str] = {}
@@ -57,7 +58,7 @@ class Writer:
         versions = [policy.version for policy in policies.versions]
         seconds = (grace.total_seconds(), max_clock_skew.total_seconds())
         self._now, self._skew_seconds = now, max_clock_skew.total_seconds()
-        self._commits = Commits(store, Conditions(epoch, release(), *seconds, versions), now, self._committed)
+        self._commits = new_commits(store, Conditions(epoch, release(), *seconds, versions), now, self._committed)
         self._loop = DecideLoop(self._ground, self._commits, Read(None, {}, {}))
         self.holds: dict[TopicPartition, Hold] = {}
         """What is on hold, by place, as the ledger has it or the next batch stores it."""

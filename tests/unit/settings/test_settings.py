@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from worker.secrecy import without_secrets
 from worker.settings import MASK, Settings, SettingsError, packaged_policy, unknown_settings, without_password
 
 REPOSITORY = Path(__file__).parents[3]
@@ -190,6 +191,27 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown["KAFKA_SASL_PASSWORD"] == MASK
     assert shown["CONNECTS_BATCH_SIZE"] == "5000"
     assert shown["CONNECTS_MAX_DATABASE_CONNECTIONS"] == "10"
+
+
+def test_variables_of_tracing_count_in_dot_env_and_those_of_the_environment_go_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text(
+        "CONNECTS_TRACING=1\nOTEL_SERVICE_NAME=of-file\nOTEL_TRACES_SAMPLER=always_on\n"
+        "OTEL_EXPORTER_OTLP_HEADERS=authorization=s3cret-of-file\n"
+    )
+    settings = read(monkeypatch, OTEL_SERVICE_NAME="of-environment", OTEL_TRACES_SAMPLER="")
+    assert settings.tracing
+    assert settings.of_tracing["OTEL_SERVICE_NAME"] == "of-environment"
+    assert settings.of_tracing["OTEL_TRACES_SAMPLER"] == "always_on"
+    assert settings.shown()["CONNECTS_TRACING"] == "True"
+    assert settings.shown()["OTEL_EXPORTER_OTLP_HEADERS"] == MASK
+    assert without_secrets("failed with s3cret-of-file") == f"failed with {MASK}"
+
+
+def test_a_switch_of_tracing_that_is_no_switch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"^CONNECTS_TRACING: .*, is 'perhaps'$"):
+        read(monkeypatch, CONNECTS_TRACING="perhaps")
 
 
 @pytest.mark.parametrize(

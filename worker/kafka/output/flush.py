@@ -77,6 +77,9 @@ class Flush:
         self.last_seq, self.batch_uid = row.seq, row.batch_uid
         self.oldest = self.oldest or row.recorded_at
 
+    async def sent(self) -> None:
+        """All of it is published: its transaction is committed. Nothing to do here."""
+
     def _append(self, place: Place, key: bytes, value: bytes, headers: list[tuple[str, bytes]]) -> None:
         builders = self.batches.setdefault(place, [])
         if builders and builders[-1].append(timestamp=None, key=key, value=value, headers=headers) is not None:

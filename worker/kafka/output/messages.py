@@ -18,9 +18,20 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     ce_time: str
 
 
+class TracedMessage(Message, frozen=True, array_like=True):
+    """A message with its W3C trace context, for the headers of the same names; both empty: it has none.
+
+    It is packed behind what every message has, so that whoever reads messages as `Message` does not see it.
+    """
+
+    traceparent: str = ""
+    tracestate: str = ""
+
+
 _encoder = msgspec.msgpack.Encoder()
 _written = msgspec.json.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
+_traced_decoder = msgspec.msgpack.Decoder(list[TracedMessage])
 
 
 @lru_cache(maxsize=1024)
@@ -37,3 +48,8 @@ def pack(messages: Sequence[Message]) -> bytes:
 def unpack(packed: bytes) -> list[Message]:
     """Give back what `pack` packed, in order."""
     return _decoder.decode(bytes(cramjam.lz4.decompress_block(packed)))
+
+
+def unpack_traced(packed: bytes) -> list[TracedMessage]:
+    """Give back what `pack` packed, in order, with the trace context of each that has one."""
+    return _traced_decoder.decode(bytes(cramjam.lz4.decompress_block(packed)))

@@ -58,6 +58,7 @@ class Relay:
         queue_bytes: int = _QUEUE_BYTES,
         transaction_seconds: float = _TRANSACTION_SECONDS,
         marker_again_seconds: float = _MARKER_AGAIN_SECONDS,
+        new_flush: Callable[..., Flush] = Flush,
     ) -> None:
         self._last_error: str | None = None
         self._ledger_id = ledger_id
@@ -66,6 +67,7 @@ class Relay:
         self._flush_bytes = flush_bytes
         self._queue_bytes = queue_bytes
         self._marker_again_seconds = marker_again_seconds
+        self._new_flush = new_flush
         self._opening = Opening(kafka, prefix, ledger_id, database, transaction_seconds)
 
         self._epoch = -1
@@ -304,7 +306,7 @@ class Relay:
             row = self._queue.popleft()
             self._queued_bytes -= len(row.messages)
             if self._filling is None:
-                self._filling = Flush(self._routes, source, self._producer.new_batch)
+                self._filling = self._new_flush(self._routes, source, self._producer.new_batch)
             self._filling.add(row)
             self._filled_through = row.seq
             self._filled.set()
@@ -325,6 +327,7 @@ class Relay:
         self._sending = None
         self._last_error = None
         self._progress.set()
+        await flush.sent()
 
     async def _send_marker_again(self) -> None:
         if self._producer is not None and self._published_uid is not None:
