@@ -3,25 +3,13 @@
 import json
 from collections.abc import Sequence
 
-from aiokafka.admin import NewTopic
-
-from tests.kit.administering import administering, create_topic, delete_topics
 from tests.kit.invariants import check_by_verify, check_log, check_published
 from tests.kit.produce import Sent
+from tests.kit.recreating import make_anew
 from tests.kit.waiting import until
-from tests.kit.world import PARTITIONS, Events, World
+from tests.kit.world import Events, World
 
 TOPIC = "connects-purchased"
-
-
-async def make_anew(world: World, topic: str) -> None:
-    """Delete a topic and make it again under its name, empty."""
-    name = f"{world.prefix}{topic}"
-    async with administering(world.kafka) as admin:
-        await delete_topics(admin, name)
-        await create_topic(admin, NewTopic(name, PARTITIONS, 1))
-    for partition in range(PARTITIONS):
-        world.produced.pop((topic, partition), None)
 
 
 def purchases(send: Events, freelancer_id: str, count: int, first: int = 0) -> list[Sent]:

@@ -2,6 +2,7 @@
 
 from tests.kit.asking import Asking
 from tests.kit.produce import Sent
+from tests.kit.waiting import PATIENCE_SECONDS
 from tests.kit.worker_process import WorkerProcess
 from tests.kit.world import Events, World
 
@@ -28,7 +29,12 @@ async def balances_of(world: World, names: list[str]) -> dict[str, int]:
 
 
 async def apply_through_deaths(
-    world: World, connects: Asking, happens: Events, dying: WorkerProcess, plan_and_why: str
+    world: World,
+    connects: Asking,
+    happens: Events,
+    dying: WorkerProcess,
+    plan_and_why: str,
+    limit_seconds: float = PATIENCE_SECONDS,
 ) -> None:
     """Apply a plan under a worker that leads and kills itself before a commit; then kill the command and begin again.
 
@@ -44,7 +50,7 @@ async def apply_through_deaths(
     last = await world.worker()
     await world.leads(last)
     await world.produce(live(happens, ["f-live-3"]))
-    applied = await connects.as_process(f"replay apply {plan_and_why} --take-too --json")
+    applied = await connects.as_process(f"replay apply {plan_and_why} --take-too --json", limit_seconds=limit_seconds)
     assert applied.code == 0, applied
     assert (applied.json["left"], applied.json["deviated"], applied.json["left_out"]) == (0, 0, 0)
     await world.settled()

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from tests.kit.fork_server import FORK_SERVER, ROOT, Forked
 from tests.kit.shells import undone
-from tests.kit.waiting import in_time
+from tests.kit.waiting import PATIENCE_SECONDS, in_time
 from worker.cli import app
 
 _KEPT: Final = ("PATH", "HOME", "TMPDIR")
@@ -109,10 +109,10 @@ class Asking:
         """Whether `status` has nothing to say. A worker reports within a second that something is over: wait for it."""
         return (await self("status")).code == 0
 
-    async def as_process(self, command: str, **more: str) -> Answer:
+    async def as_process(self, command: str, *, limit_seconds: float = PATIENCE_SECONDS, **more: str) -> Answer:
         """Run a command in a process of its own, to its end."""
         process = await self.start(command, **more)
-        out, err = await in_time(process.communicate())
+        out, err = await in_time(process.communicate(), limit_seconds)
         assert "Traceback" not in err.decode(), err.decode()
         return Answer(process.returncode or 0, out.decode(), err.decode())
 

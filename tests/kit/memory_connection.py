@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, cast
 
+from worker.domain.model import AGAIN
 from worker.ledger.connections import Connection
 from worker.ledger.memory_store import MemoryStore
 from worker.ledger.memory_tables import Tables
@@ -187,13 +188,14 @@ class _Asked:
             yield Row(**ids, spent_at=row.occurred_at, **{name: getattr(row, name) for name in names})
 
     def closings_of_jobs(self, jobs: list[str]) -> Iterable[Row]:
-        closures = [row for row in self._tables.closures if row.job_id in jobs]
+        closures = [row for row in self._tables.closures if row.job_id in jobs and AGAIN not in row.closure]
         for row in sorted(closures, key=lambda row: (row.closed_at, row.decision_seq)):
             yield Row(job_id=row.job_id, closed_at=row.closed_at, closure=row.closure, settled=row.settled)
 
     def hires_of_jobs(self, keys: list[str]) -> Iterable[Row]:
         rows = [self._tables.decisions[seq] for key in keys for seq in self._mentioned(key)]
-        hires = [row for row in rows if row.topic == "hire-made" and row.outcome == "recorded"]
+        recorded = (row for row in rows if row.topic == "hire-made" and row.outcome == "recorded")
+        hires = [row for row in recorded if row.seq not in self._tables.voided]
         for row in sorted(hires, key=lambda row: (row.occurred_at or row.recorded_at, row.seq)):
             yield Row(job_id=row.job_id, freelancer_id=row.freelancer_id, occurred_at=row.occurred_at)
 
@@ -285,7 +287,8 @@ def _place(row: DecisionRow | ClosureRow) -> tuple[Any, ...]:
 
 
 def _concerns(closure: ClosureRow, spend: SpendRow) -> bool:
-    return closure.job_id == spend.job_id and closure.closed_at >= spend.occurred_at
+    is_of_it = closure.job_id == spend.job_id and AGAIN not in closure.closure
+    return is_of_it and closure.closed_at >= spend.occurred_at
 
 
 def _late(closure: ClosureRow, spend: SpendRow) -> str:

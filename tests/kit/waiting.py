@@ -33,6 +33,6 @@ async def until_async(condition: Callable[[], Awaitable[bool]], limit_seconds: f
             await asyncio.sleep(max(_LOOK_SECONDS, waited, now - looked))
 
 
-async def in_time(what: Awaitable[T]) -> T:
+async def in_time(what: Awaitable[T], limit_seconds: float = PATIENCE_SECONDS) -> T:
     """What it returns, if it ends."""
-    return await asyncio.wait_for(what, PATIENCE_SECONDS)
+    return await asyncio.wait_for(what, limit_seconds)

@@ -106,9 +106,7 @@ def decide_void(
     """Take back what a decision still does, under the policy in force now: a correction, whose cause is the command."""
     policy = policies.in_force(instant)
     verdict = voids.void(state, found, instant, seq, policy)
-    proposal_id = ProposalId(found.natural_key) if found.is_spend else None
-    subject = Subject(found.freelancer_id, found.job_id, proposal_id)
-    decision = _decision(seq, "correction", cause, subject, verdict, policy)
+    decision = _decision(seq, "correction", cause, found.subject, verdict, policy)
     decision.occurred_at = decision.business_time = instant
     decision.follows = found.seq
     return decision

@@ -174,6 +174,7 @@ class Closure(msgspec.Struct, eq=False, gc=False):
     """A job-closed fact. Due once business time passes `due_at`; identity is job, closing time and kind.
 
     The job's spends are settled in ledger order: those up to `settled_through` (a decision seq) are decided.
+    One that is `voided` should never have been: it decides nothing any more.
     """
 
     job_id: JobId
@@ -185,10 +186,11 @@ class Closure(msgspec.Struct, eq=False, gc=False):
     settled_through: int = 0
     settled: bool = False
     returned_any: bool = False
+    voided: bool = False
 
     def concerns(self, spent_at: datetime) -> bool:
         """Whether it decides what was spent then: a proposal that was submitted after the closing time is untouched."""
-        return spent_at <= self.closed_at
+        return not self.voided and spent_at <= self.closed_at
 
 
 class Job(msgspec.Struct, eq=False, gc=False):

@@ -98,7 +98,8 @@ class Changed:
     lots: dict[LotId, Lot] = field(default_factory=dict)
     spends: dict[ProposalId, Spend] = field(default_factory=dict)
     jobs: dict[JobId, Job] = field(default_factory=dict)
-    hires: dict[JobId, datetime] = field(default_factory=dict)
+    hires: dict[JobId, datetime | None] = field(default_factory=dict)
+    """The first hires of jobs; None: that there was one was voided."""
     closures: dict[int, Closure] = field(default_factory=dict)
     grants: list[Grant] = field(default_factory=list)
     awaiting_added: list[Awaited] = field(default_factory=list)
@@ -115,6 +116,8 @@ class Changed:
     grants_restored: list[Grant] = field(default_factory=list)
     """Grants that were voided, and count again."""
     spends_restored: dict[ProposalId, Spend] = field(default_factory=dict)
+    of_jobs_restored: list[int] = field(default_factory=list)
+    """Decisions on closures and hires that were voided, and count again."""
     amended: list[Amended] = field(default_factory=list)
 
 

@@ -79,7 +79,7 @@ class ClockWork:
         if appointment.rank == LATE_SETTLEMENT:
             await self._cache.load_whole_spends([ProposalId(appointment.key)], business_time)
             spend = self._builder.state.spends.get(ProposalId(appointment.key))
-            if spend is not None:  # else it was voided since
+            if spend is not None and not closure.voided:  # else one of them was voided since
                 await self._settle(closure, spend, appointment.due_at)
             self._builder.state.changed.jobs[job.job_id] = job
             self._builder.open_batch.batch.due_done.append(

@@ -98,7 +98,8 @@ def subject_of_correction(correction: Correction) -> Subject:
     """The freelancer, job and proposal that a correction names."""
     job_id = None if correction.job_id is None else JobId(correction.job_id)
     proposal_id = None if correction.proposal_id is None else ProposalId(correction.proposal_id)
-    return Subject(FreelancerId(correction.freelancer_id), job_id, proposal_id)
+    freelancer_id = FreelancerId(correction.freelancer_id) if correction.freelancer_id else None  # of a closure or hire
+    return Subject(freelancer_id, job_id, proposal_id)
 
 
 class Ordered(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from worker.domain.decide import decide_event, late_by_seconds, subject_of
 from worker.domain.decisions import Decision
+from worker.domain.model import JobId
 from worker.domain.policy import PolicyBook
 from worker.domain.state import State
 from worker.domain.triggers import Received
@@ -126,8 +127,10 @@ class DecideLoop:
             self._begin(following)
 
     def note_void(self, decision: Decision) -> None:
-        """Let the clock know of a spend that was just voided: of its proposal nothing is due any more."""
-        proposal_id, job_id = decision.subject.proposal_id, decision.subject.job_id
+        """Let the clock know of a spend or a closure that was just voided: by it nothing is due any more."""
+        freelancer_id, job_id, proposal_id = decision.subject
+        if freelancer_id is None and job_id is not None:
+            self._forget_voided_closures(job_id)
         if proposal_id is None or job_id is None:
             return
         self._clock_work.forget_places()
@@ -135,6 +138,15 @@ class DecideLoop:
         done = self.builder.open_batch.batch.due_done
         for closure in self.builder.state.jobs[job_id].closures:
             done.append(DueKey("late-settlement", f"{closure.decision_seq}/{proposal_id}"))
+
+    def _forget_voided_closures(self, job_id: JobId) -> None:
+        """Strike out what is due later by voided closures of a job; their parts find nothing to settle."""
+        job = self.builder.state.jobs[job_id]
+        voided = {closure.decision_seq for closure in job.closures if closure.voided}
+        if voided:
+            self.builder.schedule.forget_late_settlements(None, voided)
+            keys = (DueKey("late-settlement", f"{seq}/{name}") for seq in sorted(voided) for name in job.proposal_ids)
+            self.builder.open_batch.batch.due_done.extend(keys)
 
     def note_restored(self) -> None:
         """Let the clock know that a spend that was voided counts again: closures under way look for their place."""

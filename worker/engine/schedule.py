@@ -110,15 +110,17 @@ class Schedule:
             del self._queue[: self._place]
             self._place = 0
 
-    def forget_late_settlements(self, proposal_id: ProposalId, closures: Container[int] | None = None) -> None:
+    def forget_late_settlements(self, proposal_id: ProposalId | None, closures: Container[int] | None = None) -> None:
         """Strike out what is due of a proposal that was voided: another may come under its id, and be due later.
 
-        With `closures`, by the seqs of the decisions on them: only what is due by these.
+        With `closures`, by the seqs of the decisions on them: only what is due by these; of every proposal (None), if
+        the closures themselves were voided.
         """
 
         def stays(appointment: Appointment) -> bool:
             is_of_these = closures is None or appointment.seq in closures
-            return appointment.rank != LATE_SETTLEMENT or appointment.key != proposal_id or not is_of_these
+            is_of_it = proposal_id is None or appointment.key == proposal_id
+            return appointment.rank != LATE_SETTLEMENT or not is_of_it or not is_of_these
 
         self._queue = list(filter(stays, self._queue[self._place :]))
         self._place = 0

@@ -43,7 +43,7 @@ class Unpark:
         """Decide one waiting trigger; nothing, if what was released before made it void (it emptied the lot)."""
         event_id = _there(waiting.cause.event_id)
         if waiting.kind == "settlement":
-            decided = [self._settle(waiting, seq)]
+            decided = self._settle(waiting, seq)
         elif waiting.kind == "clock" and event_id.startswith("cycle:"):
             decided = await self._start_cycle(waiting, key, seq)
         elif waiting.kind == "clock":
@@ -55,13 +55,15 @@ class Unpark:
             return decide_event(self._state, trigger, self._policies, None, follows=waiting.seq)
         return as_follow_ups(decided, waiting.seq)
 
-    def _settle(self, waiting: ParkedTrigger, seq: int) -> Decision:
+    def _settle(self, waiting: ParkedTrigger, seq: int) -> list[Decision]:
+        """The settlement that waited; nothing, if its closure was voided since."""
         job = self._state.jobs[_there(waiting.closure_job)]
         closure = next(known for known in job.closures if known.decision_seq == waiting.closure_seq)
+        if closure.voided:
+            return []
         spend = self._state.spends[_there(waiting.proposal_id)]
-        return decide_settlement(
-            self._state, SettlementDue(closure, spend, _there(waiting.business_time), seq), self._policies
-        )
+        due = SettlementDue(closure, spend, _there(waiting.business_time), seq)
+        return [decide_settlement(self._state, due, self._policies)]
 
     async def _expire(self, waiting: ParkedTrigger, key: ParkedKey, seq: int) -> list[Decision]:
         freelancer_id = FreelancerId(key.key)

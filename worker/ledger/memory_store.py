@@ -61,7 +61,7 @@ _MERGED: Final = {
         *("base_debt", "boost_debt", "base_returned", "boost_returned", "boost_outbid", "refunded_closing_at"),
         *("draws", "withdrawn_at", "owing"),
     ),
-    "closures": ("settled_through", "settled", "returned_any"),
+    "closures": ("closure", "settled_through", "settled", "returned_any"),
     "hires": ("first_hired_at",),
     "holds": ("lets_time_go_on", "decision_seq"),
     "replays": ("state",),
@@ -214,12 +214,14 @@ class MemoryStore(MemoryPlans):
 
     def _job(self, job_id: JobId) -> Job:
         hire = self.tables.hires.get(job_id)
-        closures = sorted(self.tables.closures_of.of(job_id), key=lambda row: (row.closed_at, row.closure))
+        rows = sorted(
+            self.tables.closures_of.of(job_id), key=lambda row: (row.closed_at, row.closure, row.decision_seq)
+        )
         spends = sorted(self.tables.spends_on.of(job_id), key=lambda row: row.decision_seq)
         return Job(
             job_id,
             None if hire is None else hire.first_hired_at,
-            [read_closure(row) for row in closures],
+            [read_closure(row) for row in rows],
             [row.proposal_id for row in spends],
         )
 

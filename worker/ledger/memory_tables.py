@@ -80,7 +80,10 @@ class Group(Generic[R]):
 
 
 class Table(Generic[R]):
-    """Rows by primary key. `checks` are conditions on each row, beside those that its columns' types are."""
+    """Rows by primary key, or what a merge finds them by.
+
+    `checks` are conditions on each row, beside those that its columns' types are.
+    """
 
     def __init__(
         self,
@@ -90,15 +93,16 @@ class Table(Generic[R]):
         unique: Sequence[Unique[R]] = (),
         groups: Sequence[Group[R]] = (),
         checks: Mapping[str, Condition] = _NO_CHECKS,
+        name: str = "",
     ) -> None:
-        self.name, self.columns = primary.constraint.removesuffix("_pkey"), get_type_hints(row)
+        self.name, self.columns = name or primary.constraint.removesuffix("_pkey"), get_type_hints(row)
         self.unique, self._primary, self._groups = (primary, *unique), primary, groups
         may_be_null = {name for name, hint in self.columns.items() if type(None) in get_args(hint)}
         self.not_null = [name for name in self.columns if name not in may_be_null]
         self.checks = dict(checks)
-        for name, hint in self.columns.items():
+        for column, hint in self.columns.items():
             if get_origin(hint) is Literal:
-                self.checks[f"{self.name}_{name}_check"] = _is_one_of(name, get_args(hint))
+                self.checks[f"{self.name}_{column}_check"] = _is_one_of(column, get_args(hint))
 
     def __iter__(self) -> Iterator[R]:
         return iter(self._primary.rows.values())
@@ -140,6 +144,8 @@ class Table(Generic[R]):
             key = self._primary.key(row)
             if (before := self._primary.rows.get(key)) is not None:
                 self._leave_groups(key, before)
+                for unique in self.unique:
+                    unique.rows.pop(unique.key(before), None)
             for unique in self.unique:
                 if unique.where(row):
                     unique.rows[unique.key(row)] = row
@@ -274,9 +280,10 @@ class Tables:
         self.closures_of = Group[ClosureRow]("job_id")
         self.closures = Table(
             ClosureRow,
-            Unique("closures_pkey", "job_id", "closed_at", "closure"),
-            unique=[self.closures_by_seq],
+            self.closures_by_seq,
+            unique=[Unique("closures_pkey", "job_id", "closed_at", "closure")],
             groups=[self.closures_of],
+            name="closures",
             checks={
                 "closures_place_check": lambda row: [row.incarnation, row.partition, row.offset].count(None) in {0, 3}
             },

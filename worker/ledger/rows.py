@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 import msgspec
 
+from schemas.fields import ClosureKind
 from worker.domain.decisions import Change, Decision, Kind, Outcome
 from worker.domain.model import (
+    AGAIN,
     BurnOrder,
     Cause,
     Closure,
@@ -199,7 +201,7 @@ def closure_row(closure: Closure) -> ClosureRow:
     return ClosureRow(
         closure.job_id,
         closure.closed_at,
-        closure.kind,
+        f"{closure.kind}{AGAIN}{closure.decision_seq}" if closure.voided else closure.kind,
         closure.decision_seq,
         *_record_of(closure.cause),
         closure.due_at,
@@ -211,16 +213,18 @@ def closure_row(closure: Closure) -> ClosureRow:
 
 def read_closure(row: ClosureRow) -> Closure:
     """A closure as the ledger keeps it."""
+    kind, voided, _ = row.closure.partition(AGAIN)
     return Closure(
         row.job_id,
         row.closed_at,
-        row.closure,
+        cast("ClosureKind", kind),
         row.decision_seq,
         row.due_at,
         stored_cause(row.topic, row.incarnation, row.partition, row.offset, row.event_id, row.decision_seq),
         row.settled_through,
         row.settled,
         row.returned_any,
+        bool(voided),
     )
 
 

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from schemas.fields import ChargeSource, ClosureKind, Plan
+from schemas.fields import ChargeSource, Plan
 from worker.domain.decisions import Kind, Outcome
 from worker.domain.model import ChargeId, ChargeKind, ChargeStatus, FreelancerId, JobId, LotId, ProposalId
 
@@ -151,11 +151,14 @@ class SpendRow(NamedTuple):
 
 
 class ClosureRow(NamedTuple):
-    """One closing of one job, and how far it is settled; the place of its record is None if its event was added."""
+    """One closing of one job, and how far it is settled; the place of its record is None if its event was added.
+
+    `closure` is its kind; of one that was voided, `//` and its decision follow: the same closing may come again.
+    """
 
     job_id: JobId
     closed_at: datetime
-    closure: ClosureKind
+    closure: str
     decision_seq: int
     topic: str
     incarnation: int | None
@@ -169,10 +172,10 @@ class ClosureRow(NamedTuple):
 
 
 class HireRow(NamedTuple):
-    """The first hire of a job."""
+    """The first hire of a job; None: those that were known were voided."""
 
     job_id: JobId
-    first_hired_at: datetime
+    first_hired_at: datetime | None
 
 
 class AwaitingRow(NamedTuple):

@@ -131,7 +131,7 @@ async def _pages(again: Again, rows: StateRows) -> AsyncIterator[tuple[str, list
         closures = [closure_row(closure) for job in known for closure in job.closures]
         yield "closures", closures, await rows.closures(jobs)
         hires = [HireRow(job.job_id, job.first_hired_at) for job in known if job.first_hired_at is not None]
-        yield "hires", hires, await rows.hires(jobs)
+        yield "hires", hires, [row for row in await rows.hires(jobs) if row.first_hired_at is not None]
         is_known = not again.tally.older  # else nothing says how far closures of earlier releases are worked off
         open_ones = [closure for job in known for closure in job.closures if is_known and not closure.settled]
         due = [Due(one.due_at, "settlement", str(one.decision_seq)) for one in open_ones]

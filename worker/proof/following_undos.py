@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from worker.domain.model import Grant, ProposalId, Spend, SpendLine
+from worker.domain.model import Grant, Job, JobId, ProposalId, Spend, SpendLine
 from worker.domain.rules.undos import (
     UNDO,
     ToUndo,
     UndoneAdd,
+    UndoneForgetting,
     UndoneSettle,
     UndoneSpendVoid,
     UndoneVoid,
@@ -58,12 +59,23 @@ def note_undone(state: State, row: DecisionRow) -> None:
     elif isinstance(what, UndoneVoid):
         granted = (undone.freelancer_id, what.granted_at, what.connects, what.decision_seq)
         state.restore_grant(Grant(what.rule, what.natural_key, *granted, voided=what.voided))
+    elif isinstance(what, UndoneForgetting):
+        job = state.job(JobId(undone.job_id or ""))
+        if what.hired_at is not None:
+            job.first_hired_at = min(at for at in (job.first_hired_at, what.hired_at) if at is not None)
+        _mark(job, what.closure_seq, voided=False)
     elif isinstance(what, UndoneSettle) and undone.proposal_id in state.spends:
         state.spends[undone.proposal_id].refunded_closing_at = what.refunded_closing_at
 
 
 def free(state: State, found: ToVoid, seq: int) -> None:
     """Let a grant or spend be there no more: its natural key is free, and what named the proposal waits again."""
+    if found.is_of_job:
+        job = state.job(JobId(found.job_id or ""))
+        if found.topic == "hire-made":
+            job.first_hired_at = found.hired_at
+        _mark(job, found.closure_seq, voided=True)
+        return
     grant = state.grants.get((found.rule, found.natural_key))
     spend = state.spends.get(ProposalId(found.natural_key)) if found.is_spend else None
     if spend is not None:
@@ -72,3 +84,9 @@ def free(state: State, found: ToVoid, seq: int) -> None:
             state.await_proposal(awaited)
     elif grant is not None and grant.stands:
         state.void_grant(grant, seq, found.job_id)
+
+
+def _mark(job: Job, closure_seq: int | None, *, voided: bool) -> None:
+    for closure in job.closures:
+        if closure.decision_seq == closure_seq:
+            closure.voided = voided

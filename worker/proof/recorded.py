@@ -105,8 +105,9 @@ class Recorded(msgspec.Struct):
 
 
 def is_of_job(row: DecisionRow) -> bool:
-    """Whether a decision is on a job-closed or hire-made itself, and not a settlement of a closure."""
-    return row.topic == "hire-made" or (row.topic == "job-closed" and row.freelancer_id is None)
+    """Whether a decision is on a job-closed or hire-made itself, or corrects one, and is no settlement of a closure."""
+    is_about_no_wallet = row.topic == "job-closed" or (row.kind == "correction" and row.job_id is not None)
+    return row.topic == "hire-made" or (is_about_no_wallet and row.freelancer_id is None)
 
 
 def is_settlement(row: DecisionRow) -> bool:
@@ -116,7 +117,7 @@ def is_settlement(row: DecisionRow) -> bool:
 
 def is_of_a_wallet(row: DecisionRow) -> bool:
     """Whether it settles a spend or corrects something: of a job, it is read also where its wallet is not."""
-    return is_settlement(row) or row.kind == "correction"
+    return is_settlement(row) or (row.kind == "correction" and not is_of_job(row))
 
 
 class _DueFact(msgspec.Struct):

@@ -31,7 +31,7 @@ from worker.domain.model import (
     natural_key_of,
 )
 from worker.domain.rules.replaces import ToReplace
-from worker.domain.rules.undos import UndoneAdd, UndoneSpendVoid, closures_missed, spend_of
+from worker.domain.rules.undos import UndoneAdd, UndoneForgetting, UndoneSpendVoid, closures_missed, spend_of
 from worker.domain.rules.voids import ToVoid
 from worker.domain.state import Awaited, State
 from worker.domain.triggers import CycleDue, ExpiryDue, Received, SettlementDue
@@ -150,7 +150,7 @@ class Triggers:
         for closure in job.closures:
             if recorded.batch.is_older and row.business_time is not None and row.business_time >= closure.due_at:
                 closure.settled = True  # nothing stored says so; in a catch-up it is
-            if not recorded.is_my_job and row.topic == "hire-made" and event.occurred_at <= closure.closed_at:
+            if not recorded.is_my_job and row.topic == "hire-made" and closure.concerns(event.occurred_at):
                 closure.returned_any = closure.returned_any or row.reason == "hire-after-settlement"
 
     def _take_in_spend(self, recorded: Recorded) -> None:
@@ -208,7 +208,7 @@ class Triggers:
         """A spend that comes when a closure of its job is settled is settled one grace later."""
         for closure in job.closures:
             settled = closure.settled or recorded.batch.is_older or closure.decision_seq in self._older_closures
-            if settled and closure.closed_at >= trigger.event.occurred_at:
+            if settled and closure.concerns(trigger.event.occurred_at):
                 proposal_id = ProposalId(trigger.event.__dict__["proposal_id"])
                 self.late_due[closure.decision_seq, proposal_id] = trigger.instant + self._state.grace
 
@@ -262,6 +262,8 @@ class Triggers:
             return
         spend = None if found.proposal_id is None else state.spends.get(found.proposal_id)
         job = None if spend is None else state.jobs.get(spend.job_id)
+        if isinstance(what, UndoneForgetting):
+            job = state.job(JobId(found.job_id or ""))
         trial.noted = before(row.seq, [spend], job)
         ordered = Ordered(row.business_time, row.seq, recorded.cause, row.payload)
         trial.decisions = decide_correction(state, correction, ordered, recorded.batch.policies)
@@ -280,7 +282,9 @@ class Triggers:
             raise NotDue("nothing says what the ledger said of the decision that it corrects")
         what = found.what if isinstance(found, ToReplace) else found
         spend = None
-        if what.is_spend:
+        if what.is_of_job:
+            trial.noted = before(row.seq, [], state.job(JobId(what.job_id or "")))
+        elif what.is_spend:
             spend = state.spends.get(ProposalId(what.natural_key))
             job = None if spend is None else state.jobs.get(spend.job_id)
             trial.noted = before(row.seq, [spend], job)
@@ -292,6 +296,9 @@ class Triggers:
         trial.decisions = decide_correction(state, correction, ordered, recorded.batch.policies)
         if spend is not None:
             self._forget_late(spend, state.jobs[spend.job_id].closures if isinstance(correction, Replace) else ())
+        if what.closure_seq is not None:
+            for key in [key for key in self.late_due if key[0] == what.closure_seq]:
+                del self.late_due[key]
 
     def _forget_late(self, spend: Spend, closures: Sequence[Closure]) -> None:
         """Let a spend be due to be settled by no closure but those of these that concern it still."""

@@ -25,6 +25,8 @@ class Before(msgspec.Struct):
     first_hired_at: datetime | None = None
     returned_any: list[Closure] = msgspec.field(default_factory=list)
     """The closures of the job that had returned something."""
+    closures_voided: list[Closure] = msgspec.field(default_factory=list)
+    """Those that had been voided."""
     voided: Grant | None = None
     """The grant that is voided."""
 
@@ -35,6 +37,7 @@ def before(seq: int, spends: Iterable[Spend | None], job: Job | None) -> Before:
     if job is not None:
         noted.first_hired_at = job.first_hired_at
         noted.returned_any = [closure for closure in job.closures if closure.returned_any]
+        noted.closures_voided = [closure for closure in job.closures if closure.voided]
     return noted
 
 
@@ -136,3 +139,4 @@ def _undo_job(noted: Before) -> None:
     job.closures = [closure for closure in job.closures if closure.decision_seq < noted.seq]
     for closure in job.closures:
         closure.returned_any = closure in noted.returned_any
+        closure.voided = closure in noted.closures_voided

@@ -12,7 +12,8 @@ from worker.repair.collecting import Collected
 from worker.repair.decision_selection import Chosen, DecisionSelection
 from worker.repair.overlay import Overlay
 from worker.repair.plan import NOTHING, Correction, Void
-from worker.repair.voiding import Refused
+from worker.repair.selecting import JobToSettle
+from worker.repair.voiding import OF_JOBS, Refused
 
 PLANNING: Final = Cause(None, "command:plan")
 """The cause of corrections while they are planned; the command that decides them is not known yet."""
@@ -33,8 +34,10 @@ class Correcting(Protocol):
 
 async def plan_voids(
     writer: Correcting, overlay: Overlay, selection: DecisionSelection, collected: Collected, progress: Progress
-) -> None:
-    """Void what was selected, and note what is left for a person.
+) -> list[JobToSettle]:
+    """Void what was selected, and note what is left for a person; returns the jobs that have to be settled again.
+
+    Those of closures and hires that were voided before are among them: not all that followed may be booked yet.
 
     Raises:
         Transient: the ledger is away.
@@ -44,17 +47,22 @@ async def plan_voids(
     chosen = selection.in_order()
     progress.begin("voided", len(chosen), "decisions")
     collected.nothing_to_void += selection.nothing_to_do
+    jobs = dict[str, JobToSettle]()
     for one in chosen:
         trigger = _trigger(one, collected.next_number())
         (result,) = await writer.try_corrections([trigger], PLANNING)
         collected.note_result(trigger, result)
-        if result == "booked" and (claimants := await overlay.claimants(one.row)):
+        if trigger.job_id is not None and one.row.topic in OF_JOBS:
+            jobs.setdefault(trigger.job_id, JobToSettle(trigger.job_id, False, one.source, one.line))
+        elif result == "booked" and (claimants := await overlay.claimants(one.row)):
             collected.leave(_CLAIMANTS, claimants)
         progress.advance(1)
     collected.require_room()
+    return list(jobs.values())
 
 
 def _trigger(chosen: Chosen, number: int) -> Void:
     row: DecisionRow = chosen.row
-    names = (row.freelancer_id or "", row.job_id, row.proposal_id if row.rule == SPEND else None)
+    freelancer_id = "" if row.topic in OF_JOBS else row.freelancer_id or ""
+    names = (freelancer_id, row.job_id, row.proposal_id if row.rule == SPEND else None)
     return Void(number, row.seq, *names, row.topic or "", [row.event_id or ""], chosen.source, chosen.line, NOTHING)

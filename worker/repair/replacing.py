@@ -11,7 +11,7 @@ from worker.domain.rules.replaces import ToReplace
 from worker.domain.rules.spends import SPEND
 from worker.ledger.store import FirstDecision
 from worker.ledger.tables import DecisionRow
-from worker.repair.voiding import ADJUST_DIFFERENCE, NOTHING_DONE, Record, Refused, to_void
+from worker.repair.voiding import ADJUST_DIFFERENCE, NOTHING_DONE, OF_JOBS, Record, Refused, to_void
 from worker.repair.voiding import refusal as void_refusal
 
 REPLACEABLE: Final = frozenset({grants.BADGE, grants.CERTIFICATION, grants.PURCHASE, grants.ADJUST, SPEND})
@@ -52,7 +52,7 @@ def refusal(row: DecisionRow, first: FirstDecision, event: InputEvent) -> Refuse
         return _NO_EFFECT
     if (refused := void_refusal(row)) is not None:
         return _NO_EFFECT if refused is NOTHING_DONE else _OTHERS
-    if row.rule not in REPLACEABLE or row.payload is None:
+    if row.topic in OF_JOBS or row.rule not in REPLACEABLE or row.payload is None:
         return _OTHERS
     was = read_event(first.topic, row.payload)
     card = RULES[first.topic]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -11,7 +11,6 @@ from schemas.reading import read_event
 from worker.domain.model import (
     FreelancerId,
     Grant,
-    Job,
     JobId,
     LineName,
     Lot,
@@ -23,7 +22,16 @@ from worker.domain.model import (
 from worker.domain.rules.corrections import TAKEN_BACK
 from worker.domain.rules.refunds import CLAW_BACK, OUTBID, SETTLEMENT
 from worker.domain.rules.spends import SPEND, lines_of
-from worker.domain.rules.undos import UNDO, ToUndo, UndoneAdd, UndoneSettle, UndoneSpendVoid, UndoneVoid
+from worker.domain.rules.undos import (
+    UNDO,
+    ToUndo,
+    UndoneAdd,
+    UndoneForgetting,
+    UndoneSettle,
+    UndoneSpendVoid,
+    UndoneVoid,
+)
+from worker.domain.rules.voids import ToVoid
 from worker.ledger.rows import facts_in, movements_in
 from worker.ledger.tables import ChangeRow, DecisionRow
 from worker.proof.identity import lots_opened
@@ -51,6 +59,7 @@ UNDONE_BEFORE: Final = Refused("decisions that were undone before", "each is und
 NOT_UNDONE: Final = Refused("undos", "an undo is not undone", "Make the first plan again, and apply it")
 NOTHING_TO_UNDO: Final = frozenset({NOTHING_DONE, UNDONE_BEFORE})
 """Why nothing has to be done for a decision."""
+_FACTS_OF_JOBS: Final = Refused("closures and hires", _NOT_YET, _BY_HAND)
 OTHER_KINDS: Final[Mapping[str, Refused]] = {
     "undo": NOT_UNDONE,
     "decide": Refused("triggers of the kind decide", _NOT_YET, _BY_HAND),
@@ -70,10 +79,6 @@ class Undoable(Record, Protocol):
 
     async def grants(self, keys: Iterable[tuple[str, str]]) -> list[Grant]:
         """Grants made under these (rule, natural key); of a key that was freed by a void one that does not stand."""
-        ...
-
-    async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:
-        """Every job asked for."""
         ...
 
     async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
@@ -114,6 +119,8 @@ async def _read(
         return await _settled(record, row, correction, changes, later)
     if isinstance(correction, Void) and row.proposal_id:
         return await _void_of_spend(record, row, correction, changes, later)
+    if isinstance(correction, Void) and correction.found is not None and correction.found.is_of_job:
+        return await _void_of_job(record, row, correction, correction.found)
     if isinstance(correction, Void):
         return await _void_of_grant(record, row, correction, changes)
     return NOT_UNDONE
@@ -150,6 +157,8 @@ async def _added(record: Undoable, row: DecisionRow) -> ToUndo | Refused:
     what = await read_to_void(record, row.seq)
     if isinstance(what, Refused):
         return _not_undone(what)
+    if what.is_of_job:
+        return _not_undone(_FACTS_OF_JOBS)
     if any((one.freelancer_id, one.job_id) != (what.freelancer_id, what.job_id) for one in what.awaited):
         return CHANGED_SINCE
     named = (what.seq, what.event_id, what.rule, what.occurred_at, row.business_time or what.occurred_at)
@@ -193,6 +202,18 @@ async def _void_of_grant(
         _given_into(changes),
     )
     return _to_undo(row, correction, undone)
+
+
+async def _void_of_job(record: Undoable, row: DecisionRow, correction: Void, what: ToVoid) -> ToUndo | Refused:
+    job_id = JobId(what.job_id or "")
+    closures = (await record.jobs([job_id]))[job_id].closures
+    mine = next((one for one in closures if one.decision_seq == what.closure_seq), None)
+    others = (one for one in closures if mine is not None and not one.voided and one is not mine)
+    if mine is not None and any((one.closed_at, one.kind) == (mine.closed_at, mine.kind) for one in others):
+        return KEY_IN_USE
+    hired_at = what.occurred_at if what.topic == "hire-made" else None
+    topic: Literal["job-closed", "hire-made"] = "job-closed" if hired_at is None else "hire-made"
+    return _to_undo(row, correction, UndoneForgetting(what.seq, topic, what.closure_seq, hired_at))
 
 
 async def _end_of(record: Undoable, granted: ChangeRow, opened: Sequence[LotId]) -> datetime | None:
@@ -297,15 +318,17 @@ async def _was_found_returned(record: Undoable, row: DecisionRow) -> bool:
     return any(seq > row.seq for _, seq in await record.settled_by(JobId(row.job_id), ProposalId(row.proposal_id)))
 
 
-def _to_undo(row: DecisionRow, correction: Correction, what: UndoneVoid | UndoneSpendVoid | UndoneSettle) -> ToUndo:
-    if row.business_time is None or row.freelancer_id is None:
-        raise AssertionError(f"correction {row.seq} has no instant or freelancer")
+def _to_undo(
+    row: DecisionRow, correction: Correction, what: UndoneVoid | UndoneSpendVoid | UndoneForgetting | UndoneSettle
+) -> ToUndo:
+    if row.business_time is None:
+        raise AssertionError(f"correction {row.seq} has no instant")
     found = correction.found if isinstance(correction, Void) else None
     about = {"job_id": row.job_id or "", "proposal_id": row.proposal_id or ""} if found is None else found.about
     rule = SPEND if found is None else found.rule
     at = row.business_time if found is None else found.occurred_at
     named = (row.seq, correction.corrects[0], rule, at, row.business_time)
-    return ToUndo(*named, FreelancerId(row.freelancer_id), row.job_id, row.proposal_id, about, what)
+    return ToUndo(*named, FreelancerId(row.freelancer_id or ""), row.job_id, row.proposal_id, about, what)
 
 
 def _given_into(changes: Sequence[ChangeRow]) -> list[LotId]:

@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.proposals import ProposalSubmitted
 from schemas.reading import read_event
-from worker.domain.model import FreelancerId, JobId, LotId, ProposalId, natural_key_of, stored_cause
+from worker.domain.model import FreelancerId, Job, JobId, LotId, ProposalId, natural_key_of, stored_cause
 from worker.domain.rule_catalogue import RULES
 from worker.domain.rules import grants, refunds
 from worker.domain.rules.decides import Standing
@@ -20,6 +20,7 @@ from worker.ledger.rows import facts_in, movements_in
 from worker.ledger.store import FirstDecision, Moved
 from worker.ledger.tables import ChangeRow, DecisionRow
 from worker.proof.identity import lots_opened
+from worker.repair.forgetting import to_forget
 
 VOIDABLE: Final = frozenset(
     {grants.BADGE, grants.CERTIFICATION, grants.INTERVIEW, grants.PURCHASE, grants.ADJUST, SPEND}
@@ -35,22 +36,28 @@ class Refused(NamedTuple):
     next: str
 
 
-_ADJUST_BY_HAND: Final = "Send a connects-adjusted event for what it did"
+_ADJUST_BY_HAND: Final = "See each with `connects explain EVENT_ID`, and send a connects-adjusted event for what it did"
 ADJUST_DIFFERENCE: Final = "Send a connects-adjusted event for the difference"
 _NOT_YET: Final = "not-voided-yet: a later release will do it"
+_CHANGE_NOTHING: Final = frozenset({"duplicate", "rejected"})
+"""Outcomes of events that were not decided: repeats and conflicts, and what is no event."""
+OF_JOBS: Final = frozenset({"job-closed", "hire-made"})
+"""Topics of events that are facts of a job: voided, they are forgotten, and the job is settled again."""
 _INSTEAD: Final[Mapping[str, Refused]] = {
     "freelancer-registered": Refused(
         "registrations", f"{_NOT_YET}, with the membership that they began", _ADJUST_BY_HAND
     ),
     "proposal-withdrawn": Refused("withdrawals", _NOT_YET, _ADJUST_BY_HAND),
     "boost-outbid": Refused("outbids", _NOT_YET, _ADJUST_BY_HAND),
-    "job-closed": Refused("closures and their settlements", _NOT_YET, _ADJUST_BY_HAND),
-    "hire-made": Refused("hires", _NOT_YET, _ADJUST_BY_HAND),
 }
 _OF_MEMBERSHIPS: Final = Refused(
     "membership events",
     "membership-is-not-voided: people acted on it, and charges may have been requested",
-    "Send the membership event that sets it right, and a connects-adjusted event for its Connects",
+    "See each with `connects explain EVENT_ID`; send the membership event that sets it right, and a connects-adjusted "
+    "event for its Connects",
+)
+_SETTLEMENTS: Final = Refused(
+    "settlements of closures", "they follow from the closure", "Void the job-closed event, which settles them again"
 )
 _BY_THE_CLOCK: Final = Refused(
     "work of the clock, commands and corrections", "no event brought them about", "Void the event that they follow from"
@@ -103,6 +110,10 @@ class Record(Protocol):
         """What stands for a decision, which names this proposal if it is on one, since corrections."""
         ...
 
+    async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:
+        """Every job asked for."""
+        ...
+
     async def naming(self, proposal_id: ProposalId) -> list[DecisionRow]:
         """The withdrawals and outbids that name a proposal, in ledger order."""
         ...
@@ -111,14 +122,23 @@ class Record(Protocol):
 def refusal(row: DecisionRow) -> Refused | None:
     """Why this decision cannot be voided; None: it can."""
     if row.topic is None or row.kind == "settlement":
-        return _INSTEAD["job-closed"] if row.kind == "settlement" else _BY_THE_CLOCK
+        return _SETTLEMENTS if row.kind == "settlement" else _BY_THE_CLOCK
     if row.outcome == "parked":
         return _PARKED
+    if row.topic in OF_JOBS:
+        return _refusal_of_job(row)
     if row.rule not in VOIDABLE:
-        return NOTHING_DONE if row.outcome in {"duplicate", "rejected"} else _INSTEAD.get(row.topic, _OF_MEMBERSHIPS)
+        is_nothing = row.outcome in _CHANGE_NOTHING or (row.outcome == "declined" and row.topic != "boost-outbid")
+        return NOTHING_DONE if is_nothing else _INSTEAD.get(row.topic, _OF_MEMBERSHIPS)
     if row.outcome == "applied" or (row.rule == SPEND and row.outcome == "recorded"):
         return None
     return NOTHING_DONE
+
+
+def _refusal_of_job(row: DecisionRow) -> Refused | None:
+    if row.topic == "job-closed" and row.freelancer_id is not None:
+        return _SETTLEMENTS  # one that waited behind a parked wallet
+    return NOTHING_DONE if row.outcome in _CHANGE_NOTHING else None
 
 
 async def read_to_void(record: Record, seq: int) -> ToVoid | Refused:
@@ -144,6 +164,8 @@ async def to_void(
     Raises:
         Transient: the ledger is away.
     """
+    if row.topic in OF_JOBS:
+        return await to_forget(record, row)
     if (await record.standing(row.seq, None)).connects is not None:
         return AMENDED
     if row.rule == SPEND:

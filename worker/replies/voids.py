@@ -18,13 +18,15 @@ _WHAT: Final[Mapping[str, str]] = {
     grants.PURCHASE: "your purchase",
     grants.ADJUST: "the change by support",
     SPEND: "your proposal",
+    "job-closed": "the closing of job",
+    "hire-made": "the hire for job",
 }
 """What each is for the person."""
 
 
 def what_it_was(about: About, under: str = "voided_rule") -> str:
     """`your purchase b-1 of 3 March 2026`; the fact `under` is its rule."""
-    rule = about.text(under)
+    rule = about.text("voided_topic") if about.has("voided_topic") else about.text(under)
     return (
         f"{_WHAT.get(rule, 'what happened')} {about.text(NAMED_BY.get(rule, 'event_id'))} of {about.day('occurred_at')}"
     )
@@ -32,6 +34,10 @@ def what_it_was(about: About, under: str = "voided_rule") -> str:
 
 def _voided(about: About) -> Draft:
     on = about.day("corrected_at")
+    if about.has("voided_topic"):
+        why = "What proposals for the job got or lost by it is settled again, each by itself."
+        headline = f"{what_it_was(about)} was taken out on {on}: it had counted by mistake."
+        return Draft("nothing-due", headline[0].upper() + headline[1:], why)
     numbers = {name: about.number(name) for name in ("given", "taken", "shortfall") if about.has(name)}
     ending = sentences("Nothing more will change because of it.", balance_now(about))
     if given := numbers.get("given"):

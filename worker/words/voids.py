@@ -17,8 +17,10 @@ NAMED_BY: Final[Mapping[str, str]] = {
     grants.PURCHASE: "purchase_id",
     grants.ADJUST: "adjustment_id",
     SPEND: "proposal_id",
+    "job-closed": "job_id",
+    "hire-made": "job_id",
 }
-"""The fact that names what was decided under each rule; under another one the event names it."""
+"""The fact that names what was decided under each rule, or by an event of each topic; else the event names it."""
 WHAT: Final[Mapping[str, str]] = {
     grants.BADGE: "the grant for the badge",
     grants.CERTIFICATION: "the grant for the certification",
@@ -26,19 +28,23 @@ WHAT: Final[Mapping[str, str]] = {
     grants.PURCHASE: "purchase",
     grants.ADJUST: "adjustment",
     SPEND: "the charge for proposal",
+    "job-closed": "the closing of job",
+    "hire-made": "the hire for job",
 }
-"""What was decided under each rule."""
+"""What was decided under each rule, or noted by an event of each topic."""
 
 
 def the_event(facts: Facts, what: Mapping[str, str] = WHAT, under: str = "voided_rule") -> str:
     """What is corrected, with its name and its day; the fact `under` is its rule."""
-    rule = str(facts.get(under))
+    rule = str(facts.get("voided_topic", facts.get(under)))
     return f"{what.get(rule, 'an event')}{named(facts, NAMED_BY.get(rule, 'event_id'))}{of_day(facts, 'occurred_at')}"
 
 
 def _voided(_outcome: str, _subject: Subject, facts: Facts) -> str:
     why = f"{the_event(facts)} should not have been booked."
     on = on_day(facts, "corrected_at")
+    if "voided_topic" in facts:
+        return f"Taken out{on}, as a correction: {why} What proposals for the job got or lost by it is settled again."
     if "given" in facts:
         return f"{connects(facts['given'])} returned{on}, as a correction: {why}{graced(facts)}"
     taken = facts.get("taken")

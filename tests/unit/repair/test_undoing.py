@@ -379,7 +379,7 @@ async def test_what_did_nothing_or_is_not_undone_yet_is_counted(
     undone = await undoing.undo(decides, BOOK)
     assert (undone.triggers, undone.summary.nothing_to_undo) == ([], 1)
     assert [(one.what, one.events) for one in undone.summary.left_for_a_person] == [
-        ("added events: closures and their settlements", 1),
+        ("added events: closures and hires", 1),
         ("added events: registrations", 1),
     ]
 

@@ -121,8 +121,9 @@ def command(
     make, `late-hires` those on which something came back before a hire or withdrawal became known that makes it undue:
     that is taken back. Settles come after adds.
 
-    --void takes back what a grant, a purchase, an adjustment or a proposal still does that should never have been, the
-    latest first, before all else. `found` is what the options from --void-topic to --recorded-to find.
+    --void takes back what a grant, a purchase, an adjustment or a proposal still does that should never have been, and
+    forgets closings and hires, whose jobs are settled again; the latest first, before all else. `found` is what the
+    options from --void-topic to --recorded-to find.
 
     --replace books what differs by the right content of events that came with a wrong one, after the voids: Connects
     given, taken, charged or returned, in one change for each event. Its id answers with the right content from then on.

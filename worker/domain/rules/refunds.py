@@ -125,7 +125,8 @@ def close_job(state: State, event: JobClosed, trigger: Received, _policy: Policy
     """Note a closure and when it is due: one grace after its closing time, or after it was read, if that is later."""
     job = state.job(JobId(event.job_id))
     facts: dict[str, Fact] = {"closure": event.closure, "closed_at": event.occurred_at}
-    if any(known.closed_at == event.occurred_at and known.kind == event.closure for known in job.closures):
+    stand = (known for known in job.closures if not known.voided)
+    if any(known.closed_at == event.occurred_at and known.kind == event.closure for known in stand):
         return Verdict("declined", "already-closed", SETTLEMENT, facts)
     due_at = trigger.instant + state.grace
     closure = Closure(job.job_id, event.occurred_at, event.closure, trigger.seq, due_at, trigger.cause)
@@ -165,7 +166,7 @@ def note_hire(state: State, event: HireMade, _trigger: Received, policy: Policy)
         job.first_hired_at = state.changed.hires[job.job_id] = event.occurred_at
         state.changed.jobs[job.job_id] = job
     facts: dict[str, Fact] = {"hired_at": event.occurred_at}
-    if not any(closure.returned_any and event.occurred_at <= closure.closed_at for closure in job.closures):
+    if not any(closure.returned_any and closure.concerns(event.occurred_at) for closure in job.closures):
         return Verdict("recorded", "hire-noted", SETTLEMENT, facts)
     changes: list[Change] = []
     if policy.late_hire == "claw-back":
@@ -365,6 +366,7 @@ def _closures_before_the_hire(job: Job) -> list[Closure]:
         closure
         for closure in job.closures
         if (closure.settled or closure.settled_through)
+        and not closure.voided
         and closure.kind != "expired"
         and (job.first_hired_at is None or closure.closed_at < job.first_hired_at)
     ]

@@ -77,6 +77,15 @@ class UndoneSpendVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
     settled_by: list[int]
 
 
+class UndoneForgetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fact"):
+    """A closure or a hire that was voided, and counts again: see `ToVoid`; `hired_at` is its own."""
+
+    decision_seq: int
+    topic: Literal["job-closed", "hire-made"]
+    closure_seq: int | None
+    hired_at: datetime | None
+
+
 class UndoneSettle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="settle"):
     """A spend that was settled again: `charge` are the lines that came back then, `give` those that were taken back.
 
@@ -104,12 +113,12 @@ class ToUndo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     job_id: JobId | None
     proposal_id: ProposalId | None
     about: dict[str, str]
-    what: UndoneAdd | UndoneVoid | UndoneSpendVoid | UndoneSettle
+    what: UndoneAdd | UndoneVoid | UndoneSpendVoid | UndoneForgetting | UndoneSettle
 
     @property
     def subject(self) -> Subject:
         """Whom and what it is about."""
-        return Subject(self.freelancer_id, self.job_id, self.proposal_id)
+        return Subject(self.freelancer_id or None, self.job_id, self.proposal_id)
 
 
 @part(
@@ -130,6 +139,8 @@ def undo(state: State, found: ToUndo, at: datetime, seq: int, policy: Policy) ->
         return undoing.let_grant_count(what)
     if isinstance(what, UndoneSpendVoid):
         return undoing.let_spend_count(what)
+    if isinstance(what, UndoneForgetting):
+        return undoing.remember(what)
     return undoing.reverse_settling(what)
 
 
@@ -182,6 +193,21 @@ class _Undoing:
             key = f"{closure_seq}/{spend.proposal_id}"
             state.changed.due_added.append(Due(self._at + state.grace, "late-settlement", key))
         return self._verdict(self._charge(spend, _lines(spend, what.charge), what.lots))
+
+    def remember(self, what: UndoneForgetting) -> Verdict:
+        """Let a closure or a hire count again; what it did to wallets is undone, or settled again, for each."""
+        self._facts["voided_topic"] = what.topic
+        job = self._state.job(JobId(self._found.job_id or ""))
+        if what.hired_at is not None:
+            hires = (at for at in (job.first_hired_at, what.hired_at) if at is not None)
+            job.first_hired_at = self._state.changed.hires[job.job_id] = min(hires)
+        for closure in job.closures:
+            if closure.decision_seq == what.closure_seq:
+                closure.voided = False
+                self._state.changed.closures[closure.decision_seq] = closure
+        self._state.changed.jobs[job.job_id] = job
+        self._state.changed.of_jobs_restored.append(what.decision_seq)
+        return self._verdict([])
 
     def reverse_settling(self, what: UndoneSettle) -> Verdict:
         """Charge again the lines that came back, and give back those that were taken."""
@@ -237,11 +263,12 @@ class _Undoing:
         return Verdict("applied", UNDONE, UNDO, self._facts, changes)
 
 
-Name = Literal["add", "void", "spend", "settle"]
+Name = Literal["add", "void", "spend", "fact", "settle"]
 _NAMES: Final[dict[type, Name]] = {
     UndoneAdd: "add",
     UndoneVoid: "void",
     UndoneSpendVoid: "spend",
+    UndoneForgetting: "fact",
     UndoneSettle: "settle",
 }
 

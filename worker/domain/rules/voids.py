@@ -1,10 +1,11 @@
-"""Voids: a grant, a purchase, an adjustment or a spend that should never have been is taken back, today.
+"""Voids: a grant, a purchase, an adjustment, a spend, a closure or a hire that should never have been, today.
 
 What it still does to the wallet is undone on the wallet as it is now: nobody's history is written again. Sources: ours
 (domain.md, Corrections).
 """
 
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
@@ -16,7 +17,7 @@ from worker.domain.policy import Policy
 from worker.domain.rules.grants import ADJUST
 from worker.domain.rules.refunds import SETTLEMENT
 from worker.domain.rules.spends import SPEND
-from worker.domain.state import Awaited, State
+from worker.domain.state import Awaited, State, Voided
 
 VOID = "correct.void"
 VOIDED, NOTHING = "voided", "nothing-to-do"
@@ -28,6 +29,10 @@ class ToVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Of a grant: `lots` are those that it opened and those that are linked to them, directly or not; `drawn_by` the
     proposals whose lines ever drew on them, `debited` the Connects that were taken out of them by adjustments and by
     corrections of something else. Of a spend: `awaited` are the withdrawals and outbids that name its proposal.
+
+    Of a closure or a hire, `topic` names which, and the freelancer is nobody: what it did to wallets is settled again.
+    `closure_seq` is the decision that noted the closure, unless another event tells the same closing; `hired_at` the
+    earliest other hire that counts. `is_over`: it was voided before.
     """
 
     seq: int
@@ -43,6 +48,22 @@ class ToVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drawn_by: list[ProposalId] = []
     debited: int = 0
     awaited: list[Awaited] = []
+    topic: Literal["", "job-closed", "hire-made"] = ""
+    closure_seq: int | None = None
+    hired_at: datetime | None = None
+    is_over: bool = False
+
+    @property
+    def is_of_job(self) -> bool:
+        """Whether it is a closure or a hire, which a job has, and no wallet."""
+        return bool(self.topic)
+
+    @property
+    def subject(self) -> Subject:
+        """Whom and what it is about."""
+        if self.is_of_job:
+            return Subject(None, self.job_id)
+        return Subject(self.freelancer_id, self.job_id, ProposalId(self.natural_key) if self.is_spend else None)
 
     @property
     def is_spend(self) -> bool:
@@ -86,6 +107,8 @@ def take_back(
     """Take back what a decision still does, under the rule and for the reason `of`; adds what was moved to `facts`."""
     if not stands(state, what):
         return Verdict("declined", NOTHING, of[0], facts)
+    if what.is_of_job:
+        return _forget(state, what, seq, of, facts)
     if what.is_spend:
         return _void_spend(state, what, at, seq, policy, of, facts)
     booking = Booking(state, state.wallet(what.freelancer_id))
@@ -101,6 +124,8 @@ def take_back(
 
 def stands(state: State, what: ToVoid) -> bool:
     """Whether the decision was not voided before."""
+    if what.is_of_job:
+        return not what.is_over
     if what.is_spend:
         spend = state.spend(ProposalId(what.natural_key))
         return spend is not None and spend.decision_seq == what.seq
@@ -155,6 +180,22 @@ def _void_spend(
     for awaited in what.awaited:
         state.await_proposal(awaited)
     return _verdict(booking, _subject_of(spend), what, at, policy, of, facts)
+
+
+def _forget(state: State, what: ToVoid, seq: int, of: tuple[str, str], facts: dict[str, Fact]) -> Verdict:
+    """Forget a closure or a hire. What other events tell of the same stays; the job's spends are settled again."""
+    rule, reason = of
+    job = state.job(JobId(what.job_id or ""))
+    facts["voided_topic"] = what.topic
+    if what.topic == "hire-made":
+        job.first_hired_at = state.changed.hires[job.job_id] = what.hired_at
+    for closure in job.closures:
+        if closure.decision_seq == what.closure_seq:
+            closure.voided = True
+            state.changed.closures[closure.decision_seq] = closure
+    state.changed.jobs[job.job_id] = job
+    state.changed.voided.append(Voided(what.seq, seq, what.rule, what.natural_key, what.freelancer_id, job.job_id))
+    return Verdict("applied", reason, rule, facts)
 
 
 def _subject_of(spend: Spend) -> Subject:

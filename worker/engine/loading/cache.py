@@ -12,7 +12,7 @@ from worker.domain.cards import Need
 from worker.domain.model import BurnOrder, ChargeKey, FreelancerId, JobId, LotId, Membership, ProposalId, Spend, Wallet
 from worker.domain.policy import PolicyBook
 from worker.domain.rule_catalogue import RULES
-from worker.domain.rules.undos import ToUndo, UndoneAdd, UndoneVoid
+from worker.domain.rules.undos import ToUndo, UndoneAdd, UndoneForgetting, UndoneVoid
 from worker.domain.rules.voids import ToVoid
 from worker.domain.state import Changed, Held, State
 from worker.engine.loading.needs import Needs
@@ -135,6 +135,9 @@ class Cache:
 
     async def load_to_void(self, what: ToVoid, business_time: datetime | None) -> None:
         """Have in memory what voiding a decision asks about."""
+        if what.is_of_job:
+            await self.load_jobs([JobId(what.job_id or "")])
+            return
         wanted = Needs(freelancers=[what.freelancer_id], proposals=what.drawn_by)
         if what.is_spend:
             wanted.proposals[ProposalId(what.natural_key)] = None
@@ -148,6 +151,9 @@ class Cache:
         """Have in memory what undoing a decision asks about."""
         if isinstance(found.what, UndoneAdd):
             await self.load_to_void(found.what.what, business_time)
+            return
+        if isinstance(found.what, UndoneForgetting):
+            await self.load_jobs([JobId(found.job_id or "")])
             return
         wanted = Needs(freelancers=[found.freelancer_id])
         if isinstance(found.what, UndoneVoid):

@@ -22,7 +22,7 @@ SELECT seq, batch_no, kind, follows, topic, incarnation, partition, "offset", ev
 FROM decisions WHERE seq > $1 AND seq <= $2 ORDER BY seq
 
 -- name: decisions_of_part
--- Those after $1 up to $2 of the freelancers whose hash modulo $4 is $3; closures and hires of jobs that they spent on, and
+-- Those after $1 up to $2 of the freelancers whose hash modulo $4 is $3; closures and hires, with their corrections, of jobs that they spent on, and
 -- of jobs whose own hash is that; and of those jobs all settlements and corrections.
 SELECT seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
        proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload,
@@ -32,7 +32,7 @@ SELECT seq, batch_no, kind, follows, topic, incarnation, partition, "offset", ev
 FROM decisions d
 WHERE seq > $1 AND seq <= $2 AND CASE
     WHEN (topic IN ('job-closed', 'hire-made') OR (kind = 'correction' AND job_id IS NOT NULL)) AND (hashtext(coalesce(job_id, '')) & 2147483647) % $4::int = $3::int THEN true
-    WHEN topic = 'hire-made' OR (topic = 'job-closed' AND freelancer_id IS NULL) THEN EXISTS (
+    WHEN topic = 'hire-made' OR ((topic = 'job-closed' OR kind = 'correction') AND freelancer_id IS NULL) THEN EXISTS (
         SELECT FROM spends s WHERE s.job_id = d.job_id
         AND (hashtext(s.freelancer_id) & 2147483647) % $4::int = $3::int)
         OR EXISTS (

@@ -128,16 +128,16 @@ SELECT proposal_id FROM spends WHERE job_id = $1
 SELECT s.proposal_id, s.freelancer_id, s.job_id, s.occurred_at, s.withdrawn_at,
        (CASE WHEN s.base_returned THEN 0 ELSE s.base END + CASE WHEN s.boost_returned THEN 0 ELSE s.boost END) AS connects,
        CASE WHEN s.boost_returned THEN 0 ELSE s.boost END AS boost,
-       (SELECT min(c.closed_at) FROM closures c WHERE c.job_id = s.job_id AND c.closed_at >= s.occurred_at) AS closing_at,
+       (SELECT min(c.closed_at) FROM closures c WHERE c.job_id = s.job_id AND c.closure NOT LIKE '%//%' AND c.closed_at >= s.occurred_at) AS closing_at,
        (SELECT h.first_hired_at FROM hires h WHERE h.job_id = s.job_id) AS hired_at,
        (SELECT min(d.due_at) FROM closures c JOIN due d ON d.kind = 'settlement' AND d.key = c.decision_seq::text
-        WHERE c.job_id = s.job_id AND c.closed_at >= s.occurred_at) AS due_at
+        WHERE c.job_id = s.job_id AND c.closure NOT LIKE '%//%' AND c.closed_at >= s.occurred_at) AS due_at
 FROM spends s
 WHERE s.proposal_id = ANY($1::text[])
   AND ((s.base > 0 AND NOT s.base_returned) OR (s.boost > 0 AND NOT s.boost_returned))
   AND NOT EXISTS (
       SELECT FROM closures c
-      WHERE c.job_id = s.job_id AND c.settled AND c.closed_at >= s.occurred_at
+      WHERE c.job_id = s.job_id AND c.settled AND c.closure NOT LIKE '%//%' AND c.closed_at >= s.occurred_at
         AND NOT EXISTS (SELECT FROM due
                         WHERE kind = 'late-settlement' AND key = c.decision_seq::text || '/' || s.proposal_id))
 ORDER BY s.decision_seq
@@ -287,12 +287,13 @@ FROM spends WHERE proposal_id = ANY($1::text[]) ORDER BY decision_seq
 
 -- name: closings_of_jobs
 -- Closings of these jobs, and whether they are settled.
-SELECT job_id, closed_at, closure, settled FROM closures WHERE job_id = ANY($1::text[]) ORDER BY closed_at, decision_seq
+SELECT job_id, closed_at, closure, settled FROM closures WHERE job_id = ANY($1::text[]) AND closure NOT LIKE '%//%' ORDER BY closed_at, decision_seq
 
 -- name: hires_of_jobs
 -- Hires on these jobs (keys `j:<job id>`), and who was hired.
 SELECT d.job_id, d.freelancer_id, d.occurred_at FROM mentions m JOIN decisions d ON d.seq = m.seq
-WHERE m.key = ANY($1::text[]) AND d.topic = 'hire-made' AND d.outcome = 'recorded' ORDER BY d.occurred_at, d.seq
+WHERE m.key = ANY($1::text[]) AND d.topic = 'hire-made' AND d.outcome = 'recorded'
+  AND NOT EXISTS (SELECT FROM voided v WHERE v.decision_seq = d.seq) ORDER BY d.occurred_at, d.seq
 
 -- name: last_charge
 -- The charge of a freelancer that was asked last.

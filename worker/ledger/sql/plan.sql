@@ -67,7 +67,7 @@ WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
 
 -- name: jobs_with_late_hires
 -- The jobs on which something came back before a hire, or a withdrawal, became known that makes it undue.
-SELECT job_id FROM closures c JOIN hires h USING (job_id) WHERE c.returned_any AND h.first_hired_at <= c.closed_at
+SELECT job_id FROM closures c JOIN hires h USING (job_id) WHERE c.returned_any AND c.closure NOT LIKE '%//%' AND h.first_hired_at <= c.closed_at
 UNION
 SELECT job_id FROM spends WHERE withdrawn_at < refunded_closing_at
 ORDER BY job_id

@@ -51,12 +51,12 @@ SELECT id AS command_id, answer, name, arguments, actor, why, asked_at FROM comm
 SELECT seq, batch_no FROM decisions WHERE seq = ANY($1::bigint[]) ORDER BY seq
 
 -- name: places_of_freelancer
--- Of the decisions $1 up to $4 those that name a freelancer ($2) or changed the wallet, and the closures and hires of jobs ($3).
+-- Of the decisions $1 up to $4 those that name a freelancer ($2) or changed the wallet, and the closures and hires of jobs ($3), with their corrections.
 SELECT seq, batch_no FROM decisions d
 WHERE seq = ANY($1::bigint[]) AND seq <= $4 AND (
     freelancer_id = $2
     OR EXISTS (SELECT FROM changes c WHERE c.decision_seq = d.seq AND c.freelancer_id = $2)
-    OR (job_id = ANY($3::text[]) AND (topic = 'hire-made' OR (topic = 'job-closed' AND freelancer_id IS NULL))))
+    OR (job_id = ANY($3::text[]) AND (topic = 'hire-made' OR ((topic = 'job-closed' OR kind = 'correction') AND freelancer_id IS NULL))))
 ORDER BY seq
 
 -- name: in_no_batch

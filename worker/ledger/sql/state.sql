@@ -239,9 +239,12 @@ SELECT v.decision_seq, true AS is_there FROM voided v
 LEFT JOIN decisions d ON d.seq = v.by_seq AND d.kind = 'correction' AND d.rule IN ('correct.void', 'correct.undo') AND d.outcome = 'applied'
      AND d.follows = v.decision_seq AND NOT EXISTS (SELECT FROM decisions u WHERE u.rule = 'correct.undo' AND u.follows = d.seq)
 LEFT JOIN decisions o ON o.seq = v.decision_seq
-WHERE d.seq IS NULL OR (o.freelancer_id, o.rule) IS DISTINCT FROM (v.freelancer_id, v.rule) OR o.job_id IS DISTINCT FROM v.job_id
-   OR NOT CASE WHEN v.rule = 'spend.proposal' THEN o.proposal_id = v.natural_key ELSE EXISTS (
-       SELECT FROM changes c WHERE c.decision_seq = o.seq AND c.rule = v.rule AND split_part(c.natural_key, '//', 1) = v.natural_key) END
+WHERE d.seq IS NULL OR o.rule IS DISTINCT FROM v.rule OR o.job_id IS DISTINCT FROM v.job_id
+   OR CASE WHEN v.rule = 'refund.job-closed-without-hire' THEN o.topic IN ('job-closed', 'hire-made') AND (v.natural_key, v.freelancer_id) = (o.seq::text, '')
+           WHEN o.freelancer_id IS DISTINCT FROM v.freelancer_id THEN false
+           WHEN v.rule = 'spend.proposal' THEN o.proposal_id = v.natural_key
+           ELSE EXISTS (SELECT FROM changes c WHERE c.decision_seq = o.seq AND c.rule = v.rule AND split_part(c.natural_key, '//', 1) = v.natural_key)
+      END IS NOT TRUE
 UNION ALL
 SELECT d.follows, false FROM decisions d
 WHERE d.kind = 'correction' AND d.outcome = 'applied'

@@ -87,7 +87,7 @@ SELECT job_id, first_hired_at FROM hires WHERE job_id = ANY(string_to_array($1, 
 -- name: closures
 SELECT job_id, closed_at, closure, decision_seq, topic, incarnation, partition, "offset", event_id, due_at,
        settled_through, settled, returned_any
-FROM closures WHERE job_id = ANY(string_to_array($1, ',')) ORDER BY closed_at, closure COLLATE "C"
+FROM closures WHERE job_id = ANY(string_to_array($1, ',')) ORDER BY closed_at, closure COLLATE "C", decision_seq
 
 -- name: proposals_of_jobs
 -- Which proposals were spent on these jobs, in ledger order.
@@ -345,7 +345,7 @@ ON CONFLICT (proposal_id) DO UPDATE SET occurred_at = excluded.occurred_at, orig
 
 -- name: write_closures
 INSERT INTO closures SELECT * FROM staged_closures
-ON CONFLICT (job_id, closed_at, closure) DO UPDATE SET settled_through = excluded.settled_through,
+ON CONFLICT (decision_seq) DO UPDATE SET closure = excluded.closure, settled_through = excluded.settled_through,
     settled = excluded.settled, returned_any = excluded.returned_any
 
 -- name: write_hires

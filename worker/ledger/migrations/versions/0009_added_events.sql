@@ -30,6 +30,10 @@ CREATE UNIQUE INDEX decisions_one_settlement ON decisions (topic, incarnation, p
 CREATE UNIQUE INDEX decisions_one_settlement_added ON decisions (topic, event_id, proposal_id, business_time)
     WHERE kind = 'settlement' AND "offset" IS NULL;
 
+-- A closure that was voided stays, and decides nothing: its kind is followed by `//` and its decision, so that the same closing may come
+-- again. A job whose hires were all voided has none.
+ALTER TABLE hires ALTER COLUMN first_hired_at DROP NOT NULL;
+
 -- Every settlement with the closure that it settles, by index from either kind of closure.
 CREATE VIEW settlements AS
 SELECT c.job_id, c.decision_seq AS closure_seq, s.seq, s.proposal_id FROM closures c
@@ -83,7 +87,8 @@ SELECT d.seq, d.follows AS corrected_seq, d.recorded_at, p.plan, p.actor, p.why,
 FROM decisions d JOIN replayed r ON r.decision_seq = d.seq JOIN replays p ON p.plan = r.plan WHERE d.kind = 'correction';
 CREATE INDEX replayed_not_booked ON replayed (plan, number) WHERE decision_seq IS NULL;
 
--- Decisions that were voided by a correction, by_seq: grants, purchases, adjustments and spends that should never have been. For good,
+-- Decisions that were voided by a correction, by_seq: grants, purchases, adjustments, spends, closures and hires that should never have
+-- been. Of a closure or hire freelancer_id is empty, and natural_key is its decision. For good,
 -- unless that correction is undone: then the row goes, and the spend has its row again.
 -- natural_key is free again: of a spend it is the proposal's id. The next grant under it has `//` and how many were voided before after
 -- its natural key in `changes`, whose index so still refuses a second one that stands. A spend that is voided is no row of `spends`.
