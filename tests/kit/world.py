@@ -212,6 +212,7 @@ class World:
         }
         due = await self.value("SELECT count(*) FROM due WHERE due_at <= clock_timestamp()")
         changes = await self.value("SELECT count(*) FROM changes")
+        unsent = await self.value("SELECT count(*) FROM outbox, relay_state WHERE outbox_seq > dropped_through")
         decisions = await self.value("SELECT count(*) FROM decisions")
         last = await self.rows(
             'SELECT seq, kind, topic, partition, "offset", freelancer_id, outcome, reason FROM decisions'
@@ -220,7 +221,7 @@ class World:
         return (
             f"{decisions} decisions, the last {[tuple(row) for row in last]}, "
             f"{len(rows)} positions, behind {behind}, {due} due, {changes} changes, "
-            f"{len(self.reader.records)} read, led by {await self.holder()!r}"
+            f"{unsent} rows to publish, {len(self.reader.records)} read, led by {await self.holder()!r}"
         )
 
     async def decisions(self, where: str = "true", *arguments: object) -> list[dict[str, Any]]:
