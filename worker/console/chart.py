@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from worker.queries.history import ChangeRecord
+from worker.words.times import to_the_minute
 
 WIDTH: Final = 720
 HEIGHT: Final = 180
@@ -72,7 +73,7 @@ def balance_chart(newest_first: Sequence[ChangeRecord]) -> Chart | None:
     for one in changes:
         reached = max(reached, one.occurred_at)  # a late event counts where it was booked
         path += f"H{across(reached)}V{up(one.balance_after)}"
-        words = f"{one.occurred_at:%Y-%m-%d}: {one.delta:+d}, balance {one.balance_after}. {one.explanation}"
+        words = f"{to_the_minute(one.occurred_at)}: {one.delta:+d}, balance {one.balance_after}. {one.explanation}"
         markers.append(Marker(across(reached), up(one.balance_after), "in" if one.delta > 0 else "out", words))
     ticks = [Tick(up(balance), str(balance)) for balance in sorted({least, 0, most})]
     return Chart(path, markers, ticks, first, last, up(0))

@@ -1,12 +1,13 @@
 """Pages as HTML: templates that escape every value, and the few forms in which values are shown."""
 
+import re
 from datetime import date, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, Response
 
 from schemas.fields import rfc3339
@@ -17,6 +18,7 @@ from worker.release import release
 from worker.replies.writing import SHOWN_BY_THE_COMMAND
 from worker.words.operators import SHOWN_OF_A_HASH
 from worker.words.phrases import connects, counted, money
+from worker.words.times import to_the_minute
 
 _FOLDER: Final = Path(__file__).parent
 _STATIC: Final = {
@@ -42,6 +44,8 @@ _STATES: Final = {
 }
 _OF_PROPOSALS: Final = {"yes": "Came back", "no": "Did not come back", "partly": "Partly came back"}
 
+_WRITTEN: Final = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?: UTC)?\b")
+
 
 def page(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:  # noqa: ANN401
     """A page of a template."""
@@ -57,13 +61,18 @@ def static_file(name: str) -> Response | None:
 
 
 def instant(at: datetime) -> Markup:
-    """An instant in UTC, which a script completes with the reader's own time."""
-    return Markup('<time datetime="{}">{} UTC</time>').format(rfc3339(at), f"{at:%Y-%m-%d %H:%M}")
+    """An instant in UTC, which a script shows in the reader's own zone."""
+    return Markup('<time datetime="{}">{}</time>').format(rfc3339(at), to_the_minute(at))
+
+
+def with_instants(text: object) -> Markup:
+    """Plain text of operators, whose instants (worker.words.times.when) a script shows in the reader's own zone."""
+    return Markup(_WRITTEN.sub(r'<time datetime="\1T\2Z">\1 \2 UTC</time>', escape(plain(text))))  # noqa: S704 - escaped
 
 
 def on_day(at: date) -> Markup:
-    """A day in UTC."""
-    return Markup('<time datetime="{0}">{0}</time>').format(f"{at:%Y-%m-%d}")
+    """A whole day in UTC, which is the same for every reader."""
+    return Markup('<time datetime="{0}" title="a day in UTC">{0}</time>').format(f"{at:%Y-%m-%d}")
 
 
 def signed(count: int) -> str:
@@ -101,6 +110,7 @@ def _templates() -> Environment:
     environment.filters |= {
         "instant": instant,
         "on_day": on_day,
+        "with_instants": with_instants,
         "signed": signed,
         "plain": plain,
         "for_agents": for_agents,

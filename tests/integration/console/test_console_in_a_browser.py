@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -202,7 +203,7 @@ async def test_a_page_prints_black_on_white_without_what_is_clicked(browser: Bro
     async with before(browser, address, **NARROW) as page:
         await page.goto("/proposals/p-202")
         await page.emulate_media(media="print", color_scheme="dark")
-        for hidden in ("header.bar", ".actions", "footer"):
+        for hidden in ("header.bar", ".actions"):
             await expect(page.locator(hidden)).to_be_hidden()
         await expect(page.locator("#reply-1")).to_be_visible()
         colours = "getComputedStyle(document.documentElement)"
@@ -213,12 +214,123 @@ async def test_a_page_prints_black_on_white_without_what_is_clicked(browser: Bro
         assert (await page.pdf()).startswith(b"%PDF")
 
 
-async def test_an_instant_says_on_hover_what_the_readers_clock_showed(browser: Browser, address: str) -> None:
-    async with before(browser, address, **WIDE, timezone_id="Asia/Tokyo", locale="en-GB") as page:
+@pytest.mark.parametrize(
+    ("where", "zone", "sent", "names"),
+    [
+        (
+            {"timezone_id": "America/Los_Angeles", "locale": "en-US"},
+            "Pacific Time",
+            "2026-09-09 02:00 PDT",
+            {"PDT": -7, "PST": -8},
+        ),
+        (
+            {"timezone_id": "Asia/Kolkata", "locale": "en-US"},
+            "India Standard Time",
+            "2026-09-09 14:30 GMT+5:30",
+            {"GMT+5:30": 5.5},
+        ),
+        (
+            {"timezone_id": "Europe/Berlin", "locale": "en-GB"},
+            "Central European Time",
+            "2026-09-09 11:00 CEST",
+            {"CEST": 2, "CET": 1},
+        ),
+        (
+            {"timezone_id": "Asia/Tehran", "locale": "fa-IR"},
+            "Iran Standard Time",
+            "2026-09-09 12:30 GMT+3:30",
+            {"GMT+3:30": 3.5},
+        ),
+    ],
+)
+async def test_instants_are_in_the_readers_zone_and_whole_days_are_not(
+    browser: Browser, address: str, where: dict[str, str], zone: str, sent: str, names: dict[str, float]
+) -> None:
+    async with (
+        before(browser, address, **WIDE, java_script_enabled=False) as written,
+        before(browser, address, **WIDE, **where) as page,
+    ):
+        await page.goto("/proposals/p-202")
+        first = page.locator(".timeline time").first
+        await expect(first).to_have_text(sent)
+        await expect(first).to_have_attribute("title", "2026-09-09 09:00 UTC")
+        for path in ("/freelancers/tariq", "/jobs/job-506", "/policies", "/operators"):
+            instants, days = await _times_of(written, path)
+            shown, shown_days = await _times_of(page, path)
+            assert shown_days == days
+            for (utc, _), (own, title) in zip(instants, shown, strict=True):
+                time, _, name = own.rpartition(" ")
+                assert datetime.fromisoformat(time) - timedelta(hours=names[name]) == _minute(utc)
+                assert title == utc
+            assert days or path != "/freelancers/tariq"
+            await expect(page.locator("footer")).to_contain_text(f"Times are in your zone, {zone}, and")
+            await expect(written.locator("footer")).to_contain_text("All times are in UTC.")
+            await expect(page.get_by_text("All times are in UTC.")).to_be_hidden()
+
+
+async def _times_of(page: Page, path: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The instants and the days of a page, each as it is read and as it is read on hover."""
+    await page.goto(path)
+    found: list[list[tuple[str, str]]] = [[], []]
+    for time in await page.locator("time").all():
+        read, hover = await time.text_content(), await time.get_attribute("title")
+        found["T" not in (await time.get_attribute("datetime") or "")].append((read or "", hover or ""))
+    return found[0], found[1]
+
+
+def _minute(utc: str) -> datetime:
+    """A time of the form 2026-09-09 09:00 UTC."""
+    time, _, zone = utc.rpartition(" ")
+    assert zone == "UTC"
+    return datetime.fromisoformat(time)
+
+
+async def test_what_is_pasted_or_saved_has_the_ledgers_days_in_every_zone(browser: Browser, address: str) -> None:
+    seen: list[tuple[str, str, list[str]]] = []
+    for zone in ("UTC", "America/Los_Angeles", "Asia/Kolkata"):
+        async with before(browser, address, **WIDE, timezone_id=zone) as page:
+            await page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address.rstrip("/"))
+            await page.goto("/freelancers/tariq")
+            await page.get_by_role("button", name="Copy the reply").click()
+            await expect(page.get_by_role("status")).to_have_text("Copied")
+            async with page.expect_download() as download:
+                await page.get_by_role("link", name="CSV").click()
+            saved = (await (await download.value).path()).read_text(encoding="utf-8")
+            axis = await page.locator(".chart .label").filter(has_text="UTC").all_text_contents()
+            seen.append((await page.evaluate("navigator.clipboard.readText()"), saved, axis))
+    assert seen == seen[:1] * 3
+    pasted, saved, axis = seen[0]
+    assert pasted.startswith("You have ")
+    assert "Z," in saved
+    assert [re.sub(r"\d", "0", one) for one in axis] == ["0000-00-00 UTC"] * 2
+
+
+async def test_who_is_in_utc_reads_what_the_server_wrote(browser: Browser, address: str) -> None:
+    async with before(browser, address, **WIDE, timezone_id="UTC") as page:
         await page.goto("/proposals/p-202")
         first = page.locator(".timeline time").first
         await expect(first).to_have_text("2026-09-09 09:00 UTC")
-        await expect(first).to_have_attribute("title", "9 Sept 2026, 18:00 (Asia/Tokyo)")
+        assert await first.get_attribute("title") is None
+        await expect(page.locator("footer")).to_contain_text("All times are in UTC.")
+        await expect(page.locator("#times-in-own-zone")).to_be_hidden()
+
+
+@pytest.mark.parametrize("how", ["on paper", "where nothing hovers"])
+async def test_without_hover_the_time_in_utc_is_below_the_readers_own(browser: Browser, address: str, how: str) -> None:
+    touch = {"has_touch": True, "is_mobile": True} if how == "where nothing hovers" else {}
+    async with before(browser, address, **NARROW, timezone_id="Asia/Kolkata", **touch) as page:
+        await page.goto("/freelancers/tariq")
+        if not touch:
+            await page.emulate_media(media="print")
+        below = "one => getComputedStyle(one, '::after').content"
+        for time in await page.locator("time").all():
+            is_day = "T" not in (await time.get_attribute("datetime") or "")
+            utc = await time.get_attribute("title")
+            assert await time.evaluate(below) == ("none" if is_day else f'" ({utc})"')
+        await expect(page.locator("footer")).to_contain_text("your zone, India Standard Time, ")
+        await expect(page.get_by_text("with UTC below them")).to_be_visible()
+        await expect(page.get_by_text("and in UTC on hover")).to_be_hidden()
+        assert await width_of(page) <= NARROW["viewport"]["width"]
 
 
 async def test_the_keyboard_leads_past_the_head_of_a_page(page: Page) -> None:

@@ -17,7 +17,7 @@ from worker.console.examples import EXAMPLES
 from worker.console.openapi import VALUES
 from worker.console.paging import Cursor, WrongCursor, read_cursor
 from worker.console.parameters import WrongParameter, kind_typed, version_typed
-from worker.console.rendering import signed, verdict_in_words
+from worker.console.rendering import signed, verdict_in_words, with_instants
 from worker.console.views import Page
 from worker.queries.history import ChangeRecord, InputCause, OtherCause
 
@@ -76,6 +76,29 @@ def test_the_line_of_the_chart_ends_at_the_balance() -> None:
     assert heights[40] < heights[28] < heights[10] < chart.zero < heights[-2]
     assert chart.path.endswith(f"V{chart.markers[-1].y}")
     assert [tick.label for tick in chart.ticks] == ["-2", "0", "40"]
+
+
+def test_a_marker_of_the_chart_says_in_utc_when_its_change_was() -> None:
+    chart = balance_chart([change(2, -12, 28), change(1, 40, 40)])
+    assert chart is not None
+    assert chart.markers[1].words == "2026-11-03 09:00 UTC: -12, balance 28. "
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2026-09-09 09:00:07", '<time datetime="2026-09-09T09:00:07Z">2026-09-09 09:00:07 UTC</time>'),
+        (
+            "<b> since 2026-09-09 09:00:07 UTC; x",
+            '&lt;b&gt; since <time datetime="2026-09-09T09:00:07Z">2026-09-09 09:00:07 UTC</time>; x',
+        ),
+        ("2026-09-09", "2026-09-09"),
+        ("f-2026-09-09 09:00:071", "f-2026-09-09 09:00:071"),
+        (7, "7"),
+    ],
+)
+def test_instants_of_the_text_of_operators_are_marked_and_all_else_is_escaped(text: object, shown: str) -> None:
+    assert with_instants(text) == shown
 
 
 def test_a_chart_needs_two_changes_and_takes_two_of_one_instant() -> None:
