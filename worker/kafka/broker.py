@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Self
 
 from aiokafka import TopicPartition as KafkaPartition
@@ -137,6 +138,10 @@ class Probe:
     async def stable_ends(self, looks: Mapping[str, TopicLook]) -> Offsets:
         """The last stable offset of each partition: how far a read_committed reader gets."""
         return await self._offsets(looks, _LATEST, READ_COMMITTED)
+
+    async def first_since(self, looks: Mapping[str, TopicLook], instant: datetime) -> Offsets:
+        """The offset of the first record of each partition whose timestamp is that or later; -1 where there is none."""
+        return await self._offsets(looks, max(0, math.ceil(instant.timestamp() * 1000)))
 
     async def fetch(self, tp: KafkaPartition, leader: int, offset: int, *, isolation: int, limit_bytes: int) -> Fetched:
         """The batches from the one with `offset` on: at least that one, whatever its size; empty at the end of the log.

@@ -39,15 +39,15 @@ async def snapshot(database_url: str) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def connected(database_url: str) -> AsyncIterator[Connection]:
-    """A connection of a command's own.
+async def connected(database_url: str, *, setting: str = "DATABASE_URL") -> AsyncIterator[Connection]:
+    """A connection of a command's own; `setting` is what people call the address.
 
     Raises:
         UsageError, OperatorNeeded, Transient: the database cannot be used; the text says what to do.
     """
-    async with postgres_failures(database_url):
-        connecting = connect(database_url, COMMAND_SESSION)
-        connection = await connected_or_refused(connecting, database_url, "DATABASE_URL")
+    async with postgres_failures(database_url, setting):
+        connecting = connect(database_url, COMMAND_SESSION, setting=setting)
+        connection = await connected_or_refused(connecting, database_url, setting)
         try:
             yield connection
             with suppress(*AWAY):  # the answer is there: a server that does not say goodbye changes nothing

@@ -23,6 +23,7 @@ from schemas.reading import LARGEST_VALUE_BYTES
 from worker.errors import UsageError, WorkerError
 from worker.places import shortened
 from worker.plain_text import plain
+from worker.words.plans import place_of
 
 STANDARD_INPUT: Final = "-"
 LONGEST_LINE: Final = 8 * LARGEST_VALUE_BYTES
@@ -39,7 +40,10 @@ class BrokenArchive(WorkerError):
 
 
 class Line(NamedTuple):
-    """A line of an archive, from 1: the value of a record of that topic, as it may be decided."""
+    """A line of an archive, from 1: the value of a record of that topic, as it may be decided.
+
+    0: there are no lines, and the source says the place.
+    """
 
     source: str
     number: int
@@ -48,14 +52,14 @@ class Line(NamedTuple):
 
 
 class BadLine(NamedTuple):
-    """A line that is no event of its topic, and why."""
+    """A line that is no event of its topic, and why; `source` and `number` as of a `Line`."""
 
     source: str
     number: int
     why: str
 
     def __str__(self) -> str:
-        return f"{self.source}, line {self.number}: {self.why}"
+        return f"{place_of(self.source, self.number)}: {self.why}"
 
 
 def read_archive(source: str, topic: str | None = None) -> Iterator[Line | BadLine]:
@@ -73,7 +77,7 @@ def read_archive(source: str, topic: str | None = None) -> Iterator[Line | BadLi
                 if line is None:
                     yield BadLine(name, number, f"too long: more than {LONGEST_LINE} bytes")
                 elif line.strip():
-                    yield _read(name, number, line.strip(), topic)
+                    yield line_read(name, number, line.strip(), topic)
         except _BROKEN as error:
             words = " ".join(str(error).split()) or "it ends too early"
             raise BrokenArchive(f"{name} is compressed and not whole ({words}). Fetch it again") from None
@@ -108,7 +112,8 @@ def _lines(file: IO[bytes]) -> Iterator[bytes | None]:
         yield None
 
 
-def _read(source: str, number: int, line: bytes, topic: str | None) -> Line | BadLine:
+def line_read(source: str, number: int, line: bytes, topic: str | None) -> Line | BadLine:
+    """What a line is: an event that names its topic, or is of `topic`, or neither."""
     try:
         named, value = _split(line)
     except ValueError as error:
@@ -118,9 +123,14 @@ def _read(source: str, number: int, line: bytes, topic: str | None) -> Line | Ba
     name = topic if named is None else named
     if name is None:
         return BadLine(source, number, "it names no topic; give --topic if all are of one")
-    if name not in INPUT_TOPICS:
-        return BadLine(source, number, f"there is no input topic {plain(name[:_MOST_SHOWN])!r}")
-    return Line(source, number, name, value)
+    return line_of(source, number, name, value)
+
+
+def line_of(source: str, number: int, topic: str, value: bytes) -> Line | BadLine:
+    """The line of a value that is of that topic, if there is such a topic."""
+    if topic not in INPUT_TOPICS:
+        return BadLine(source, number, f"there is no input topic {plain(topic[:_MOST_SHOWN])!r}")
+    return Line(source, number, topic, value)
 
 
 _MOST_SHOWN: Final = 60

@@ -19,6 +19,7 @@ from worker.proof.checks import Progress
 from worker.repair.archives import BadLine, Line
 from worker.repair.plan import MOST_TRIGGERS
 from worker.words.phrases import counted
+from worker.words.plans import place_of
 
 MOST_NAMED: Final = 20
 """How many bad lines and conflicts are named; all are counted."""
@@ -145,7 +146,8 @@ class Candidates:
         if len(self.conflicting) < MOST_NAMED:
             what = f"event {event.event_id} of {line.topic}"
             earlier = f"was decided (decision {first.seq})" if first.seq else "is in an earlier line"
-            self.conflicting.append(f"{line.source}, line {line.number}: {what} {earlier} with other content")
+            place = place_of(line.source, line.number)
+            self.conflicting.append(f"{place}: {what} {earlier} with other content")
 
 
 def read_record(reader: RecordReader, topic: str, value: bytes, number: int) -> InputRecord:

@@ -32,6 +32,7 @@ from worker.repair.summary import KINDS, Balance, Booked, Decided, Left, Step, S
 from worker.repair.undoing import NOTHING_TO_UNDO
 from worker.repair.voiding import Refused
 from worker.words.explanations import explain
+from worker.words.plans import place_of
 
 _MOST_LISTED: Final = 10
 """How many of those wallets are listed that gain or lose most."""
@@ -106,7 +107,7 @@ class Collected:
             self.conflicts += 1
             if len(self.conflicting) < MOST_NAMED:
                 what = f"event {row.event_id} of {row.topic} was decided meanwhile with other content"
-                self.conflicting.append(f"{found.source}, line {found.line}: {what}")
+                self.conflicting.append(f"{place_of(found.source, found.line)}: {what}")
             return
         if row.outcome == "parked":
             self._leave(facts_in(row.facts))

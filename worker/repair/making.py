@@ -1,6 +1,6 @@
 """Making a plan: from archives to a new file, with the ledger read as it is and never written."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +16,12 @@ from worker.new_file import new_file, require_new
 from worker.proof.checks import Progress
 from worker.proof.policies import book_of
 from worker.proof.reader import PostgresReader
-from worker.queries.asking import connected, ledger_id_of
+from worker.queries.asking import connected, ledger_id_of, reached_kafka
 from worker.queries.log_find import seqs_found
 from worker.queries.log_query import LogQuery
 from worker.queries.policies import policies, policy_file
 from worker.release import release
-from worker.repair.archives import BadLine, read_archive
+from worker.repair.archives import BadLine, Line, read_archive
 from worker.repair.brought import versions_in
 from worker.repair.candidates import Candidates
 from worker.repair.deciding import amended_before, judged
@@ -38,6 +38,7 @@ from worker.repair.replacing import is_no_event
 from worker.repair.selecting import JobToSettle, jobs_to_settle
 from worker.repair.snapshot import Conditions, PostgresSnapshot
 from worker.repair.summary import Summary
+from worker.repair.topic_archives import ArchiveTopic, read_topic
 from worker.settings import Settings
 
 
@@ -48,7 +49,7 @@ class Wanted(NamedTuple):
     `decision_selection.py`), and `found` is a query for that.
     """
 
-    add: Sequence[str]
+    add: Sequence[str | ArchiveTopic]
     settle: Sequence[str]
     void: Sequence[str]
     found: LogQuery | None
@@ -88,10 +89,10 @@ class Made(NamedTuple):
     summary: Summary
 
 
-async def make_plan(
-    settings: Settings, wanted: Wanted, progress: Progress, show_bad: Callable[[BadLine], None]
-) -> Made:
-    """Plan what was lost, and what is settled again. `show_bad` is called with the first bad lines.
+async def make_plan(settings: Settings, wanted: Wanted, progress: Progress, show: Callable[[object], None]) -> Made:
+    """Plan what was lost, and what is settled again.
+
+    `show` is called with the first bad lines, and with what of an archive cannot be read now.
 
     First what the ledger knows already is left out, in short statements; only then, for what is left, is a snapshot
     opened. So an archive of a million events that were nearly all decided holds no snapshot for minutes.
@@ -107,9 +108,7 @@ async def make_plan(
     reader = RecordReader(settings.wall_clock(), settings.max_clock_skew, settings.earliest_event)
     async with connected(settings.database_url) as connection:
         found = Candidates(PostgresSnapshot(connection), reader, progress)
-        progress.begin("read", 0, "lines")
-        for source in wanted.add:
-            await found.add(read_archive(source, wanted.topic))
+        await _add(found, settings, wanted, progress, show)
         replacements = await _replacements(connection, reader, wanted, progress)
         conditions = await PostgresSnapshot(connection).conditions()
         grace = settings.grace if conditions is None else conditions.grace
@@ -117,7 +116,7 @@ async def make_plan(
         selection = await _selection(connection, wanted)
         decides = await _decides(connection, wanted, progress)
     for bad in (*found.bad, *replacements.bad):
-        show_bad(bad)
+        show(bad)
     if not wanted.skips_bad:
         found.require_no_bad_lines()
         replacements.require_no_bad_lines()
@@ -135,6 +134,28 @@ async def make_undo(settings: Settings, plan: str, out: Path, progress: Progress
         found = Candidates(PostgresSnapshot(connection), reader, progress)
         header, planned = await _plan(connection, settings, Asked(found, ()), progress, undoes=plan)
     return _written(out, header, planned, 0)
+
+
+async def _add(
+    found: Candidates, settings: Settings, wanted: Wanted, progress: Progress, show: Callable[[object], None]
+) -> None:
+    """Take the events of every archive, in the order in which these are named."""
+    for source in wanted.add:
+        if isinstance(source, ArchiveTopic):
+            async for records in _records(settings, source, wanted.topic, progress, show):
+                await found.add(records)
+        else:
+            progress.begin("read", 0, "lines")
+            await found.add(read_archive(source, wanted.topic))
+
+
+async def _records(
+    settings: Settings, archive: ArchiveTopic, topic: str | None, progress: Progress, show: Callable[[object], None]
+) -> AsyncIterator[list[Line | BadLine]]:
+    async with reached_kafka(settings) as reached:
+        named = reached.topic_prefix, topic
+        async for records in read_topic(reached.kafka_kwargs(), archive, named, progress, show):
+            yield records
 
 
 def _written(out: Path, header: Header, planned: Planned, lines: int) -> Made:
@@ -206,7 +227,7 @@ async def _plan(
     await overlay.open()
     stored = await rows.policies()
     given = await rows.conditions() or Conditions(settings.grace, settings.max_clock_skew)
-    book, now = _book(stored, settings), settings.wall_clock().now()
+    book, now = book_of_ledger(stored, settings), settings.wall_clock().now()
     header = Header(
         FORMAT,
         str(await ledger_id_of(connection)),
@@ -224,7 +245,7 @@ async def _plan(
     )
 
 
-def _book(stored: Sequence[PolicyRow], settings: Settings) -> PolicyBook:
+def book_of_ledger(stored: Sequence[PolicyRow], settings: Settings) -> PolicyBook:
     """The versions that the ledger has; a ledger that no worker ever led has none yet: then those of the settings.
 
     Raises:

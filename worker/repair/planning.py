@@ -95,7 +95,7 @@ async def plan_all(
         await _settle_again(writer, overlay, jobs, collected, ground.progress)
     collected.clock_begins()
     if business_time is not None:
-        await _let_the_clock_work(writer, business_time + ground.grace)
+        await let_the_clock_work(writer, business_time + ground.grace)
     balances = await _balances(overlay, collected.unchanged)
     summary = collected.summary([found] if replacements is None else [found, replacements])
     return Planned(collected.triggers, list(collected.wallets(balances)), summary)
@@ -164,7 +164,12 @@ async def _writer(overlay: Overlay, ground: Ground, collected: Collected) -> Wri
     return writer
 
 
-async def _let_the_clock_work(writer: Writer, through: datetime) -> None:
+async def let_the_clock_work(writer: Writer, through: datetime) -> None:
+    """Do what the clock has due up to that instant, and commit it.
+
+    Raises:
+        Transient: the ledger is away.
+    """
     while not await writer.pass_time(through, seconds=_SLICE_SECONDS):
         pass
     await writer.flush()

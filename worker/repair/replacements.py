@@ -24,6 +24,7 @@ from worker.repair.decision_selection import Chosen
 from worker.repair.plan import MOST_TRIGGERS
 from worker.repair.replacing import NEVER_DECIDED, refusal, says_the_same
 from worker.repair.voiding import Refused
+from worker.words.plans import place_of
 
 _OUT_OF_TIME: Final = Refused(
     "events that would be dated at an instant that is refused",
@@ -124,7 +125,7 @@ class Replacements(Candidates):
         self.conflicts += 1
         if len(self.conflicting) < MOST_NAMED:
             what = f"event {event.event_id} of {line.topic} is in an earlier line with other content"
-            self.conflicting.append(f"{line.source}, line {line.number}: {what}")
+            self.conflicting.append(f"{place_of(line.source, line.number)}: {what}")
 
 
 def shifted(topic: str, payload: bytes, by: timedelta) -> bytes | None:

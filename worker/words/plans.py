@@ -21,7 +21,13 @@ def brought_in_words(expected: Expected) -> str:
 
 def added_later(at: datetime, by: str, why: str, source: str, line: int) -> str:
     """Say of an event that a plan added it: when, who, why, and where it had been found."""
-    return f"The event did not come when it happened: {by} added it on {day(at)} ({why}), from {source}, line {line}."
+    found = place_of(source, line)
+    return f"The event did not come when it happened: {by} added it on {day(at)} ({why}), from {found}."
+
+
+def place_of(source: str, line: int) -> str:
+    """Where an event was found: in which line of a source, or, for line 0, where the source says."""
+    return f"{source}, line {line}" if line else source
 
 
 def ordered_by(actor: str, why: str) -> str:

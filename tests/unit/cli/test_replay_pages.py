@@ -23,6 +23,7 @@ from worker.repair.plan import FORMAT, Added, Expected, Header
 from worker.repair.plan_file import write_plan
 from worker.repair.summary import Balance, Booked, Decided, Left, Step, Summary, Wallet
 
+NO_TOPICS = ("", "a/x", "a/-1", "a/9999999999", "a\u00e4")
 A_DAY = "2025-03-14T00:00:00Z"
 SPANS = ("--from", "--to", "--recorded-from", "--recorded-to")
 NOON = datetime(2026, 11, 5, 12, tzinfo=UTC)
@@ -193,7 +194,14 @@ def test_what_is_no_plan_is_one_line_and_exit_2(plan: Path, folder: Path) -> Non
         ("replay plan --settle owed --policy f --out p", "--policy goes with --decide SELECTION"),
         ("replay plan --add f", "Missing option '--out'"),
         ("replay plan --add f --out p --topic job-opened", "--topic is one of "),
-        ("replay plan --add kafka:job-closed --out p", "reads files and standard input (-), and no topics yet"),
+        *((f"replay plan --add kafka:{topic} --out p", "is no topic. Write kafka:TOPIC") for topic in NO_TOPICS),
+        *((f"replay plan --add kafka:t/0@{span} --out p", "is no span. Write kafka:TOPIC") for span in ("", "7", "..")),
+        ("replay plan --add kafka:t@3..9 --out p", "offsets are of one partition: write kafka:t/0@3..9"),
+        ("replay plan --add kafka:t/1@9..3 --out p", "nothing is from offset 9 to 3: the first has to be smaller"),
+        (f"replay plan --add kafka:t/1@9..{A_DAY} --out p", "are not both offsets, or both instants"),
+        ("replay plan --add kafka:t@2026-03-14..now --out p", "has no time zone. Give one, as in"),
+        ("replay plan --add kafka:t@..yesterday --out p", "is not an instant. Give a date, a time and a zone"),
+        (f"replay plan --add kafka:t@{A_DAY}..{A_DAY} --out p", "nothing is between FROM of --add and TO: the first"),
         ("replay show p --csv --json", "choose one of --csv and --json"),
         ("replay plan --settle owed --out p --topic job-closed", "--topic is about lines: it goes with --add FILE"),
         ("replay plan --void f --out p --skip-bad", "--skip-bad is about lines: it goes with --add FILE"),

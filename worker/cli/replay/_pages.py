@@ -99,14 +99,14 @@ def _parts(summary: Summary) -> Iterator[RenderableType]:
     if summary.shortfall:
         yield f"{summary.shortfall:,} Connects cannot be taken, because they are not there."
     if summary.booked:
-        yield _booked("What they book", summary.booked)
+        yield booked_table("What they book", summary.booked)
     if nothing := [one for one in summary.decided if one.outcome != "applied"]:
         shown = (f"{one.decisions:,} {one.outcome} ({one.reason})" for one in nothing)
         yield plain(f"Without an effect on a balance now: {', '.join(shown)}.")
     yield from _balances("Gain most", summary.gain_most)
     yield from _balances("Lose most", summary.lose_most)
     if summary.will_follow:
-        yield _booked("Will follow, by the clock", summary.will_follow)
+        yield booked_table("Will follow, by the clock", summary.will_follow)
     if summary.charges_requested:
         yield f"{_many(summary.charges_requested, 'charge')} will be requested from billing."
     yield from _left_out(summary)
@@ -145,7 +145,7 @@ def _corrections_left_out(summary: Summary) -> Iterator[str]:
         yield f"Left out: {_many(summary.nothing_to_amend, 'decision')} with the amount that the rules give."
 
 
-def _booked(heading: str, booked: Sequence[Booked]) -> RenderableType:
+def booked_table(heading: str, booked: Sequence[Booked]) -> RenderableType:
     page = table(heading, "reason", "changes", "given", "taken")
     for one in booked:
         page.add_row(plain(one.rule), plain(one.reason), f"{one.changes:,}", f"{one.given:,}", f"{one.taken:,}")

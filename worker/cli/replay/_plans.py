@@ -1,6 +1,6 @@
 """What became of plans, as pages for people, and how a plan is named."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -8,11 +8,12 @@ from rich.console import Group, RenderableType
 from worker.cli._output import table
 from worker.ledger.connections import Connection
 from worker.plain_text import plain
-from worker.queries.replays import PlanRecord, Plans, plan_named
+from worker.queries.replays import NotBooked, PlanRecord, Plans, plan_named
 from worker.repair.applying import Applied
 from worker.repair.plan_file import read_plan
 from worker.words.operators import SHOWN_OF_A_HASH
 from worker.words.phrases import counted
+from worker.words.plans import place_of
 from worker.words.times import when
 
 
@@ -38,14 +39,15 @@ def became(applied: Applied) -> str:
     )
 
 
-def how_it_ended(applied: Applied, plan: str) -> str:
-    """What became of a plan that was applied, and how to go on."""
+def how_it_ended(applied: Applied, plan: str, *, on: str = "") -> str:
+    """What became of a plan that was applied, and how to go on; `on` is the option of a rehearsal."""
     parts = [f"Plan {applied.plan[:SHOWN_OF_A_HASH]}: {became(applied)}."]
     if applied.answered_before:
         booked = applied.answered_before - applied.not_booked_before
         parts.append(f"Before, {booked:,} had been booked, and {applied.not_booked_before:,} had not.")
     if applied.deviated or applied.left_out or applied.not_booked_before:
-        parts.append(f"`connects replay status {plan}` shows what was not booked, and why.")
+        there = ", with DATABASE_URL set to the copy," if on else ""
+        parts.append(f"`connects replay status {plan}`{there} shows what was not booked, and why.")
     if applied.stopped == "too-many-deviations":
         parts.append(
             "Stopped, because too many deviate: the ledger went on since the plan was made. Make a new plan of what is "
@@ -71,15 +73,16 @@ def _parts(plans: Plans) -> Iterator[RenderableType]:
             f"{one.left_out:,} left out, {one.left:,} left"
         )
         if one.not_booked:
-            yield _not_booked(one)
+            yield not_booked_table(one.not_booked)
             if (more := one.deviated + one.left_out - len(one.not_booked)) > 0:
                 yield f"and {more:,} more"
 
 
-def _not_booked(plan: PlanRecord) -> RenderableType:
+def not_booked_table(triggers: Iterable[NotBooked]) -> RenderableType:
+    """Triggers that were not booked, each with where it was found and why."""
     page = table("trigger", "event", "found in", "not booked, because", "")
-    for one in plan.not_booked:
-        place = f"{one.source}, line {one.line}" if one.line else one.source
+    for one in triggers:
+        place = place_of(one.source, one.line)
         why = f"{one.outcome}: {one.reason}"
         page.add_row(
             f"{one.number}, {one.kind}",

@@ -1,8 +1,5 @@
 """`connects replay apply`: have the active worker carry out a plan."""
 
-import asyncio
-import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -10,17 +7,18 @@ import typer
 
 from worker.cli._asking import answer
 from worker.cli._changes import who
-from worker.cli._errors import FOUND_SOMETHING, say
+from worker.cli._errors import FOUND_SOMETHING
 from worker.cli._options import Actor, Json, Why, require_reason
 from worker.cli._output import print_found
-from worker.cli.replay._plans import became, how_it_ended
+from worker.cli.replay._plans import how_it_ended
+from worker.cli.replay._rehearsed import copy_named, rehearsed, rehearsed_page
+from worker.cli.replay._steps import in_steps, until_interrupted
 from worker.errors import OperatorNeeded, UsageError
-from worker.ledger.connections import Connection
 from worker.queries import commands
 from worker.queries.asking import connected
 from worker.queries.commands import Answered
-from worker.queries.replays import answered_triggers, require_active_worker
-from worker.repair.applying import Applied, Ask, Way, apply, begin, takes_of
+from worker.queries.replays import require_active_worker
+from worker.repair.applying import Applied, Way, begin, takes_of
 from worker.repair.plan_file import Plan, read_plan
 from worker.settings import Settings
 
@@ -41,6 +39,14 @@ def command(
         float | None,
         typer.Option(min=0.01, metavar="N", help="At most this many triggers a second [as fast as it goes]."),
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="DATABASE_URL",
+            help="Rehearse the plan on this copy of the ledger, and leave the ledger alone.",
+        ),
+    ] = None,
     actor: Actor = None,
     as_json: Json = False,
 ) -> None:
@@ -51,6 +57,10 @@ def command(
     chunks; run again it goes on where it stopped, and nothing is booked twice. A plan that takes Connects needs
     --give-only or --take-too.
 
+    --on rehearses the plan on a copy of the ledger: this command applies it there by itself, then does what the clock
+    has due, and shows what came of it. Nothing is published from the copy, and no worker can lead it afterwards; look
+    at it with DATABASE_URL set to it. It has to be a copy of the ledger of DATABASE_URL, which stays as it is.
+
     Exit 1 unless each trigger was booked.
 
     Example: connects replay apply hour.plan --why "the importer lost 09:00 to 10:00" --take-too
@@ -59,23 +69,29 @@ def command(
     if give_only and take_too:
         raise typer.BadParameter("choose one of --give-only and --take-too")
 
-    async def run(settings: Settings) -> Applied:
+    way, copy = Way(give_only, most_deviations / 100, rate), None if on is None else copy_named(on)
+
+    def ready() -> Plan:
         found = read_plan(plan)
         if not (give_only or take_too) and (takes := takes_of(found)):
             raise UsageError(
                 f"{takes} of the plan's triggers take Connects away: add --take-too, or --give-only to leave them out"
             )
-        way = Way(give_only, most_deviations / 100, rate)
-        return await _apply(settings, found, way, who(actor), why)
+        return found
 
-    applied = answer(run)
-    print_found(applied, lambda one: how_it_ended(one, str(plan)), as_json=as_json)
+    if copy is not None:
+        came = answer(lambda settings: rehearsed(settings, ready(), way, copy, (who(actor), why)))
+        print_found(came, lambda one: rehearsed_page(one, str(plan)), as_json=as_json)
+        applied = came.applied
+    else:
+        applied = answer(lambda settings: _apply(settings, ready(), way, who(actor), why))
+        print_found(applied, lambda one: how_it_ended(one, str(plan)), as_json=as_json)
     if not applied.is_as_planned:
         raise typer.Exit(FOUND_SOMETHING)
 
 
 async def _apply(settings: Settings, plan: Plan, way: Way, actor: str, why: str) -> Applied:
-    stopping = _until_interrupted()
+    stopping = until_interrupted()
     async with connected(settings.database_url) as connection:
         await require_active_worker(connection)
 
@@ -83,14 +99,7 @@ async def _apply(settings: Settings, plan: Plan, way: Way, actor: str, why: str)
             return await commands.ask(settings, name, arguments, actor=actor, why=why, execute=_refuse)
 
         await begin(plan, ask)
-        return await _in_steps(connection, plan, way, ask, stopping)
-
-
-async def _in_steps(connection: Connection, plan: Plan, way: Way, ask: Ask, stopping: asyncio.Event) -> Applied:
-    applied = Applied(plan.hash, 0)
-    async for applied in apply(plan, await answered_triggers(connection, plan.hash), way, ask, stopping):
-        say(became(applied))
-    return applied
+        return await in_steps(connection, plan, way, ask, stopping)
 
 
 async def _refuse(_settings: Settings) -> None:
@@ -99,17 +108,3 @@ async def _refuse(_settings: Settings) -> None:
         "no worker is active any more, and it carries out a plan. Start one (`connects run`), then apply the plan "
         "again: it goes on where it stopped"
     )
-
-
-def _until_interrupted() -> asyncio.Event:
-    """Set by the first Ctrl-C; a second one ends the command where it is."""
-    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def stop() -> None:
-        say("stopping after this chunk; press Ctrl-C again to end now")
-        stopping.set()
-        loop.remove_signal_handler(signal.SIGINT)
-
-    with suppress(RuntimeError, ValueError):  # not in the main thread: then Ctrl-C does not come here
-        loop.add_signal_handler(signal.SIGINT, stop)
-    return stopping

@@ -14,13 +14,14 @@ from worker.cli._options import Json
 from worker.cli._output import print_json, print_page
 from worker.cli._progress import progress_shown
 from worker.cli._values import instant, require_one_of, require_order, shift_of
+from worker.cli.replay._archives import archive_of
 from worker.cli.replay._pages import nothing_to_do, summary_page
 from worker.domain.rule_catalogue import REASONS
 from worker.plain_text import plain
 from worker.queries.log_query import LogQuery
-from worker.repair.archives import BadLine
 from worker.repair.decision_selection import FOUND
 from worker.repair.making import Made, Wanted, make_plan
+from worker.repair.topic_archives import SCHEME
 from worker.settings import Settings
 
 
@@ -31,7 +32,8 @@ def command(
         typer.Option(
             "--add",
             metavar="FILE",
-            help="Events that never came: JSON lines, also .gz or .zst; `-` reads standard input. Repeatable.",
+            help="Events that never came: JSON lines, also .gz or .zst; `-` reads standard input. Or a topic: "
+            "kafka:TOPIC[/PARTITION][@FROM..TO]. Repeatable.",
         ),
     ] = None,
     settle: Annotated[
@@ -116,6 +118,10 @@ def command(
     their time. One that was decided before is left out; so whole days may be given where an hour was lost. What the
     clock does with the events afterwards (settlements, expiries, grants) is shown, but is not part of the plan.
 
+    kafka:TOPIC is read up to its end of now, committed records alone. A record's header "topic" names its input topic;
+    without one, TOPIC does if it is an input topic itself, or the value, as a line does. FROM and TO are instants (by
+    the records' timestamps, TO not included) or, of one PARTITION, offsets (both included); one may be left out.
+
     --settle takes each spend of a job again by all closures, hires, withdrawals and outbids known now, and books only
     the difference to what came back. `owed` are the jobs of which `connects owed` lists a refund that no schedule will
     make, `late-hires` those on which something came back before a hire or withdrawal became known that makes it undue:
@@ -165,12 +171,11 @@ def command(
             "--policy goes with --decide SELECTION": policy is not None and not decide,
         }
     )
-    for option, sources in (("--add", add), ("--replace", replace)):
-        if (topics := [source for source in sources or () if source.startswith("kafka:")]) != []:
-            raise typer.BadParameter(f"{option} reads files and standard input (-), and no topics yet: {topics[0]!r}")
+    if (topics := [source for source in replace or () if source.startswith(SCHEME)]) != []:
+        raise typer.BadParameter(f"--replace reads files and standard input (-), and no topics: {topics[0]!r}")
     found = [query if is_found else None for is_found in (voids, decides, shifts)]
     wanted = Wanted(
-        add or [],
+        [archive_of("--add", source) for source in add or ()],
         settle or [],
         files,
         found[0],
@@ -188,7 +193,7 @@ def command(
     )
 
     async def plan(settings: Settings) -> Made:
-        return await make_plan(settings, wanted, progress_shown(), _show_bad)
+        return await make_plan(settings, wanted, progress_shown(), _show)
 
     made = answer(plan)
     if made.summary.bad_lines:
@@ -246,5 +251,5 @@ def _query(
     return query
 
 
-def _show_bad(line: BadLine) -> None:
+def _show(line: object) -> None:
     say(plain(line))
