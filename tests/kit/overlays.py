@@ -68,6 +68,9 @@ class MemorySnapshot(MemoryRows):
     async def settled_by(self, job_id: JobId, proposal_id: ProposalId) -> list[tuple[int, int]]:
         return await self._store.settled_by(job_id, proposal_id)
 
+    async def voided_of_jobs(self) -> list[Voided]:
+        return [one for one in self._tables.voided if not one.freelancer_id]
+
     async def booked(self, plan: str) -> list[ReplayedRow]:
         mine = [row for row in self._tables.replayed if row.plan == plan and row.decision_seq is not None]
         return sorted(mine, key=lambda row: -(row.decision_seq or 0))

@@ -6,6 +6,7 @@ undone without a loss.
 """
 
 import asyncio
+import itertools
 import json
 import random
 from collections import Counter
@@ -180,3 +181,57 @@ async def go_on_and_void(records: list[Record], text: str, chance: random.Random
 
 def _short(store: MemoryStore) -> set[str]:
     return {row.freelancer_id or "" for row in store.tables.decisions if "shortfall" in str(row.facts)}
+
+
+@looking(examples=120)
+@given(records=any_histories(), policy=st.sampled_from(sorted(POLICIES)), seed=st.integers(0, 2**32))
+def test_voids_and_undos_in_turn(records: list[Record], policy: str, seed: int) -> None:
+    asyncio.run(void_and_undo_in_turn(records, POLICIES[policy], random.Random(seed)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_marketplaces_voids_and_undos_in_turn(seed: int) -> None:
+    records = list(History(seed, events=600, jobs=40, late=0.03))
+    asyncio.run(void_and_undo_in_turn(records, POLICIES["as it is"], random.Random(seed)))
+
+
+async def void_and_undo_in_turn(records: list[Record], text: str, chance: random.Random) -> None:
+    """Some are voided and undone, in any order, while events come; in the end all that never was is voided."""
+    both, ids = with_garbage(records, chance)
+    rows, plans = in_order(both, text), list[str]()
+    cuts = [0, *sorted(chance.randrange(len(rows) + 1) for _ in range(3)), len(rows)]
+    store, book, shown = MemoryStore(), policies(text), f"cut at {cuts} of {len(both)} records\n{listed(both)}"
+    async with asyncio.timeout(LIMIT_SECONDS), deciding(store, book, batch_size=50) as decides:
+        decides.add_policies()
+        await decides.writer.advance({})
+        for begin, end in itertools.pairwise(cuts):
+            await decides.decide(as_read(rows[begin:end]))
+            await decides.commit()
+            for _ in range(chance.randrange(3)):
+                name = f"{len(plans):064x}"
+                if plans and chance.random() < 0.5:
+                    planned = await undoing.undo(decides, book, chance.choice(plans), name)
+                else:
+                    some = _known(store, [one for one in ids if chance.random() < 0.5])
+                    planned = await voiding.void(decides, book, *some, name=name)
+                if planned.triggers:
+                    plans.append(name)
+        if decides.writer.business_time is None:
+            return
+        until = decides.writer.business_time + 2 * GRACE
+        await decides.until(until)
+        await decides.writer.advance({})
+        await decides.commit()
+        await nothing_is_found(store, 1, 3, shown=shown)
+        await voiding.void(decides, book, *_known(store, ids), name="cd" * 32)
+        assert not (await voiding.plan(store, book, voiding.seqs_of(store, *_known(store, ids)))).triggers, shown
+        await decides.until(until + timedelta(days=2))
+        await nothing_is_found(store, 1, 3, shown=shown)
+    to_the_end = {"until": until + timedelta(days=2), "wall": WALL_CLOCK}
+    expected = simulate(records, as_document(text), GRACE.total_seconds(), **to_the_end)
+    balances_are_the_models(store, expected, [], shown, _late_on(store, expected) | _short(store))
+
+
+def _known(store: MemoryStore, ids: Sequence[str]) -> list[str]:
+    known = {row.event_id for row in store.tables.decisions if row.kind == "first"}
+    return [event_id for event_id in ids if event_id in known]

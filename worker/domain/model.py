@@ -205,6 +205,11 @@ class Job(msgspec.Struct, eq=False, gc=False):
         """How many of its closures were due to be settled at or before that instant."""
         return sum(one.due_at <= instant for one in self.closures)
 
+    def is_voided(self, closing_at: datetime | None) -> bool:
+        """Whether it was closed then, and every closure of that time was voided."""
+        then = [closure.voided for closure in self.closures if closure.closed_at == closing_at]
+        return bool(then) and all(then)
+
 
 class Grant(msgspec.Struct, frozen=True, gc=False):
     """A grant that was made, under its natural key: ids with `/` between, which no id has.

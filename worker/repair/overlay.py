@@ -31,7 +31,7 @@ from worker.domain.model import (
     Wallet,
 )
 from worker.domain.rules.decides import Standing
-from worker.domain.state import Awaited, Held
+from worker.domain.state import Awaited, Held, Voided
 from worker.ledger.memory_store import MemoryStore
 from worker.ledger.store import Batch, FirstDecision, Moved, ParkedKey
 from worker.ledger.tables import ChangeRow, DecisionRow
@@ -241,6 +241,10 @@ class Overlay(MemoryStore):
             if new := dict(self._new("standing", on.items())):
                 found = await self._snapshot.standing(new)
                 self._standing.update({(seq, new[seq]): standing for seq, standing in found.items()})
+
+    async def voided_of_jobs(self) -> list[Voided]:
+        """The closures and hires that had been voided when the snapshot was taken."""
+        return await self._snapshot.voided_of_jobs()
 
     async def claimants(self, voided: DecisionRow) -> int:
         """How many events were refused because of a decision that is voided: they named its natural key."""

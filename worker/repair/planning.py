@@ -75,7 +75,7 @@ async def plan_all(
     writer = await _writer(overlay, ground, collected)
     business_time = writer.business_time
     if booked is not None:
-        await plan_undos(writer, booked, collected, ground.progress)
+        await plan_undos(writer, overlay, booked, collected, ground.progress)
     if selection is not None:
         jobs = _each_once(jobs, await plan_voids(writer, overlay, selection, collected, ground.progress))
     replaced = list[Wrong]()
@@ -111,10 +111,9 @@ async def _settle_again(
     if jobs:
         progress.begin("settled again", len(jobs), "jobs")
     for job in jobs:
-        voided = await _closings_voided(overlay, JobId(job.job_id))
         for names in _in_parts(await overlay.proposals_before(JobId(job.job_id))):
             spends = {spend.proposal_id: spend for spend in await overlay.spends(names)}
-            corrections = [_settle(job, spends[name], voided, collected.next_number()) for name in names]
+            corrections = [_settle(job, spends[name], collected.next_number()) for name in names]
             results = await writer.try_corrections(corrections, PLANNING)
             for correction, result in zip(corrections, results, strict=True):
                 collected.note_result(correction, result)
@@ -122,18 +121,10 @@ async def _settle_again(
         progress.advance(1)
 
 
-async def _closings_voided(overlay: Overlay, job_id: JobId) -> frozenset[datetime]:
-    """The closing times of a job of which no closure is left: what came back then is kept for no late hire's sake."""
-    closures = (await overlay.jobs([job_id]))[job_id].closures
-    left = {closure.closed_at for closure in closures if not closure.voided}
-    return frozenset(closure.closed_at for closure in closures if closure.voided) - left
-
-
-def _settle(job: JobToSettle, spend: Spend, voided: frozenset[datetime], number: int) -> Settle:
+def _settle(job: JobToSettle, spend: Spend, number: int) -> Settle:
     """A trigger that is not planned yet: what it corrects and brings is known when it is decided."""
     named = (spend.freelancer_id, spend.job_id, spend.proposal_id)
-    late_hires = job.late_hires or spend.refunded_closing_at in voided
-    return Settle(number, *named, late_hires, "", [], job.source, job.line, NOTHING)
+    return Settle(number, *named, job.late_hires, "", [], job.source, job.line, NOTHING)
 
 
 def _each_once(jobs: Sequence[JobToSettle], others: Sequence[JobToSettle]) -> list[JobToSettle]:

@@ -1,14 +1,16 @@
 """Deciding the undos of a plan over the overlay: what another plan booked is reversed, the latest decision first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from worker.domain.state import Voided
 from worker.ledger.tables import ReplayedRow
 from worker.proof.checks import Progress
 from worker.repair.collecting import Collected
+from worker.repair.overlay import Overlay
 from worker.repair.plan import NOTHING, Undo
 from worker.repair.planning_voids import PLANNING, Correcting
-from worker.repair.undoing import OTHER_KINDS
+from worker.repair.undoing import LATER_STANDS, OTHER_KINDS
 from worker.repair.voiding import Refused
 
 _SHOWN_OF_A_HASH: Final = 12
@@ -41,19 +43,32 @@ class Booked(NamedTuple):
         rows = (row for row in self.triggers if row.kind == "replace" and row.topic == "proposal-submitted")
         return {(row.freelancer_id, row.job_id) for row in rows}
 
+    def covered(self, voided: Iterable[Voided]) -> set[str | None]:
+        """The jobs of which a closure or hire was voided after this plan: what it did on them rests on that."""
+        own = {row.decision_seq for row in self.triggers}
+        first: dict[str | None, int] = {}
+        for row in self.triggers:  # the latest first
+            first[row.job_id] = row.decision_seq or 0
+        later = (one for one in voided if one.by_seq not in own)
+        return {one.job_id for one in later if one.by_seq > first.get(one.job_id, one.by_seq)}
 
-async def plan_undos(writer: Correcting, booked: Booked, collected: Collected, progress: Progress) -> None:
+
+async def plan_undos(
+    writer: Correcting, overlay: Overlay, booked: Booked, collected: Collected, progress: Progress
+) -> None:
     """Undo what a plan booked, as far as it goes, and note what is left for a person.
 
     Raises:
         Transient: the ledger is away.
     """
     progress.begin("undone", len(booked.triggers), "triggers")
-    replaced = booked.replaced
+    replaced, covered = booked.replaced, booked.covered(await overlay.voided_of_jobs())
     for row in booked.triggers:
         refused = OTHER_KINDS.get(row.kind)
         if row.kind == "settle" and (row.freelancer_id, row.job_id) in replaced:
             refused = SETTLED_WITH
+        if refused is None and row.kind in {"void", "settle"} and row.job_id in covered:
+            refused = LATER_STANDS
         if refused is not None:
             collected.leave(refused, 1)
             progress.advance(1)

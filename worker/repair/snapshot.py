@@ -61,6 +61,10 @@ class Snapshot(StateRows, Protocol):
         """What was voided of these freelancers."""
         ...
 
+    async def voided_of_jobs(self) -> list[Voided]:
+        """The closures and hires that were voided."""
+        ...
+
     async def in_full(self, seq: int) -> tuple[DecisionRow, list[ChangeRow]] | None:
         """A decision and its changes."""
         ...
@@ -169,6 +173,10 @@ class PostgresSnapshot(PostgresRows):
     async def voided_of(self, freelancers: Sequence[FreelancerId]) -> list[Voided]:
         """What was voided of these freelancers."""
         return [Voided(*row) for row in await self._fetch("voided_to_plan_on", _listed(freelancers))]
+
+    async def voided_of_jobs(self) -> list[Voided]:
+        """The closures and hires that were voided."""
+        return [Voided(*row) for row in await self._fetch("voided_of_jobs")]
 
     async def in_full(self, seq: int) -> tuple[DecisionRow, list[ChangeRow]] | None:
         """A decision and its changes."""

@@ -35,6 +35,7 @@ from worker.domain.rules.voids import ToVoid
 from worker.ledger.rows import facts_in, movements_in
 from worker.ledger.tables import ChangeRow, DecisionRow
 from worker.proof.identity import lots_opened
+from worker.repair.forgetting import voided_among
 from worker.repair.plan import Correction, Settle, Void, correction_in
 from worker.repair.voiding import NOTHING_DONE, UNKNOWN, Record, Refused, number_in, read_to_void, refusal
 
@@ -206,6 +207,9 @@ async def _void_of_grant(
 
 async def _void_of_job(record: Undoable, row: DecisionRow, correction: Void, what: ToVoid) -> ToUndo | Refused:
     job_id = JobId(what.job_id or "")
+    since = [one for one in await record.mentioned([f"j:{job_id}"], row.seq) if one.freelancer_id is None]
+    if voided_among(since):
+        return LATER_STANDS
     closures = (await record.jobs([job_id]))[job_id].closures
     mine = next((one for one in closures if one.decision_seq == what.closure_seq), None)
     others = (one for one in closures if mine is not None and not one.voided and one is not mine)

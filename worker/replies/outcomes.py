@@ -54,7 +54,7 @@ class Outcome(NamedTuple):
 def outcome_of(applied: Applied, known: Known) -> Outcome:
     """What became of a proposal, by all that is known now."""
     rest = applied.spent - applied.back
-    settled = known.settlements(applied.proposal_id)
+    settled = known.settlements(applied.proposal_id) if applied.closings else []  # else all its closings were voided
     last = settled[-1] if settled else None
     if not applied.spent:
         return Outcome("free", 0, 0, 0, applied.origin, last)
@@ -78,8 +78,9 @@ def _pending(applied: Applied, last: DecisionRecord | None) -> Closing | None:
 
 def _why_kept(applied: Applied, known: Known, last: DecisionRecord | None) -> tuple[str, DecisionRecord | None]:
     """Why what has not come back will not, and the decision that says so; no reason: it still may."""
-    if taken := taken_back(applied, known):
-        return "taken-back", taken
+    taken = taken_back(applied, known)
+    if taken and (applied.closings or not {"hired_at", "withdrawn_at"}.isdisjoint(taken.facts)):
+        return "taken-back", taken  # else it is open again: its closing was voided
     if last is not None:
         return last.reason, last
     if applied.withdrawn_at is not None:

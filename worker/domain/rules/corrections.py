@@ -46,6 +46,10 @@ def settle_again(state: State, due: SettleAgain, keeps: Keeps, policy: Policy) -
     closures = [one for one in due.job.closures if one.due_at <= due.instant]
     hired_at, withdrawn_at = due.job.first_hired_at, spend.withdrawn_at
     returning = _first_that_returns(closures, spend, hired_at, withdrawn_at)
+    if due.job.is_voided(spend.refunded_closing_at):
+        # Kept is only what a closing that counts returned before it knew of the hire; of withdrawals nothing says so.
+        closures = [closure for closure in closures if closure.returned_any]
+        keeps = keeps._replace(in_spite_of_withdrawal=False)
     kept = returning or _first_that_returns(
         closures,
         spend,

@@ -331,7 +331,8 @@ def _claw_back(state: State, job: Job, event: HireMade, policy: Policy) -> list[
     to_take: dict[FreelancerId, list[tuple[Spend, list[SpendLine]]]] = {}
     for proposal_id in job.proposal_ids:
         spend = state.spends[proposal_id]
-        if spend.refunded_closing_at is None or spend.refunded_closing_at < event.occurred_at:
+        closed_at = spend.refunded_closing_at
+        if closed_at is None or (closed_at < event.occurred_at and not job.is_voided(closed_at)):
             continue
         spend.refunded_closing_at = _returned_before_the_hire(spend, closures)
         state.changed.spends[spend.proposal_id] = spend

@@ -12,10 +12,10 @@ import msgspec
 from worker.domain.booking import GIVES_BACK_BY, Booking, debt_order
 from worker.domain.cards import part, sources
 from worker.domain.decisions import Fact, Subject, Verdict
-from worker.domain.model import FreelancerId, JobId, Lot, LotId, ProposalId, Spend, Wallet
+from worker.domain.model import Closure, FreelancerId, Job, JobId, Lot, LotId, ProposalId, Spend, Wallet
 from worker.domain.policy import Policy
 from worker.domain.rules.grants import ADJUST
-from worker.domain.rules.refunds import SETTLEMENT
+from worker.domain.rules.refunds import SETTLEMENT, why_undue
 from worker.domain.rules.spends import SPEND
 from worker.domain.state import Awaited, State, Voided
 
@@ -193,9 +193,20 @@ def _forget(state: State, what: ToVoid, seq: int, of: tuple[str, str], facts: di
         if closure.decision_seq == what.closure_seq:
             closure.voided = True
             state.changed.closures[closure.decision_seq] = closure
+            _stand_in_for(state, job, closure)
     state.changed.jobs[job.job_id] = job
     state.changed.voided.append(Voided(what.seq, seq, what.rule, what.natural_key, what.freelancer_id, job.job_id))
     return Verdict("applied", reason, rule, facts)
+
+
+def _stand_in_for(state: State, job: Job, voided: Closure) -> None:
+    """Let what a voided closure returned count as returned by those that found it so: a later hire comes after them."""
+    for closure in job.closures if voided.returned_any else ():
+        is_worked_off = closure.settled or closure.settled_through
+        is_it = is_worked_off and not closure.voided and why_undue(closure, job.first_hired_at, None) is None
+        if is_it and not closure.returned_any:
+            closure.returned_any = True
+            state.changed.closures[closure.decision_seq] = closure
 
 
 def _subject_of(spend: Spend) -> Subject:

@@ -34,6 +34,10 @@ JOIN voided v ON v.rule = wanted.rule AND v.natural_key = wanted.natural_key
 SELECT decision_seq, by_seq, rule, natural_key, freelancer_id, job_id FROM voided
 WHERE freelancer_id = ANY(string_to_array($1, ','))
 
+-- name: voided_of_jobs
+-- The closures and hires that were voided.
+SELECT decision_seq, by_seq, rule, natural_key, freelancer_id, job_id FROM voided WHERE freelancer_id = ''
+
 -- name: refused_of
 -- What was refused of a freelancer after decision $2 because it was granted, or spent, before under the rule $3.
 SELECT d.facts, d.proposal_id FROM mentions m CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = m.seq LIMIT 1) d
