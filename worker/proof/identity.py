@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from schemas.reading import read_event
-from worker.domain.cards import Need
+from worker.domain.cards import ALREADY_GRANTED, Need
 from worker.domain.model import ChargeId, ChargeKey, FreelancerId, LotId, ProposalId
 from worker.domain.rule_catalogue import RULES
 from worker.engine.loading.cache import seen_key
@@ -115,11 +115,11 @@ async def _charges(decisions: Sequence[Recorded], reader: Reader) -> None:
 
 
 async def _natural_keys(decisions: Sequence[Recorded], parked: Mapping[int, Recorded], reader: Reader) -> None:
-    """The grant under each natural key that is not the freelancer's own, of events that granted nothing."""
+    """The grant under each natural key that is not the freelancer's own, of events that it was granted before."""
     named: dict[tuple[str, str], list[Recorded]] = {}
     for one in decisions:
         row = one.row
-        if row.topic not in _GLOBAL_KEYS or row.outcome != "declined":
+        if row.topic not in _GLOBAL_KEYS or row.reason != ALREADY_GRANTED:
             continue
         waited = None if row.follows is None else parked.get(row.follows)
         one.event = read_event(row.topic, row.payload if waited is None else waited.row.payload)

@@ -384,3 +384,18 @@ async def test_a_settle_that_would_correct_another_closing_than_was_planned_is_l
     answer = await replaying.apply(decides, BOOK, planned.triggers)
     assert (answer.told["booked"], answer.told["deviated"]) == (0, 1)
     await nothing_is_found(store, 1, 3)
+
+
+@pytest.mark.parametrize("name", ["f-1", "f-2"])
+async def test_an_empty_purchase_under_the_id_of_one_that_was_voided(
+    name: str, decides: Deciding, came: Came, store: MemoryStore
+) -> None:
+    """It is no repeat: the id is free again. Found by test_undos.py."""
+    await came(bought("f-1", "b-1", 10))
+    await voiding.void(decides, BOOK, "e-b-1")
+    await came(
+        event("connects-purchased", "e-2", "2026-03-06T10:00:00Z", freelancer_id=name, purchase_id="b-1", connects=0)
+    )
+    (last,) = [row for row in store.tables.decisions if row.event_id == "e-2"]
+    assert (last.outcome, last.reason) == ("declined", "nothing-to-do")
+    await nothing_is_found(store, 1, 3)

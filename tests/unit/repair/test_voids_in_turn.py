@@ -124,9 +124,10 @@ async def test_a_late_hire_takes_back_what_a_right_closing_stands_for() -> None:
         await nothing_is_found(store, 1, 3)
 
 
-async def test_a_late_hire_is_kept_when_the_right_closing_stood(
+async def test_a_plan_takes_what_a_late_hire_makes_undue_though_a_right_closing_found_it_returned(
     decides: Deciding, came: Came, store: MemoryStore
 ) -> None:
+    """Decision 30: which closure returned something is known of a job, not of one wallet, by which `verify` decides."""
     await came(*SIX, closing("c-wrong", "2026-03-03T12:00:00Z"))
     await decides.until(day("2026-03-03T13:00:00Z"))
     await came(closing("c-right", "2026-03-04T10:00:00Z"))
@@ -135,10 +136,9 @@ async def test_a_late_hire_is_kept_when_the_right_closing_stood(
     await came(hired("j-1", at="2026-03-03T20:00:00Z"))
     (row,) = (row for row in store.tables.decisions if row.topic == "hire-made")
     assert row.reason == "hire-after-settlement"
-    planned = await replaying.planned_again(store, BOOK, ["j-1"])
-    assert not planned.triggers
-    await voiding.void(decides, BOOK, "c-wrong", name=SECOND)
     assert balance(store, "f-1") == 10
+    (settle,) = (await replaying.planned_again(store, BOOK, ["j-1"])).triggers
+    assert (settle.expected.reason, settle.expected.wallets) == ("taken-back", {"f-1": -6})
     await nothing_is_found(store, 1, 3)
 
 

@@ -47,9 +47,7 @@ def settle_again(state: State, due: SettleAgain, keeps: Keeps, policy: Policy) -
     hired_at, withdrawn_at = due.job.first_hired_at, spend.withdrawn_at
     returning = _first_that_returns(closures, spend, hired_at, withdrawn_at)
     if due.job.is_voided(spend.refunded_closing_at):
-        # Kept is only what a closing that counts returned before it knew of the hire; of withdrawals nothing says so.
-        closures = [closure for closure in closures if closure.returned_any]
-        keeps = keeps._replace(in_spite_of_withdrawal=False)
+        keeps = Keeps(in_spite_of_hire=False, in_spite_of_withdrawal=False)  # it came back for nothing that counts
     kept = returning or _first_that_returns(
         closures,
         spend,
