@@ -67,7 +67,8 @@ def instant(at: datetime) -> Markup:
 
 def with_instants(text: object) -> Markup:
     """Plain text of operators, whose instants (worker.words.times.when) a script shows in the reader's own zone."""
-    return Markup(_WRITTEN.sub(r'<time datetime="\1T\2Z">\1 \2 UTC</time>', escape(plain(text))))  # noqa: S704 - escaped
+    escaped = str(escape(plain(text)))  # before Python 3.12 a pattern's replacement in Markup is escaped as well
+    return Markup(_WRITTEN.sub(r'<time datetime="\1T\2Z">\1 \2 UTC</time>', escaped))  # noqa: S704 - as above
 
 
 def on_day(at: date) -> Markup:
