@@ -30,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # a worker of pytest-xdist inherits the folder
         config.stash[_folder] = stacks.make_folder()
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that nothing is left behind
+    else:
+        stacks.keep_to_own_ports()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

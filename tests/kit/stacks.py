@@ -10,12 +10,24 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from worker.embedded import state
 from worker.embedded.files import exclusive_lock
 from worker.embedded.stack import LocalStack
 from worker.ledger.migrate import migrate
 
 FOLDER: Final = "TEST_STACK_FOLDER"
 TEMPLATE: Final = "ledger_template"
+
+
+def keep_to_own_ports() -> None:
+    """Draw the ports of embedded servers where no other process of this run draws any.
+
+    A port looks free while its server is stopped for a while: it was given to another one, and one of them failed.
+    """
+    process, count = os.environ["PYTEST_XDIST_WORKER"], int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    each = len(state.PORTS) // count
+    first = int(process.removeprefix("gw")) * each
+    state.PORTS = state.PORTS[first : first + each]
 
 
 class SharedStack(LocalStack):
@@ -38,8 +50,8 @@ def make_folder() -> Path:
 def remove_folder(folder: Path) -> None:
     """Take down every stack that was started there; to be called when no test runs any more."""
     del os.environ[FOLDER]
-    for state in folder.glob("*/stack.json"):
-        LocalStack(state.parent).down(delete=True)
+    for found in folder.glob("*/stack.json"):
+        LocalStack(found.parent).down(delete=True)
     shutil.rmtree(folder)
 
 

@@ -20,7 +20,7 @@ DEMO_LOCK, DEMO_POLICY = "demo.lock", "demo-policy.toml"
 
 # Below the range from which systems draw ports for outgoing connections: there, a client that retries while the broker
 # is down could be given the broker's own port, and a broker could not come back.
-_FIRST_PORT, _LAST_PORT = 20_000, 32_000
+PORTS = range(20_000, 32_000)
 _PORT_ATTEMPTS = 1_000
 
 
@@ -87,13 +87,13 @@ def free_ports(count: int) -> list[int]:
     """Return ports of 127.0.0.1 that no program listens on now."""
     found: list[int] = []
     for _ in range(_PORT_ATTEMPTS):
-        port = random.randint(_FIRST_PORT, _LAST_PORT)  # noqa: S311 - a spread against collisions, not a secret
+        port = random.choice(PORTS)  # noqa: S311 - a spread against collisions, not a secret
         if port not in found and is_free(port):
             found.append(port)
             if len(found) == count:
                 return found
     raise LocalStackError(
-        f"no {count} free ports were found on 127.0.0.1 between {_FIRST_PORT} and {_LAST_PORT}. Free some."
+        f"no {count} free ports were found on 127.0.0.1 between {PORTS[0]} and {PORTS[-1]}. Free some."
     )
 
 
