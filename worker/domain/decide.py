@@ -76,7 +76,7 @@ def decide_settlement(state: State, due: SettlementDue, policies: PolicyBook) ->
     """Decide one spend on a closed job, under the policy in force at the closing time."""
     closure, spend = due.closure, due.spend
     policy = policies.in_force(closure.closed_at)
-    subject = Subject(spend.freelancer_id, spend.job_id, spend.proposal_id)
+    subject = Subject.of_spend(spend)
     verdict = cast("Verdict", CLOCK_RULES["settlement"].decide(state, due, policy))
     decision = _decision(due.seq, "settlement", closure.cause, subject, verdict, policy)
     decision.occurred_at = closure.closed_at
@@ -93,11 +93,8 @@ def decide_settling_again(state: State, due: SettleAgain, policies: PolicyBook) 
     late = (None if due.late_hires else at for at in (due.job.first_hired_at, spend.withdrawn_at))
     keeps = corrections.Keeps(*(at is not None and policies.in_force(at).late_hire == "keep" for at in late))
     verdict, corrected_seq = corrections.settle_again(state, due, keeps, policy)
-    subject = Subject(spend.freelancer_id, spend.job_id, spend.proposal_id)
-    decision = _decision(due.seq, "correction", due.cause, subject, verdict, policy)
-    decision.occurred_at = decision.business_time = due.instant
-    decision.follows = corrected_seq
-    return decision
+    subject = Subject.of_spend(spend)
+    return _correction(due.seq, due.cause, subject, verdict, policy, due.instant, corrected_seq)
 
 
 def decide_void(
@@ -106,10 +103,7 @@ def decide_void(
     """Take back what a decision still does, under the policy in force now: a correction, whose cause is the command."""
     policy = policies.in_force(instant)
     verdict = voids.void(state, found, instant, seq, policy)
-    decision = _decision(seq, "correction", cause, found.subject, verdict, policy)
-    decision.occurred_at = decision.business_time = instant
-    decision.follows = found.seq
-    return decision
+    return _correction(seq, cause, found.subject, verdict, policy, instant, found.seq)
 
 
 def decide_undo(
@@ -118,10 +112,7 @@ def decide_undo(
     """Reverse a decision of a plan, under the policy in force now: a correction, whose cause is the command."""
     policy = policies.in_force(instant)
     verdict = undos.undo(state, found, instant, seq, policy)
-    decision = _decision(seq, "correction", cause, found.subject, verdict, policy)
-    decision.occurred_at = decision.business_time = instant
-    decision.follows = found.seq
-    return decision
+    return _correction(seq, cause, found.subject, verdict, policy, instant, found.seq)
 
 
 def decide_replace(
@@ -141,12 +132,7 @@ def decide_replace(
         verdict = replaces.replace_spend(state, found, event, instant, policy)
     else:
         verdict = replaces.replace(state, found, _worth(found, right, policies), instant, policy)
-    proposal_id = ProposalId(found.natural_key) if found.is_spend else None
-    subject = Subject(found.freelancer_id, found.job_id, proposal_id)
-    decision = _decision(right.seq, "correction", right.cause, subject, verdict, policy)
-    decision.occurred_at = decision.business_time = instant
-    decision.follows = found.seq
-    return decision
+    return _correction(right.seq, right.cause, found.subject, verdict, policy, instant, found.seq)
 
 
 def _worth(found: ToVoid, right: Received, policies: PolicyBook) -> replaces.Worth:
@@ -168,11 +154,7 @@ def decide_amendment(
     """Book what a decision's verdict differs from what stands, under the policy in force now: a correction."""
     policy = policies.in_force(instant)
     verdict = decides.amend(state, what, standing, instant, seq, policy)
-    subject = Subject(what.freelancer_id, what.job_id, what.proposal_id)
-    decision = _decision(seq, "correction", cause, subject, verdict, policy)
-    decision.occurred_at = decision.business_time = instant
-    decision.follows = what.seq
-    return decision
+    return _correction(seq, cause, what.subject, verdict, policy, instant, what.seq)
 
 
 def decide_expiry(state: State, due: ExpiryDue, policies: PolicyBook) -> Decision:
@@ -346,6 +328,16 @@ def _decision(seq: int, kind: Kind, cause: Cause, subject: Subject, verdict: Ver
         membership=verdict.membership,
         charge=verdict.charge,
     )
+
+
+def _correction(
+    seq: int, cause: Cause, subject: Subject, verdict: Verdict, policy: Policy, at: datetime, corrected_seq: int
+) -> Decision:
+    """Make the decision of a correction: it counts from `at` on, and follows the decision that it corrects."""
+    decision = _decision(seq, "correction", cause, subject, verdict, policy)
+    decision.occurred_at = decision.business_time = at
+    decision.follows = corrected_seq
+    return decision
 
 
 def _check_reason(rule: str, reason: str) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import msgspec
 
 from schemas.fields import Plan
-from worker.domain.model import Cause, Charge, FreelancerId, JobId, LineName, LotId, ProposalId
+from worker.domain.model import Cause, Charge, FreelancerId, JobId, LineName, LotId, ProposalId, Spend
 
 Outcome = Literal["applied", "duplicate", "declined", "withheld", "recorded", "parked", "rejected"]
 Kind = Literal["first", "added", "follow-up", "settlement", "clock", "command", "correction"]
@@ -21,6 +21,11 @@ class Subject(NamedTuple):
     freelancer_id: FreelancerId | None = None
     job_id: JobId | None = None
     proposal_id: ProposalId | None = None
+
+    @classmethod
+    def of_spend(cls, spend: Spend) -> Self:
+        """Of a decision on one proposal's cost."""
+        return cls(spend.freelancer_id, spend.job_id, spend.proposal_id)
 
 
 class LineRef(NamedTuple):

@@ -130,7 +130,7 @@ class ClockWork:
         self._builder.open_batch.triggers.append(identity)
         key = ParkedKey("wallet", spend.freelancer_id)
         if key in self._builder.parked or identity in self._builder.failing:
-            subject = Subject(spend.freelancer_id, spend.job_id, spend.proposal_id)
+            subject = Subject.of_spend(spend)
             error = self._builder.failing.get(identity)
             decision = standard_decisions.parked(seq, "settlement", closure.cause, None, subject, key, error)
             decision.occurred_at, decision.business_time = closure.closed_at, due_at

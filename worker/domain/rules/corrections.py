@@ -146,6 +146,6 @@ def _closed(
 ) -> Change:
     spend = due.spend
     state.changed.spends[spend.proposal_id] = spend
-    subject = Subject(spend.freelancer_id, spend.job_id, spend.proposal_id)
+    subject = Subject.of_spend(spend)
     about = {"job_id": spend.job_id, "proposal_id": spend.proposal_id}
     return booking.close(due.instant, SETTLE, reason, policy, subject, dict(facts), about)

@@ -42,6 +42,11 @@ class ToAmend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str | None = None
     expires_at: datetime | None = None
 
+    @property
+    def subject(self) -> Subject:
+        """Whom and what it is about."""
+        return Subject(self.freelancer_id, self.job_id, self.proposal_id)
+
 
 class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the ledger says of a decision now.
@@ -97,10 +102,9 @@ def amend(state: State, what: ToAmend, standing: Standing, at: datetime, seq: in
     state.changed.amended.append(Amended(what.seq, seq, what.verdict, what.policy, not_taken))
     if booking.is_empty:
         return Verdict("applied", AMENDED, DECIDE, facts)
-    subject = Subject(what.freelancer_id, what.job_id, what.proposal_id)
     about = {name: value for name, value in named.items() if value is not None and name != "policy"}
     return Verdict(
-        "applied", AMENDED, DECIDE, facts, [booking.close(at, DECIDE, AMENDED, policy, subject, facts, about)]
+        "applied", AMENDED, DECIDE, facts, [booking.close(at, DECIDE, AMENDED, policy, what.subject, facts, about)]
     )
 
 

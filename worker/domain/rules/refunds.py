@@ -295,7 +295,7 @@ def _give_back(
 ) -> list[Change]:
     """Return lines in one change; lots whose time is over expire again in a change of their own (policy "expire")."""
     wallet = state.wallets[spend.freelancer_id]
-    subject = Subject(spend.freelancer_id, spend.job_id, spend.proposal_id)
+    subject = Subject.of_spend(spend)
     about = {"job_id": spend.job_id, "proposal_id": spend.proposal_id}
     booking = Booking(state, wallet)
     expired = booking.give_back(spend, lines, instant, policy, sources[rule_id])

@@ -70,8 +70,8 @@ def replace(state: State, what: ToVoid, worth: Worth, at: datetime, policy: Poli
         facts["given"] = difference
     elif difference < 0:
         _take(state, booking, what, -difference, at, facts)
-    subject = Subject(what.freelancer_id, what.job_id)
-    changes = [] if booking.is_empty else [booking.close(at, REPLACE, REPLACED, policy, subject, facts, what.about)]
+    closed = (at, REPLACE, REPLACED, policy, what.subject, facts, what.about)
+    changes = [] if booking.is_empty else [booking.close(*closed)]
     return Verdict("applied", REPLACED, REPLACE, facts, changes)
 
 
@@ -91,7 +91,7 @@ def replace_spend(state: State, what: ToVoid, event: ProposalSubmitted, at: date
     state.changed.spends[spend.proposal_id] = spend
     given, charged = sum(line.connects for line in returning), sum(more for _, more in charging)
     facts |= _net(given, charged)
-    subject, changes = Subject(spend.freelancer_id, spend.job_id, spend.proposal_id), list[Change]()
+    subject, changes = Subject.of_spend(spend), list[Change]()
     booking = Booking(state, state.wallet(spend.freelancer_id))
     if returning:
         booking.give_back(spend, returning, at, policy, sources[SETTLEMENT], policy.least_life)

@@ -67,7 +67,7 @@ def propose(state: State, event: ProposalSubmitted, trigger: Received, policy: P
             booking.spend(spend, line, event.occurred_at)
     if spend.owes:
         facts["debt"] = base.debt + boost.debt
-    subject = Subject(spend.freelancer_id, spend.job_id, spend.proposal_id)
+    subject = Subject.of_spend(spend)
     about = {"job_id": event.job_id, "proposal_id": event.proposal_id}
     change = booking.close(event.occurred_at, SPEND, "proposal-submitted", policy, subject, facts, about)
     return Verdict("applied", "proposal-submitted", SPEND, facts, [change])

@@ -12,7 +12,7 @@ import msgspec
 from worker.domain.booking import GIVES_BACK_BY, Booking, debt_order
 from worker.domain.cards import part, sources
 from worker.domain.decisions import Fact, Subject, Verdict
-from worker.domain.model import Closure, FreelancerId, Job, JobId, Lot, LotId, ProposalId, Spend, Wallet
+from worker.domain.model import Closure, FreelancerId, Job, JobId, Lot, LotId, ProposalId, Wallet
 from worker.domain.policy import Policy
 from worker.domain.rules.grants import ADJUST
 from worker.domain.rules.refunds import SETTLEMENT, why_undue
@@ -119,7 +119,7 @@ def take_back(
         _take_back(state, booking, what, at, facts)
     grant = state.grants[what.rule, what.natural_key]
     state.void_grant(grant, seq, what.job_id)
-    return _verdict(booking, Subject(what.freelancer_id, what.job_id), what, at, policy, of, facts)
+    return _verdict(booking, what, at, policy, of, facts)
 
 
 def stands(state: State, what: ToVoid) -> bool:
@@ -179,7 +179,7 @@ def _void_spend(
     state.void_spend(spend, what.rule, seq)
     for awaited in what.awaited:
         state.await_proposal(awaited)
-    return _verdict(booking, _subject_of(spend), what, at, policy, of, facts)
+    return _verdict(booking, what, at, policy, of, facts)
 
 
 def _forget(state: State, what: ToVoid, seq: int, of: tuple[str, str], facts: dict[str, Fact]) -> Verdict:
@@ -209,13 +209,8 @@ def _stand_in_for(state: State, job: Job, voided: Closure) -> None:
             state.changed.closures[closure.decision_seq] = closure
 
 
-def _subject_of(spend: Spend) -> Subject:
-    return Subject(spend.freelancer_id, spend.job_id, spend.proposal_id)
-
-
 def _verdict(
     booking: Booking,
-    subject: Subject,
     what: ToVoid,
     at: datetime,
     policy: Policy,
@@ -224,5 +219,5 @@ def _verdict(
 ) -> Verdict:
     """One change, or none if nothing of it was left."""
     rule, reason = of
-    changes = [] if booking.is_empty else [booking.close(at, rule, reason, policy, subject, facts, what.about)]
+    changes = [] if booking.is_empty else [booking.close(at, rule, reason, policy, what.subject, facts, what.about)]
     return Verdict("applied", reason, rule, facts, changes)
