@@ -17,7 +17,7 @@ def not_made_good(differs: Sequence[Difference], now: Decision, recorded: Record
     An amount is made good, with the outcome, reason and facts that say it. Not made good are another natural key,
     another source or end of a lot, a charge, and the row of a lot that is not what the recorded change brought into it.
     """
-    if not answers_the_same(now, recorded) or recorded.amended != amount_of(now.changes, recorded):
+    if not _is_amended_to(now, recorded):
         yield from differs
         return
     brought = {f"lot {name}": connects for name, connects in _brought(recorded).items()}
@@ -36,9 +36,11 @@ def not_made_good(differs: Sequence[Difference], now: Decision, recorded: Record
 
 def is_made_good(now: Decision, recorded: Recorded) -> bool:
     """Whether a correction amended a decision to the amount that today's rules give, and it was another one."""
-    right = amount_of(now.changes, recorded)
-    is_wrong = amount_of(recorded.changes, recorded) != right
-    return is_wrong and answers_the_same(now, recorded) and recorded.amended == right
+    return _is_amended_to(now, recorded) and recorded.amended != amount_of(recorded.changes, recorded)
+
+
+def _is_amended_to(now: Decision, recorded: Recorded) -> bool:
+    return answers_the_same(now, recorded) and recorded.amended == amount_of(now.changes, recorded)
 
 
 def answers_the_same(now: Decision, recorded: Recorded) -> bool:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
 
 import msgspec
 
@@ -28,14 +27,11 @@ from worker.repair.plan import (
     correction_in,
     kind_of,
 )
-from worker.repair.summary import KINDS, Balance, Booked, Decided, Left, Step, Summary, Wallet
+from worker.repair.summary import KINDS, Balance, Booked, Decided, Left, Step, Summary, Wallet, gain_and_lose_most
 from worker.repair.undoing import NOTHING_TO_UNDO
 from worker.repair.voiding import Refused
 from worker.words.explanations import explain
 from worker.words.plans import place_of
-
-_MOST_LISTED: Final = 10
-"""How many of those wallets are listed that gain or lose most."""
 
 
 class _Steps:
@@ -231,8 +227,7 @@ class Collected:
             for name, steps in sorted(self._steps.items())
             if steps.is_changed and steps.last is not None
         ]
-        by_gain = sorted(changed, key=lambda one: -one.difference)
-        by_loss = sorted(changed, key=lambda one: one.difference)
+        gain_most, lose_most = gain_and_lose_most(changed)
         return Summary(
             triggers={**dict.fromkeys(KINDS, 0), **Counter(map(kind_of, self.triggers))},
             wallets=len(changed),
@@ -242,8 +237,8 @@ class Collected:
             shortfall=self.shortfall,
             decided=sorted(self._decided.values(), key=lambda one: (-one.decisions, one.outcome, one.reason)),
             booked=_sorted(self._booked),
-            gain_most=[one for one in by_gain[:_MOST_LISTED] if one.difference > 0],
-            lose_most=[one for one in by_loss[:_MOST_LISTED] if one.difference < 0],
+            gain_most=gain_most,
+            lose_most=lose_most,
             inert=sum(one.inert for one in archives) + self.inert,
             conflicts=sum(one.conflicts for one in archives) + self.conflicts,
             conflicting=[*conflicting, *self.conflicting][:MOST_NAMED],

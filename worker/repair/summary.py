@@ -1,5 +1,6 @@
 """What a plan would change, in numbers and by wallet: what operators read before they apply it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -7,6 +8,7 @@ import msgspec
 
 KINDS: Final = ("add", "void", "replace", "settle", "decide", "undo")
 """The kinds of triggers."""
+_MOST_LISTED: Final = 10
 
 
 class Booked(msgspec.Struct, forbid_unknown_fields=True):
@@ -39,6 +41,13 @@ class Balance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def difference(self) -> int:
         """What it gains; negative: what it loses."""
         return self.after - self.before
+
+
+def gain_and_lose_most(balances: Sequence[Balance]) -> tuple[list[Balance], list[Balance]]:
+    """The ten wallets that gain most, and the ten that lose most; those that are alike in the order of `balances`."""
+    gaining = sorted((one for one in balances if one.difference > 0), key=lambda one: -one.difference)
+    losing = sorted((one for one in balances if one.difference < 0), key=lambda one: one.difference)
+    return gaining[:_MOST_LISTED], losing[:_MOST_LISTED]
 
 
 class Left(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,7 +1,6 @@
 """What another policy would have given: the amounts that differ, by rule and by wallet. No plan is made of it."""
 
 from datetime import datetime
-from typing import Final
 
 import msgspec
 
@@ -16,9 +15,7 @@ from worker.proof.reader import PostgresReader
 from worker.proof.recorded import Recorded
 from worker.repair.deciding import judge
 from worker.repair.judging import amounts, refusal_to_judge, rule_of
-from worker.repair.summary import Balance, Booked
-
-_MOST_LISTED: Final = 10
+from worker.repair.summary import Balance, Booked, gain_and_lose_most
 
 
 class WhatIf(msgspec.Struct, frozen=True):
@@ -99,17 +96,14 @@ class _Totals:
     def added_up(self, not_compared: int) -> WhatIf:
         """All of it; of wallets the ten that gain and lose most."""
         balances = [Balance(name, *both) for name, both in sorted(self._wallets.items())]
-        gaining = sorted((one for one in balances if one.difference > 0), key=lambda one: -one.difference)
-        losing = sorted((one for one in balances if one.difference < 0), key=lambda one: one.difference)
         return WhatIf(
             self._decisions,
             self._differ,
             sum(one.given for one in self._by_rule.values()),
             sum(one.taken for one in self._by_rule.values()),
-            len(gaining),
-            len(losing),
+            sum(one.difference > 0 for one in balances),
+            sum(one.difference < 0 for one in balances),
             sorted(self._by_rule.values(), key=lambda one: (-(one.given + one.taken), one.rule)),
-            gaining[:_MOST_LISTED],
-            losing[:_MOST_LISTED],
+            *gain_and_lose_most(balances),
             not_compared,
         )
