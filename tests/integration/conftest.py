@@ -1,13 +1,15 @@
 """Whole workers as processes, with a ledger and topics of their own for each test."""
 
 import logging
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.kit.brokers import OddKafka, odd_kafka
 from tests.kit.ledger import Ledger
-from tests.kit.world import World, a_world
+from tests.kit.world import World, a_world, fresh_ledger
 from worker.embedded.stack import LocalStack
 
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # clients of a broker that is killed have much to say
@@ -17,6 +19,19 @@ logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # clients of a broker 
 async def world(stack: LocalStack, tmp_path: Path, database_url: str, prefix: str) -> AsyncIterator[World]:
     async with a_world(stack, tmp_path, database_url, prefix) as world:
         yield world
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddKafka]:
+    """A broker with three ways in, for the tests of one module."""
+    with odd_kafka(tmp_path_factory.mktemp("odd")) as odd:
+        yield odd
+
+
+@pytest.fixture
+def ledger_url(odd: OddKafka) -> str:
+    """A fresh ledger on the PostgreSQL beside that broker."""
+    return fresh_ledger(odd.stack, f"ledger_{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture

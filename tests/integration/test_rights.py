@@ -2,26 +2,22 @@
 
 import asyncio
 import json
-import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 
-import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.admin import CreateAclsRequest
 
 from schemas.catalogue import INPUT_TOPICS
 from tests.kit.asking import Asking
-from tests.kit.brokers import OddKafka, odd_kafka
+from tests.kit.brokers import OddKafka
 from tests.kit.http import ask, free_port
 from tests.kit.ledger import Ledger
 from tests.kit.produce import Sent, by_key, produce
 from tests.kit.waiting import in_time, until, until_async
 from tests.kit.worker_process import WorkerProcess
-from tests.kit.world import fresh_ledger
 from worker.kafka.output.relay import Relay
 from worker.kafka.topics import create_topics, output_topic_specs
 
@@ -29,17 +25,6 @@ TOPIC, TRANSACTIONAL_ID = 2, 5
 LITERAL, PREFIXED = 3, 4
 READ, WRITE, DESCRIBE, DESCRIBE_CONFIGS = 3, 4, 8, 10
 ALLOW = 3
-
-
-@pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddKafka]:
-    with odd_kafka(tmp_path_factory.mktemp("odd")) as odd:
-        yield odd
-
-
-@pytest.fixture
-def ledger_url(odd: OddKafka) -> str:
-    return fresh_ledger(odd.stack, f"ledger_{uuid.uuid4().hex[:12]}")
 
 
 async def grant(odd: OddKafka, kind: int, name: str, *operations: int, pattern: int = LITERAL) -> None:

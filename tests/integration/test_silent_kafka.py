@@ -3,37 +3,25 @@
 import asyncio
 import json
 import time
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.kit.asking import Asking
-from tests.kit.brokers import OddKafka, odd_kafka
+from tests.kit.brokers import OddKafka
 from tests.kit.http import ask, free_port
 from tests.kit.produce import Sent
 from tests.kit.proxy import Proxy, proxy_at
 from tests.kit.reading import everything
 from tests.kit.waiting import PATIENCE_SECONDS
 from tests.kit.worker_process import WorkerProcess
-from tests.kit.world import PARTITIONS, World, a_world, fresh_ledger
+from tests.kit.world import PARTITIONS, World, a_world
 
 RECOVERED_SECONDS = 40
 COMMAND_SECONDS = 30
 SLOW_SECONDS = 7.0
-
-
-@pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddKafka]:
-    with odd_kafka(tmp_path_factory.mktemp("odd")) as odd:
-        yield odd
-
-
-@pytest.fixture
-def ledger_url(odd: OddKafka) -> str:
-    return fresh_ledger(odd.stack, f"ledger_{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture

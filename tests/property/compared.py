@@ -4,12 +4,34 @@ But for what law 4 leaves out: a weekly cap, a refusal for lack of balance, or t
 """
 
 from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
+from tests.kit.deciding import GRACE, WALL_CLOCK, Deciding, as_read
+from tests.kit.histories import Record
+from tests.kit.policies import as_document
+from tests.model.answers import Row
+from tests.model.driver import simulate
 from worker.ledger.memory_store import MemoryStore
 
 UNEQUAL = frozenset({"weekly-cap", "insufficient-balance", "lot-expired"})
 """Reasons after which what somebody has depends on more than on what was theirs."""
+
+
+async def decided_through(decides: Deciding, rows: Sequence[Row], days_more: int = 0) -> datetime | None:
+    """Decide the records, then let so many days and two graces pass; the instant then. None: no time is known yet."""
+    await decides.decide(as_read(rows))
+    await decides.commit()
+    if decides.writer.business_time is None:
+        return None
+    until = decides.writer.business_time + timedelta(days=days_more) + 2 * GRACE
+    await decides.until(until)
+    return until
+
+
+def truly(records: Sequence[Record], text: str, until: datetime) -> list[Row]:
+    """The model's decisions on these records, up to that instant."""
+    return simulate(records, as_document(text), GRACE.total_seconds(), until=until, wall=WALL_CLOCK)
 
 
 def balances_are_the_models(

@@ -26,7 +26,7 @@ from tests.kit.replaying import PLAN, apply, nothing_is_found
 from tests.model.answers import Row
 from tests.property.played import in_order
 from tests.property.test_voids import NEW, sent_again
-from tests.property.variety import FOR_GOOD, POLICIES, SEEDS, any_histories, looking
+from tests.property.variety import POLICIES, SEEDS, any_histories, looking
 from worker.domain.policy import PolicyBook
 from worker.ledger.memory_store import MemoryStore
 from worker.proof.checks import Progress
@@ -65,9 +65,7 @@ def test_a_marketplaces_plan_that_is_undone(seed: int) -> None:
     undone = asyncio.run(
         apply_and_undo(records, POLICIES["as it is"], random.Random(seed), days_later=2, late_hires=True)
     )
-    assert seed != FOR_GOOD or min(undone[kind] for kind in ("add", "void", "settle")) > 0, (
-        f"TEST_SEED={seed}: {undone}"
-    )
+    assert min(undone[kind] for kind in ("add", "void", "settle")) > 0, f"TEST_SEED={seed}: {undone}"
 
 
 @looking(examples=120)
@@ -89,7 +87,7 @@ def test_a_plan_is_undone_as_far_as_it_goes_after_events_came(
 def test_a_marketplaces_plan_is_undone_as_far_as_it_goes(seed: int, days: int) -> None:
     records = list(History(seed, events=600, jobs=40, late=0.03))
     undone = asyncio.run(go_on_and_undo(records, POLICIES["as it is"], random.Random(seed), days, late_hires=True))
-    assert seed != FOR_GOOD or undone > 0, f"TEST_SEED={seed}"
+    assert undone > 0, f"TEST_SEED={seed}"
 
 
 async def go_on_and_undo(

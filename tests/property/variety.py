@@ -34,7 +34,7 @@ _EVERY_DAY: Final = 0.25
 _OF_THE_RUN = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))
 """The same in all processes of one run: they have to find the same tests."""
 FOR_GOOD = 1
-"""The seed of every run. How much a history brings is asserted of it alone: a random one may bring next to nothing."""
+"""The seed of every run: of it alone is asserted how much a history brings, where a random one may bring too little."""
 SEEDS = [int(os.environ["TEST_SEED"])] if "TEST_SEED" in os.environ else [FOR_GOOD, _OF_THE_RUN.getrandbits(32)]
 """One for good and one of today."""
 
