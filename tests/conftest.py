@@ -1,22 +1,27 @@
 """Shared by tests against the real servers: one stack per run, one fresh ledger and one set of topics per test."""
 
+import asyncio
+import os
 import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import asyncpg
 import hypothesis
 import pytest
 
-from tests.kit import order, stacks
+from tests.kit import order, sizes, stacks
+from tests.kit.administering import delete_topics_of
 from tests.kit.logs import log_plainly
 from worker.embedded.stack import LocalStack
 from worker.kafka.topics import create_topics
 
 _folder = pytest.StashKey[Path]()
+_DAY: Final = "TEST_DAY"  # for all processes of a run, also where it goes on past midnight
 
 # How long an example takes says how busy the machine is, and nothing about the code.
 hypothesis.settings.register_profile(
@@ -29,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     log_plainly()
     if not hasattr(config, "workerinput"):  # a worker of pytest-xdist inherits the folder
         config.stash[_folder] = stacks.make_folder()
+        os.environ.setdefault(_DAY, str(datetime.now(UTC).toordinal()))
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that nothing is left behind
     else:
         stacks.keep_to_own_ports()
@@ -50,6 +56,17 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order.arrange(items)
+    for item in items:
+        if item.get_closest_marker("in_turn") is not None:
+            item.add_marker(pytest.mark.soak)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("in_turn") is None or any(".py" in argument for argument in item.config.args):
+        return  # whoever names a file gets all of it
+    if not sizes.is_turn_of(order.together_with(item), day := int(os.environ[_DAY])):
+        pytest.skip(f"takes long: others run each day ({_DAY}={day}), all in `make soak` or where their file is named")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -93,7 +110,7 @@ async def database_url(stack: LocalStack, migrated: str) -> AsyncIterator[str]:
     """A fresh, migrated, empty ledger."""
     name = f"ledger_{uuid.uuid4().hex[:12]}"
     server = stack.addresses.database_url
-    await run_sql(server, f"CREATE DATABASE {name} TEMPLATE {migrated}")
+    await run_sql(server, f"CREATE DATABASE {name} TEMPLATE {migrated} STRATEGY FILE_COPY")
     yield urlsplit(server)._replace(path=f"/{name}").geturl()
     if isinstance(stack, stacks.SharedStack):  # a server that the test stopped may be away; its data goes with it
         await run_sql(server, f"DROP DATABASE {name} WITH (FORCE)")
@@ -106,9 +123,12 @@ def kafka(stack: LocalStack) -> dict[str, Any]:
 
 
 @pytest.fixture
-def prefix() -> str:
-    """A prefix of topics that no other test has."""
-    return f"t{uuid.uuid4().hex[:10]}-"
+def prefix(stack: LocalStack, kafka: dict[str, Any]) -> Iterator[str]:
+    """A prefix of topics that no other test has, and that nobody has afterwards: a broker of 7,000 partitions is slow."""
+    prefix = f"t{uuid.uuid4().hex[:10]}-"
+    yield prefix
+    if isinstance(stack, stacks.SharedStack):  # that of others may be away; its data goes with it
+        asyncio.run(delete_topics_of(kafka, prefix))
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from tests.kit.three_brokers import NODES, ThreeBrokers, three_brokers
 from tests.kit.waiting import until
 from tests.kit.world import World, a_world, fresh_ledger
 
+pytestmark = pytest.mark.in_turn
+
 KILLS: Final = size("BROKER_KILLS", 20, least=1)
 BETWEEN_SECONDS: Final = size("BROKER_SECONDS", 30, least=1)
 SEED: Final = int(os.environ.get("TEST_BROKER_SEED", "7"))

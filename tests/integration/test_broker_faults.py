@@ -18,7 +18,7 @@ HEALED_SECONDS: Final = 90  # I13 says 30 s; a machine that shares its cores is 
 """I13."""
 AWAY_SECONDS: Final = size("AWAY_SECONDS", 20, least=8)
 
-pytestmark = pytest.mark.own_servers
+pytestmark = [pytest.mark.in_turn, pytest.mark.own_servers]
 
 
 def a_history(seed: int) -> History:

@@ -25,6 +25,8 @@ from worker.ledger.migrate import migrate
 from worker.ledger.pool import Pool, Purpose
 from worker.ledger.slots import NoSlot, require_slots
 
+pytestmark = pytest.mark.in_turn
+
 LOOK_SECONDS: Final = 0.01
 
 

@@ -19,6 +19,8 @@ from tests.kit.world import PARTITIONS, Events, World, a_world
 from worker.embedded.stack import LocalStack
 from worker.ledger.migrate import migrate
 
+pytestmark = pytest.mark.in_turn
+
 VERSION: Final = 15
 NAME: Final = "ledger"
 STREAMING: Final = "SELECT count(*) = 1 FROM pg_stat_replication WHERE state = 'streaming'"

@@ -20,6 +20,8 @@ from tests.kit.worker_process import WorkerProcess
 from tests.kit.world import PARTITIONS, World
 from worker.embedded.stack import LocalStack
 
+pytestmark = pytest.mark.in_turn
+
 HEALED_SECONDS: Final = 90  # I13 says 30 s; a machine that shares its cores is given three times that
 """I13."""
 AWAY_SECONDS: Final = size("AWAY_SECONDS", 20, least=8)

@@ -26,6 +26,8 @@ from worker.kafka.output.place import Place
 from worker.kafka.output.relay import Relay
 from worker.kafka.output.relay_opening import transactional_id_of
 
+pytestmark = pytest.mark.in_turn
+
 MARKER = "marker"
 OUTPUT = "one output"
 OUTPUTS = "all outputs"

@@ -14,6 +14,8 @@ from tests.kit.http import ask, free_port
 from tests.kit.produce import Sent
 from tests.kit.world import World
 
+pytestmark = pytest.mark.in_turn
+
 HIRES = "hire-made"
 ALARM_SECONDS = 5.0
 

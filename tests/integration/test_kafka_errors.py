@@ -11,6 +11,8 @@ from tests.kit.produce import by_key
 from tests.kit.worker_process import WorkerProcess
 from tests.kit.world import PARTITIONS, World
 
+pytestmark = pytest.mark.in_turn
+
 KINDS: Final = ("ProduceRequest", "FetchRequest", "EndTxnRequest", "AddPartitionsToTxnRequest")
 
 

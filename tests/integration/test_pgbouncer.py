@@ -18,6 +18,8 @@ from worker.errors import UsageError
 from worker.ledger.connections import COMMAND_SESSION, connect, store_session
 from worker.ledger.leadership import Leadership
 
+pytestmark = pytest.mark.in_turn
+
 THREE = ("migrate", "run", "status")
 OTHERS = (
     *("history f-1", "explain --freelancer f-1", "parked list", "positions list", "dead-letters list", "relay show"),

@@ -26,6 +26,8 @@ from worker.ledger.connections import COMMAND_SESSION, Session, connect, store_s
 from worker.ledger.leadership import Leadership
 from worker.ledger.migrate import migrate
 
+pytestmark = pytest.mark.in_turn
+
 VERSIONS: Final = (14, 15, 16, 17)
 OTHER_DEFAULTS: Final = {
     "timezone": "Pacific/Auckland",

@@ -17,6 +17,8 @@ from tests.kit.worker_process import ROOT
 from tests.kit.world import Events, World
 from tests.unit.bundle.conftest import written
 
+pytestmark = pytest.mark.in_turn
+
 EXTRA = "Install the extra `local`: pip install 'connects-worker[local]'"
 
 

@@ -16,6 +16,8 @@ from tests.kit.silence import Link, falling_silent
 from tests.kit.waiting import until
 from tests.kit.world import PARTITIONS, Events, World
 
+pytestmark = pytest.mark.in_turn
+
 DECIDED_SECONDS: Final = 40
 NOTICED_SECONDS: Final = 30
 

@@ -19,6 +19,8 @@ from tests.kit.waiting import PATIENCE_SECONDS
 from tests.kit.worker_process import WorkerProcess
 from tests.kit.world import PARTITIONS, World, a_world
 
+pytestmark = pytest.mark.in_turn
+
 RECOVERED_SECONDS = 40
 COMMAND_SECONDS = 30
 SLOW_SECONDS = 7.0

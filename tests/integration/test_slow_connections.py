@@ -11,6 +11,8 @@ from tests.kit.produce import by_key
 from tests.kit.proxy import Proxy, proxied
 from tests.kit.world import PARTITIONS, World
 
+pytestmark = pytest.mark.in_turn
+
 SLOW_SECONDS: Final = 7.0
 """For how long they are: beyond two leases."""
 

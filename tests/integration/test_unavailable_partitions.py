@@ -24,6 +24,8 @@ from worker.kafka.output.partitioner import partition_of
 from worker.kafka.output.relay import Relay
 from worker.kafka.output.relay_opening import transactional_id_of
 
+pytestmark = pytest.mark.in_turn
+
 BADGES = "badge-earned"
 HIRES = "hire-made"
 CLOSED = "job-closed"

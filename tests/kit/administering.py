@@ -44,6 +44,13 @@ async def delete_topics(admin: AIOKafkaAdminClient, *topics: str) -> None:
     await until_async(are_gone)
 
 
+async def delete_topics_of(kafka: Mapping[str, Any], prefix: str) -> None:
+    """Delete all topics that nobody will use again."""
+    async with administering(kafka) as admin:
+        if topics := [topic for topic in await admin.list_topics() if topic.startswith(prefix)]:
+            await admin.delete_topics(topics)
+
+
 async def is_led(admin: AIOKafkaAdminClient, topic: str, partitions: int) -> bool:
     """Whether each of so many partitions has a leader."""
     (look,) = await admin.describe_topics([topic])

@@ -61,7 +61,17 @@ def group_of(item: pytest.Item) -> str | None:
     """What all tests of one process have in common with this one."""
     if item.get_closest_marker("own_servers"):
         return "servers of their own"
-    return item.nodeid.partition("::")[0] if shares_in_module(item) else None
+    return module_of(item) if shares_in_module(item) else None
+
+
+def together_with(item: pytest.Item) -> str:
+    """What has its turn on one day: a test, or all of a module that makes something once for them."""
+    return module_of(item) if shares_in_module(item) else item.nodeid
+
+
+def module_of(item: pytest.Item) -> str:
+    """The path of its file."""
+    return item.nodeid.partition("::")[0]
 
 
 def shares_in_module(item: pytest.Item) -> bool:

@@ -1,4 +1,4 @@
-"""Searches for counterexamples are long tests: a quarter of their examples every day, all of them in `make soak`."""
+"""Searches for counterexamples are long tests: a tenth of their examples every day, all of them in `make soak`."""
 
 import pytest
 from hypothesis import is_hypothesis_test

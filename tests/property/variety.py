@@ -30,7 +30,7 @@ POLICIES = {name: with_promo_codes(text) for name, text in _POLICIES.items()}
 """The real policy with promo codes, each of its switches the other way, amounts of 0, and one that changes amid the
 histories."""
 
-_EVERY_DAY: Final = 0.25
+_EVERY_DAY: Final = 0.1
 _OF_THE_RUN = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))
 """The same in all processes of one run: they have to find the same tests."""
 FOR_GOOD = 1
@@ -40,7 +40,7 @@ SEEDS = [int(os.environ["TEST_SEED"])] if "TEST_SEED" in os.environ else [FOR_GO
 
 
 def looking(examples: int) -> settings:
-    """Settings for that many examples in `make soak`, a quarter of them every day, or as many as somebody asks for."""
+    """Settings for that many examples in `make soak`, a tenth of them every day, or as many as somebody asks for."""
     wanted = math.ceil(examples * min(1.0, max(_EVERY_DAY, SOAK)))
     return settings(
         max_examples=int(os.environ.get("TEST_EXAMPLES", wanted)),

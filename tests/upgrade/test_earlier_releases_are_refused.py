@@ -6,6 +6,8 @@ import pytest
 from tests.kit.world import World
 from worker.ledger.refused import REFUSED
 
+pytestmark = pytest.mark.in_turn
+
 LATER = "This ledger was migrated for a later release of the worker: run that release."
 BATCHES_OF = {
     "0.1.0": "INSERT INTO batches (outbox_seq, batch_uid, recorded_at, batch_no, epoch, last_seq, chain_head,"

@@ -26,6 +26,8 @@ from tests.upgrade.test_earlier_releases_are_refused import LATER
 from worker.embedded.stack import LocalStack
 from worker.ledger.migrate import HEAD, migrate
 
+pytestmark = pytest.mark.in_turn
+
 EVENTS_A_SECOND: Final = 40.0
 TAKEOVER_SECONDS: Final = 5.0
 """The lease of three seconds, and time for a busy machine."""

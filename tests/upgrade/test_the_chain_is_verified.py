@@ -20,6 +20,8 @@ from worker.proof.checks import Finding, Ground, Progress, Range, run_checks
 from worker.proof.hash_check import hash_check, head
 from worker.proof.heads import Head
 
+pytestmark = pytest.mark.in_turn
+
 
 async def findings(url: str, outside: Head | None = None) -> list[Finding]:
     return [one async for one in run_checks([hash_check(outside)], Ground(url, Range(), Progress()))]

@@ -35,7 +35,7 @@ if CHROMIUM is None:
         "Chromium is not installed (Debian: apt-get install chromium), and TEST_CHROMIUM names none",
         allow_module_level=True,
     )
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.in_turn, pytest.mark.asyncio(loop_scope="module")]
 expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 
