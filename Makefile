@@ -33,8 +33,8 @@ demo: setup ## See it work: a real Kafka and PostgreSQL, the worker, and a made-
 test: setup ## Run all tests that need no Docker; says what it skipped and why (ARGS="-k refunds", PROCESSES=0: in one)
 	@$(TESTS) $(ARGS)
 
-soak: setup ## Run the long tests whole; make test has a tenth of each (SIZE=0.5: half of each)
-	@TEST_SOAK=$(SIZE) $(TESTS) -m soak $(ARGS)
+soak: setup ## Run the long tests whole; make test has a tenth of each, or of them (SIZE=0.5: half)
+	@TEST_SOAK=$(SIZE) $(TESTS) -m soak $(addprefix --ignore tests/,unit contract golden helm guide) $(ARGS)
 
 chaos: setup ## Let faults of every kind happen for SECONDS; SEED says which (it prints the seed)
 	@TEST_CHAOS_SECONDS=$(SECONDS) TEST_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -q tests/chaos/test_random_faults.py

@@ -124,7 +124,7 @@ def kafka(stack: LocalStack) -> dict[str, Any]:
 
 @pytest.fixture
 def prefix(stack: LocalStack, kafka: dict[str, Any]) -> Iterator[str]:
-    """A prefix of topics that no other test has, and that nobody has afterwards: a broker of 7,000 partitions is slow."""
+    """A prefix of topics that no other test has, and nobody has afterwards: a broker of 7,000 partitions is slow."""
     prefix = f"t{uuid.uuid4().hex[:10]}-"
     yield prefix
     if isinstance(stack, stacks.SharedStack):  # that of others may be away; its data goes with it

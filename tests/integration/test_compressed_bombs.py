@@ -18,7 +18,10 @@ from tests.kit.waiting import until, until_async
 from tests.kit.worker_process import WorkerProcess, peak_bytes_of
 from tests.kit.world import PARTITIONS, World
 
-pytestmark = [pytest.mark.in_turn, pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")]
+pytestmark = [
+    pytest.mark.in_turn,
+    pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc"),
+]
 
 TOPIC = "connects-purchased"
 WORKER_BYTES = 10**9

@@ -45,8 +45,8 @@ class SharedStack(LocalStack):
 def make_folder() -> Path:
     """A folder for the shared stack, named to all processes that this one starts; in memory where there is plenty.
 
-    Thousands of topics and ledgers come and go, and each wants files of its own on the disk: a tenth of all work. No test
-    takes the power away, so none can tell.
+    Thousands of topics and ledgers come and go, and each wants files of its own on the disk: a tenth of all work.
+    No test takes the power away, so none can tell.
     """
     in_memory = _MEMORY if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _PLENTY_BYTES else None
     folder = Path(tempfile.mkdtemp(prefix="connects-tests-", dir=in_memory))
