@@ -1,39 +1,64 @@
 """Replies about amounts that were corrected: a decision gave more or less than it should have."""
 
+from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
 from worker.domain.decisions import Facts
 from worker.domain.rules.decides import AMENDED, DECIDE, NOTHING
-from worker.replies.reply import Draft
+from worker.replies.reply import Draft, Verdict
 from worker.replies.voids import balance_now
-from worker.replies.writing import About, Replies, sentences
+from worker.replies.writing import About, Replies, first_up, sentences
 from worker.words.decides import came, what_came
 from worker.words.phrases import agreeing, connects
 
 _NUMBERS: Final = ("given", "taken", "gone", "shortfall", "set_off")
 
 
+_BEGINS: Final[Mapping[Verdict, str]] = {"yes": "Yes: ", "no": "No: ", "nothing-due": ""}
+
+
 def _amended(about: About) -> Draft:
-    on = about.day("corrected_at")
-    numbers = {name: about.number(name) for name in _NUMBERS if about.has(name)}
+    verdict, done = _done(about)
+    why = sentences(_came(about), *_why_not_all(about))
     ending = sentences("Nothing more will change because of it.", balance_now(about))
-    what = came(_facts(about))
-    why = f"{what[0].upper()}{what[1:]}."
-    if set_off := numbers.get("set_off"):
-        why = f"{why} {connects(set_off)} of the difference had not been taken back from you before."
+    return Draft(verdict, f"{_BEGINS[verdict]}{done}", why, ending, numbers=_numbers(about))
+
+
+def amended_in_short(about: About) -> str:
+    """What a corrected amount had been and should have been, and what was done: for the reply about a proposal."""
+    return sentences(_came(about), _done(about)[1], *_why_not_all(about))
+
+
+def _numbers(about: About) -> dict[str, int]:
+    return {name: about.number(name) for name in _NUMBERS if about.has(name)}
+
+
+def _came(about: About) -> str:
+    return f"{first_up(came(_facts(about)))}."
+
+
+def _done(about: About) -> tuple[Verdict, str]:
+    numbers, on = _numbers(about), about.day("corrected_at")
     if given := numbers.get("given"):
-        return Draft("yes", f"Yes: {connects(given)} were added for you on {on}.", why, ending, numbers=numbers)
-    if set_off:
-        return Draft("nothing-due", f"Nothing was added for you on {on}.", why, ending, numbers=numbers)
+        return "yes", f"{connects(given)} {agreeing(given, 'was', 'were')} added for you on {on}."
+    if numbers.get("set_off"):
+        return "nothing-due", f"Nothing was added for you on {on}."
+    if taken := numbers.get("taken"):
+        return "no", f"{connects(taken)} {agreeing(taken, 'was', 'were')} taken back on {on}."
+    return "nothing-due", f"Nothing was taken back from you on {on}."
+
+
+def _why_not_all(about: About) -> Iterator[str]:
+    """Why less was given or taken than the difference."""
+    numbers = _numbers(about)
+    if set_off := numbers.get("set_off"):
+        yield f"{connects(set_off)} of the difference had not been taken back from you before."
+    if set_off or numbers.get("given"):
+        return
     if gone := numbers.get("gone"):
-        why = f"{why} {connects(gone)} of it had expired already."
+        yield f"{connects(gone)} of the difference had expired already."
     if missing := numbers.get("shortfall"):
-        why = f"{why} {connects(missing)} more could not be taken, because you no longer had them."
-    taken = numbers.get("taken", 0)
-    if not taken:
-        return Draft("nothing-due", f"Nothing was taken back from you on {on}.", why, ending, numbers=numbers)
-    headline = f"No: {connects(taken)} {agreeing(taken, 'was', 'were')} taken back on {on}."
-    return Draft("no", headline, why, ending, numbers=numbers)
+        yield f"{connects(missing)} more could not be taken, because you no longer had them."
 
 
 def _nothing(about: About) -> Draft:

@@ -1,8 +1,9 @@
 """What became of the Connects of one proposal: back, kept, or still undecided; and what came back of it when."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, NamedTuple
 
+from worker.domain.rules.decides import AMENDED, DECIDE
 from worker.replies.known import Applied, Closing, Known
 from worker.replies.recorded import ChangeMade, DecisionRecord
 from worker.replies.writing import Missing, day
@@ -89,15 +90,23 @@ def _why_kept(applied: Applied, known: Known, last: DecisionRecord | None) -> tu
 
 
 def returned_of(applied: Applied, known: Known) -> list[Returned]:
-    """What came back of a proposal, the oldest first."""
-    return [
-        Returned(change.delta, change, one)
-        for one in known.about(applied.proposal_id)
+    """What came back of a proposal, the oldest first; of an amount that was corrected, what was due."""
+    decisions = known.about(applied.proposal_id)
+    due = {one.follows: due for one in amendments_of(decisions) if type(due := one.facts.get("connects")) is int}
+    came = [
+        Returned(due.get(one.seq, change.delta), change, one)
+        for one in decisions
         for change in one.changes
         if change.rule.startswith(("refund.", SETTLED_AGAIN))
         and change.delta > 0
         and change.freelancer_id == applied.freelancer_id
     ]
+    return [one for one in came if one.connects > 0]
+
+
+def amendments_of(decisions: Iterable[DecisionRecord]) -> list[DecisionRecord]:
+    """Those of these decisions that corrected the amount of an earlier one."""
+    return [one for one in decisions if (one.rule, one.reason) == (DECIDE, AMENDED)]
 
 
 def taken_back(applied: Applied, known: Known) -> DecisionRecord | None:

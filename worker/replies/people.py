@@ -6,7 +6,7 @@ from worker.domain.model import Charge
 from worker.replies.known import Known, Member
 from worker.replies.monthly import how_plus_ended, lifted
 from worker.replies.reply import Draft, Next, Reply, composed
-from worker.replies.several import of_a_person, outcomes
+from worker.replies.several import corrected, of_a_person, outcomes
 from worker.replies.wallets import about_wallet, charge_waits
 from worker.replies.writing import SOURCES, About, day, in_a_row, next_one_comes, sentences
 from worker.words.phrases import connects, counted, money
@@ -16,6 +16,11 @@ _MOST_DAYS: Final = 4
 
 def about_person(known: Known) -> Draft:
     """The answer to: where are my Connects? Proposals first, then what was missed, else the balance."""
+    draft = _of_the_person(known)
+    return draft._replace(agent_only=[*corrected(known), *draft.agent_only])
+
+
+def _of_the_person(known: Known) -> Draft:
     paid = any(one.applied.spent for one in outcomes(known))
     missed = _missed(known)
     if paid:

@@ -2,15 +2,14 @@
 
 from typing import Final
 
-from worker.domain.rules.decides import AMENDED, DECIDE
+from worker.replies.decides import amended_in_short
 from worker.replies.kept import kept
 from worker.replies.known import Applied, Known
-from worker.replies.outcomes import outcome_of
-from worker.replies.recorded import DecisionRecord
+from worker.replies.outcomes import amendments_of, outcome_of
 from worker.replies.reply import Draft
 from worker.replies.returned import came_back, cost_nothing
 from worker.replies.undecided import being_decided, still_open
-from worker.replies.writing import grounds, sentences
+from worker.replies.writing import About, grounds, sentences
 
 
 def about_proposal(applied: Applied, known: Known) -> Draft:
@@ -20,15 +19,11 @@ def about_proposal(applied: Applied, known: Known) -> Draft:
     numbers = draft.numbers or {**outcome.numbers, "base": applied.base, "boost": applied.boost}
     agent = f"freelancer {applied.freelancer_id}, proposal {applied.proposal_id}, job {applied.job_id}"
     rests_on = [] if outcome.decision is None else [grounds(outcome.decision, outcome.decision.kind)]
-    corrected = [one.explanation for one in known.decisions if _amends(one, applied)]
-    draft = draft._replace(then=sentences(draft.then, *corrected))
-    return draft._replace(numbers=numbers, agent_only=[agent, *rests_on, *draft.agent_only])
-
-
-def _amends(decision: DecisionRecord, applied: Applied) -> bool:
-    """Whether it corrected the amount of something about this proposal."""
-    is_of_it = decision.subject.get("proposal_id") == applied.proposal_id
-    return is_of_it and (decision.rule, decision.reason) == (DECIDE, AMENDED)
+    corrected = amendments_of(known.about(applied.proposal_id))
+    draft = draft._replace(then=sentences(draft.then, *(amended_in_short(About(one, known)) for one in corrected)))
+    # Who ordered a correction, and why, is the house's own affair.
+    ordered = [one.explanation for one in corrected]
+    return draft._replace(numbers=numbers, agent_only=[agent, *rests_on, *draft.agent_only, *ordered])
 
 
 _BY_STATE: Final = {

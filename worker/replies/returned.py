@@ -5,7 +5,7 @@ from datetime import date
 from typing import Final
 
 from worker.replies.known import Applied, Known
-from worker.replies.outcomes import Outcome, Returned, returned_of
+from worker.replies.outcomes import Outcome, Returned, amendments_of, returned_of
 from worker.replies.recorded import DecisionRecord, LotMoved
 from worker.replies.reply import Draft
 from worker.replies.writing import Missing, all_of, day, first_up, in_a_row, sentences, they
@@ -39,6 +39,7 @@ def came_back(applied: Applied, outcome: Outcome, known: Known) -> Draft:
     if (
         len({day(one.change.occurred_at) for one in returned}) > 1
         or sum(one.connects for one in returned) > outcome.back
+        or amendments_of(known.about(applied.proposal_id))
     ):
         return _back_in_parts(applied, outcome, returned)._replace(topics=["boosts", *topics])
     last = returned[-1]
@@ -79,7 +80,7 @@ def _back_in_parts(applied: Applied, outcome: Outcome, returned: Sequence[Return
     latest = returned[-2:] if outcome.back == sum(one.connects for one in returned[-2:]) else returned[-1:]
     parts = in_a_row([f"{one.connects} on {day(one.change.occurred_at)}" for one in latest])
     headline = f"Yes: {all_of(outcome.back)} for {applied.job_id} came back: {parts}."
-    if len(latest) == 1:
+    if len({day(one.change.occurred_at) for one in latest}) == 1:
         headline = f"Yes: {all_of(outcome.back)} for {applied.job_id} came back on {day(latest[0].change.occurred_at)}."
     last = latest[-1].decision.reason
     ended = "the marketplace removed the job, and nobody had been hired"

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from worker.domain.policy import Policy
 from worker.replies.known import Applied, Known
-from worker.replies.outcomes import Outcome, outcome_of, returned_of
+from worker.replies.outcomes import Outcome, amendments_of, outcome_of, returned_of
 from worker.replies.proposals import about_proposal
 from worker.replies.recorded import DecisionRecord
 from worker.replies.reply import Draft, Next, Verdict
@@ -57,7 +57,7 @@ def about_job(known: Known) -> Draft:
         return about_proposal(ones[0].applied, known)
     numbers = sums(ones)
     draft = _of_a_job(known, ones, numbers)
-    return draft._replace(numbers=numbers, paste=_is_one_persons(ones), agent_only=list(_for_the_agent(ones)))
+    return draft._replace(numbers=numbers, paste=_is_one_persons(ones), agent_only=list(_for_the_agent(ones, known)))
 
 
 def _is_one_persons(ones: Sequence[One]) -> bool:
@@ -168,11 +168,22 @@ def _applied_between(ones: Sequence[One]) -> str:
     return f"The proposals were sent between {first} and {last}."
 
 
-def _for_the_agent(ones: Sequence[One]) -> Iterator[str]:
+def _for_the_agent(ones: Sequence[One], known: Known) -> Iterator[str]:
     yield ", ".join(_each(one) for one in ones[:MOST_LISTED]) + (
         f", and {len(ones) - MOST_LISTED} more" if len(ones) > MOST_LISTED else ""
     )
+    yield from corrected(known)
     yield f"a reply to one of them: connects explain --proposal {ones[-1].applied.proposal_id}"
+
+
+def corrected(known: Known) -> Iterator[str]:
+    """Which amounts were corrected, for the agent; the last of them."""
+    found = [one for one in amendments_of(known.decisions) if one.changes]
+    for one in found[-MOST_LISTED:]:
+        proposal_id = one.subject.get("proposal_id")
+        yield one.explanation if proposal_id is None else f"proposal {proposal_id}: {one.explanation}"
+    if (more := len(found) - MOST_LISTED) > 0:
+        yield f"{counted(more, 'earlier correction')}: --details shows them"
 
 
 def _each(one: One) -> str:
