@@ -133,7 +133,7 @@ async def apply(
             applied.stopped = "interrupted"
             break
         await _decide(plan.hash, chunk, way, ask, applied)
-        if applied.deviated > way.most_deviations * applied.asked:
+        if applied.left and applied.deviated > way.most_deviations * applied.asked:
             applied.stopped = "too-many-deviations"
             break
         if is_shown := ends_step:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.kit.policies import policies
 from tests.kit.replaying import header
+from worker.cli.replay._plans import how_it_ended
 from worker.errors import OperatorNeeded, UsageError
 from worker.queries.commands import Answered
 from worker.repair.applying import Applied, Way, apply, begin, in_chunks, takes_of, triggers_of
@@ -121,6 +122,14 @@ async def test_too_many_deviations_stop_it(tmp_path: Path) -> None:
     assert (last.asked, last.deviated, last.stopped, last.left) == (11, 1, "too-many-deviations", 188)
     last, _ = await applied(plan, Worker(5, 150), Way(give_only=False, most_deviations=0.1))
     assert (last.asked, last.deviated, last.stopped, last.is_as_planned) == (199, 2, None, False)
+
+
+async def test_nothing_is_stopped_where_the_last_triggers_deviate(tmp_path: Path) -> None:
+    last, _ = await applied(plan_of(tmp_path, trigger(1), trigger(2)), Worker(2))
+    assert (last.asked, last.deviated, last.stopped, last.left) == (2, 1, None, 0)
+    words = how_it_ended(last, "boosts.plan")
+    assert words.endswith("make a new plan for what deviated.")
+    assert "most-deviations" not in words
 
 
 async def test_it_is_stopped_between_two_chunks(tmp_path: Path) -> None:

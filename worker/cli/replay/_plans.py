@@ -53,6 +53,8 @@ def how_it_ended(applied: Applied, plan: str, *, on: str = "") -> str:
             "Stopped, because too many deviate: the ledger went on since the plan was made. Make a new plan of what is "
             "left, or raise --most-deviations."
         )
+    elif applied.deviated and not applied.left:
+        parts.append("The ledger went on since the plan was made: make a new plan for what deviated.")
     elif applied.left:
         parts.append(f"To go on: connects replay apply {plan}, with the same options.")
     return plain(" ".join(parts))
