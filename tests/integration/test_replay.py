@@ -84,7 +84,7 @@ async def test_a_lost_hour_is_added_beside_live_traffic_while_worker_and_command
 
     status = await connects(f"replay status {plan['hash'][:12]} --json")
     (one,) = status.json["plans"]
-    assert (one["state"], one["actor"], one["booked"], one["left"]) == ("open", "ana", len(lost), 0)
+    assert (one["state"], one["actor"], one["booked"], one["left"]) == ("done", "ana", len(lost), 0)
     log = await connects("replay log --json")
     (logged,) = log.json["plans"]
     assert (logged["plan"], logged["state"], logged["actor"]) == (plan["hash"], "done", "ana")

@@ -58,7 +58,7 @@ def _logged(rows: list[dict[str, Any]]) -> LoggedPlan:
     left, undone = first["triggers"] - booked - deviated - left_out, sum(row["undone"] for row in rows)
     return LoggedPlan(
         first["plan"],
-        "undone" if booked and undone == booked else state_of(first["state"], left),
+        state_of(first["state"], left, booked, undone),
         first["actor"],
         first["why"],
         first["begun_at"],
@@ -73,8 +73,10 @@ def _logged(rows: list[dict[str, Any]]) -> LoggedPlan:
     )
 
 
-def state_of(stored: PlanState, left: int) -> PlanState:
-    """The state of a plan with that many triggers without an answer, whose row has the state `stored`."""
+def state_of(stored: PlanState, left: int, booked: int, undone: int) -> PlanState:
+    """The state of a plan whose row has the state `stored`, by how many of its triggers have which answer."""
+    if booked and undone == booked:
+        return "undone"
     return "done" if not left and stored != "closed" else stored
 
 

@@ -8,6 +8,7 @@ import msgspec
 from worker.errors import OperatorNeeded, UsageError
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
+from worker.queries.replay_log import PlanState, state_of
 
 _SQL: Final = load("replay.sql")
 _ASKING: Final = load("asking.sql")
@@ -40,7 +41,7 @@ class PlanRecord(msgspec.Struct, frozen=True):
     """
 
     plan: str
-    state: str
+    state: PlanState
     actor: str
     why: str
     begun_at: datetime
@@ -65,7 +66,9 @@ async def plans_begun(connection: Connection, hash_begins: str = "") -> Plans:
         answered = row["booked"] + row["deviated"] + row["left_out"]
         rows = await connection.fetch(_SQL["not_booked"], row["plan"], _MOST_NOT_BOOKED)
         left = row["triggers"] - answered
-        found.append(PlanRecord(**dict(row), left=left, not_booked=[NotBooked(*one) for one in rows]))
+        named = dict(row)
+        named["state"] = state_of(row["state"], left, row["booked"], named.pop("undone"))
+        found.append(PlanRecord(**named, left=left, not_booked=[NotBooked(*one) for one in rows]))
     return Plans(found)
 
 

@@ -13,18 +13,20 @@ NOON = datetime(2026, 11, 5, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("stored", "left", "state"),
+    ("stored", "left", "undone", "state"),
     [
-        ("open", 3, "open"),
-        ("open", 0, "done"),
-        ("stopped", 3, "stopped"),
-        ("stopped", 0, "done"),
-        ("closed", 3, "closed"),
-        ("closed", 0, "closed"),
+        ("open", 3, 0, "open"),
+        ("open", 0, 1, "done"),
+        ("open", 0, 2, "undone"),
+        ("stopped", 3, 0, "stopped"),
+        ("stopped", 3, 2, "undone"),
+        ("stopped", 0, 0, "done"),
+        ("closed", 3, 0, "closed"),
+        ("closed", 0, 0, "closed"),
     ],
 )
-def test_a_plan_is_done_once_each_trigger_has_an_answer(stored: PlanState, left: int, state: str) -> None:
-    assert state_of(stored, left) == state
+def test_a_plan_is_done_once_each_trigger_has_an_answer(stored: PlanState, left: int, undone: int, state: str) -> None:
+    assert state_of(stored, left, 2, undone) == state
 
 
 def _page(*plans: LoggedPlan) -> str:

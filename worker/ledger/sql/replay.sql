@@ -1,9 +1,11 @@
 -- name: plans
--- Plans whose hash begins with $1, the last begun first, with how many of their triggers were booked, deviated and were left out.
+-- Plans whose hash begins with $1, the last begun first, with how many of their triggers were booked, deviated, were left out, and
+-- were undone.
 SELECT p.plan, p.state, p.actor, p.why, p.begun_at, p.triggers,
        count(*) FILTER (WHERE r.outcome = 'booked') AS booked, count(*) FILTER (WHERE r.outcome = 'deviated') AS deviated,
-       count(*) FILTER (WHERE r.outcome = 'left-out') AS left_out
+       count(*) FILTER (WHERE r.outcome = 'left-out') AS left_out, count(u.seq) AS undone
 FROM replays p LEFT JOIN replayed r ON r.plan = p.plan
+LEFT JOIN decisions u ON u.rule = 'correct.undo' AND u.follows = r.decision_seq
 WHERE starts_with(p.plan, $1) GROUP BY p.plan ORDER BY p.begun_at DESC, p.plan
 
 -- name: not_booked
