@@ -116,8 +116,10 @@ def _by_kind(tally: Tally) -> list[Finding]:
     for cause, rule, release, count, samples in tally.kinds():
         first = samples[0]
         of = f"{rule or 'no rule'}, decided by {f'release {release}' if release else 'an earlier release'}"
-        others = ", ".join(str(one.seq) for one in samples[1:])
+        others = [str(one.seq) for one in samples[1:]]
+        if more := count - len(samples):
+            others.append(f"{more:,} more")
         words = f"{of}: {counted(count, 'decision')}. In the first, {in_words(first.differences) or first.detail}"
-        words += f". Others are {others}" if others else ""
+        words += f". The others: {', '.join(others)}" if others else ""
         found.append(Finding(AGAIN, cause, words, "decisions", first.seq, first.batch_no))
     return found
