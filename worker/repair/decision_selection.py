@@ -192,7 +192,8 @@ def _named_in(path: Path, source: str, ledger_id: UUID, option: str) -> Iterator
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise UsageError(
-            f"{option}: {source} cannot be read: {why}. Give found, or a file with topic/event_id on each line"
+            f"{option}: {source} cannot be read: {why}. Give found, a file of `connects verify --selection` or "
+            "`connects log find --selection`, or one with topic/event_id on each line"
         ) from None
 
 

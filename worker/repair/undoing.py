@@ -63,8 +63,8 @@ NOTHING_TO_UNDO: Final = frozenset({NOTHING_DONE, UNDONE_BEFORE})
 _FACTS_OF_JOBS: Final = Refused("closures and hires", _NOT_YET, _BY_HAND)
 OTHER_KINDS: Final[Mapping[str, Refused]] = {
     "undo": NOT_UNDONE,
-    "decide": Refused("triggers of the kind decide", _NOT_YET, _BY_HAND),
-    "replace": Refused("triggers of the kind replace", _NOT_YET, _BY_HAND),
+    "decide": Refused("the kind decide", _NOT_YET, _BY_HAND),
+    "replace": Refused("the kind replace", _NOT_YET, _BY_HAND),
 }
 """Kinds of triggers that are not undone, and why."""
 _MOVE_LINES: Final = frozenset({SETTLEMENT, OUTBID, CLAW_BACK})

@@ -266,7 +266,7 @@ async def test_a_settle_that_belongs_to_a_replacement_is_not_undone_without_it(
     assert (len(planned.triggers), balance(store, "f-1")) == (2, 30), "it is charged again"
     undone = await undoing.undo(decides, BOOK)
     left = {one.what: one.events for one in undone.summary.left_for_a_person}
-    assert (undone.triggers, left) == ([], {"triggers of the kind replace": 1, SETTLED_WITH.what: 1})
+    assert (undone.triggers, left) == ([], {"the kind replace": 1, SETTLED_WITH.what: 1})
     await replacing.replace(decides, BOOK, submitted, name=AGAIN)
     assert balance(store, "f-1") == 40
     await nothing_is_found(store, 1, 3)

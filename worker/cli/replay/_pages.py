@@ -165,7 +165,7 @@ def wallet_page(wallet: Wallet) -> RenderableType:
     planned = [step for step in wallet.steps if step.number is not None]
     follows = [step for step in wallet.steps if step.number is None]
     parts: list[RenderableType] = [
-        plain(f"{wallet.freelancer_id}: {wallet.before:,} Connects before the plan, {wallet.after:,} after it."),
+        plain(f"{wallet.freelancer_id}: {_many(wallet.before, 'Connect')} before the plan, {wallet.after:,} after it."),
         *map(_step, planned),
     ]
     if follows:
