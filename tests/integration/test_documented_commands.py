@@ -16,7 +16,7 @@ BLOCKS: dict[str, tuple[int, int]] = {
     "README.md": (2, 2),
     "docs/add-a-rule.md": (0, 1),
     "docs/console.md": (0, 1),
-    "docs/incidents.md": (9, 14),
+    "docs/incidents.md": (10, 14),
     "docs/kubernetes.md": (0, 5),
     "docs/operations.md": (20, 4),
     "docs/queries.md": (0, 1),
