@@ -11,6 +11,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from tests.kit.policies import policy_text
 from tests.kit.shells import a_new_shell
 from worker.cli import app
 from worker.release import release
@@ -341,7 +342,9 @@ def test_a_policy_that_cannot_be_used_is_one_line_with_the_place(tmp_path: Path)
 
 def test_a_policy_is_checked_without_a_ledger_and_says_so(tmp_path: Path) -> None:
     no_stack = {"CONNECTS_CACHE_DIR": str(tmp_path / "cache")}
-    code, out, err = connects("policy check", **no_stack)
+    first = tmp_path / "first.toml"  # the policy file of the repository gets more versions
+    first.write_text(policy_text(), encoding="utf-8")
+    code, out, err = connects(f"policy check {first}", **no_stack)
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "2026-01-01 is fine, in force from 2026-01-01T00:00:00+00:00",
