@@ -118,7 +118,10 @@ def test_a_repeat_is_declined_with_words_of_the_rules_own(card: Card) -> None:
         connects = {**EXAMPLES[topic], "connects": 5}
         event = INPUT_TOPICS[topic].model_validate_json(json.dumps(connects))
         first = decided(topic, event, loaded_for(topic, event, state))
-    assert first.outcome == "applied"
+    assert first.outcome == "applied", (
+        f"The example of {topic} is {first.outcome}/{first.reason}, so nothing of it can be repeated. Make it an event "
+        f"that is applied: it is of {EXAMPLES[topic]['occurred_at']}, under the policy {first.policy_version}."
+    )
     assert first.changes[0].natural_key == card.natural_key(example(topic).__dict__)
     again = decided(topic, example(topic, "e-2"), loaded_for(topic, example(topic), state), seq=2)
     assert (again.outcome, again.reason, again.changes) == ("declined", card.repeat, [])

@@ -15,14 +15,16 @@ from worker.words.catalogue import event_catalogue
 
 ROOT = Path(__file__).parents[3]
 TOPICS = {**INPUT_TOPICS, **OUTPUT_TOPICS}
+GENERATE = "Was that meant? Then `connects schemas export --catalogue docs/event-catalogue.md`, and read what git says."
 
 
 def test_the_committed_json_schemas_are_those_of_the_models() -> None:
-    assert check(ROOT / "schemas" / "json") == []
+    assert check(ROOT / "schemas" / "json") == [], GENERATE
 
 
 def test_the_committed_event_catalogue_is_that_of_the_models_and_cards() -> None:
-    assert (ROOT / "docs" / "event-catalogue.md").read_text(encoding="utf-8") == event_catalogue()
+    committed = (ROOT / "docs" / "event-catalogue.md").read_text(encoding="utf-8")
+    assert committed == event_catalogue(), GENERATE
 
 
 CONTRACT = {
