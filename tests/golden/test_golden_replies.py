@@ -8,10 +8,13 @@ import pytest
 
 from tests.golden.replies import REASONS, STORIES, Recorded, as_text, of_cases, of_reasons, of_stories, to_questions
 from tests.golden.reply_stories import decide_stories
+from worker.domain.cards import sources
 from worker.domain.rule_catalogue import REASONS as OF_CARDS
 from worker.queries.asking import snapshot
 from worker.replies.compose import TABLE
+from worker.replies.months import kind_of
 from worker.replies.operators import OPERATORS
+from worker.replies.writing import how_they_came
 from worker.words.operators import OPERATOR_WORDS
 from worker.words.phrases import day
 
@@ -77,6 +80,12 @@ def test_every_reason_on_a_card_has_a_reply_and_a_recorded_one(reasons: list[Rec
     seen = {(title.split()[0], title.rpartition("/")[2].split()[0]) for title in titles}
     assert of_cards <= seen, sorted(of_cards - seen)
     assert set(OPERATORS) <= {reason for _, reason in seen}
+
+
+def test_every_rule_that_brings_connects_says_so_to_the_person() -> None:
+    for rule, source in sources.items():
+        assert kind_of(rule, came_in=True) != rule, f"name what {rule} brings in a month: worker/replies/months.py"
+        assert how_they_came(source) != f"as {source}", f"say how {source!r} brought them: worker/replies/writing.py"
 
 
 def pasted(one: Recorded) -> str:
