@@ -243,6 +243,8 @@ def _wrong(card: Card) -> Iterator[str]:
         yield "it has no reasons; every decision has one"
     if unknown := set(card.found_by) - set(card.reasons):
         yield f"found_by names {min(unknown)!r}, which is not one of its reasons"
+    if card.source == "":
+        yield "its source is empty; if it opens no lots, say None"
     if card.stops == "job" and Need.JOB not in card.needs:
         yield "it stops a job that it does not need"
     if unpublished := set(card.about) - set(PublishedSubject.model_fields):

@@ -50,6 +50,8 @@ def credit(
     """Book Connects (1 or more) as a lot of their own. The caller has made sure that the natural key is not used up."""
     if subject.freelancer_id is None:
         raise AssertionError(f"{rule}: Connects for nobody")
+    if rule not in sources:
+        raise AssertionError(f"no card of {rule} says the source of its lots, and it grants {connects} Connects")
     booking = Booking(state, state.wallet(subject.freelancer_id))
     booking.credit(connects, sources[rule], at, policy.expiry_of(at))
     kept = state.keep_grant(Grant(rule, natural_key, subject.freelancer_id, at, connects, seq))

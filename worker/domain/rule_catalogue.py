@@ -15,7 +15,7 @@ def problems(cards: Sequence[Card]) -> Iterator[str]:
     """Everything that cannot be true of all cards together, in words."""
     for on in (*INPUT_TOPICS, *get_args(Work)):
         if not any(card.on == on for card in cards):
-            yield f"no rule says on={on!r}; every topic and all work of the clock has one"
+            yield f"no rule says on={on!r}; every topic and all work of the clock has one (worker/domain/rules)"
 
 
 def reasons_of(cards: Sequence[Card]) -> Mapping[str, frozenset[str]]:

@@ -200,7 +200,7 @@ def test_a_reason_whose_words_are_missing_is_named() -> None:
 @pytest.mark.parametrize("card", [*OF_EVENTS, *(pytest.param(card, id=work) for work, card in CLOCK_RULES.items())])
 def test_a_rule_that_is_missing_is_named(card: Card) -> None:
     (found,) = rule_catalogue.problems([other for other in CARDS if other is not card])
-    assert found == f"no rule says on={card.on!r}; every topic and all work of the clock has one"
+    assert found == f"no rule says on={card.on!r}; every topic and all work of the clock has one (worker/domain/rules)"
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -211,6 +211,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"needs": (Need.WALLET, Need.MEMBERSHIP)}, "it needs the MEMBERSHIP if the membership begins or moves"),
     ({"then": "membership-begins"}, "it needs the MEMBERSHIP if the membership begins or moves"),
     ({"then": "proposal-arrives"}, "it needs the PROPOSAL that arrives"),
+    ({"source": ""}, "its source is empty; if it opens no lots, say None"),
     ({"stops": "job"}, "it stops a job that it does not need"),
     ({"once_per": None}, "it declines repeats, so it needs once_per"),
     ({"about": ()}, "its natural key has 'certification_id', so it is about that, too"),
@@ -257,6 +258,13 @@ def test_a_reason_that_is_on_no_card_is_a_failure_of_the_rule(monkeypatch: pytes
     monkeypatch.setattr(decide, "REASONS", {**REASONS, "grant.badge": frozenset({"no-award-for-badge"})})
     state = loaded_for("badge-earned", example("badge-earned"), State(timedelta(0), strict=True))
     with pytest.raises(AssertionError, match=r"no card of grant\.badge has the reason 'badge-earned'"):
+        decided("badge-earned", example("badge-earned"), state)
+
+
+def test_a_rule_that_grants_without_a_source_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(rule_cards.sources, "grant.badge")
+    state = loaded_for("badge-earned", example("badge-earned"), State(timedelta(0), strict=True))
+    with pytest.raises(AssertionError, match=r"no card of grant\.badge says the source of its lots, and it grants 30"):
         decided("badge-earned", example("badge-earned"), state)
 
 
