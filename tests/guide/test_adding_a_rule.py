@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "add-a-rule.md"
 COPIED = ("docs", "policies", "schemas", "tests", "worker", "pyproject.toml")
+GUARDS = "tests/unit/domain/test_every_rule_is_complete.py"
 MOST_FILES = 8
 STEP = re.compile(r"^(Create|Add at the end of) `([^`]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^Run:\n\n<!-- .*? -->\n```console\n\$ (.*?)\n```$", re.MULTILINE | re.DOTALL)
@@ -85,7 +86,7 @@ def test_all_guards_of_the_copy_hold_and_its_own_test_passes(copy: Path, changed
     assert changed
     tests = [
         "tests/unit/domain/test_ratings.py",
-        "tests/unit/domain/test_every_rule_is_complete.py",
+        GUARDS,
         "tests/unit/domain/test_no_prose_in_the_domain.py",
         "tests/unit/domain/test_policy_file.py",
         "tests/unit/domain/test_policy_that_grows.py",
@@ -124,6 +125,19 @@ FORGOTTEN = [
     (CARD, '    once_per=OncePer(("contract_id",)),\n', "does not say 'once_per'"),
     (EVENT, ', InSubject("The contract that was rated.")', "mark the field of the event with InSubject"),
 ]
+
+
+def test_a_default_that_puts_the_rule_in_force_is_noticed(copy: Path, changed: set[str]) -> None:
+    assert CARD in changed
+    path, guard = copy / CARD, "test_a_rule_that_brings_a_policy_key_books_nothing_under_a_version_from_before_it"
+    whole = path.read_text(encoding="utf-8")
+    assert "default=0" in whole
+    try:
+        path.write_text(whole.replace("default=0", "default=5"), encoding="utf-8")
+        with pytest.raises(AssertionError, match=r"the default of the key of grant\.rating does not mean"):
+            run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{GUARDS}::{guard}")
+    finally:
+        path.write_text(whole, encoding="utf-8")
 
 
 @pytest.mark.parametrize(("name", "line", "words"), FORGOTTEN)

@@ -233,6 +233,7 @@ def made(function: Callable[..., object], said: Fields) -> Card:
 
 def _wrong(card: Card) -> Iterator[str]:
     """Everything that cannot be true of one card, in words."""
+    yield from _wrong_values(card)
     if card.on in INPUT_TOPICS:
         yield from _wrong_of_event(card)
     elif card.on is not None and card.on not in get_args(Work):
@@ -243,8 +244,6 @@ def _wrong(card: Card) -> Iterator[str]:
         yield "it has no reasons; every decision has one"
     if unknown := set(card.found_by) - set(card.reasons):
         yield f"found_by names {min(unknown)!r}, which is not one of its reasons"
-    if card.source == "":
-        yield "its source is empty; if it opens no lots, say None"
     if card.stops == "job" and Need.JOB not in card.needs:
         yield "it stops a job that it does not need"
     if unpublished := set(card.about) - set(PublishedSubject.model_fields):
@@ -252,6 +251,14 @@ def _wrong(card: Card) -> Iterator[str]:
             f"it is about {min(unpublished)!r}, which wallet-updated does not publish; mark the field of the event "
             "with InSubject"
         )
+
+
+def _wrong_values(card: Card) -> Iterator[str]:
+    for name, value, known in (("then", card.then, get_args(Then)), ("stops", card.stops, get_args(Stops))):
+        if value not in known:
+            yield f"{name}={value!r} is none of {', '.join(known)}"
+    if card.source == "":
+        yield "its source is empty; if it opens no lots, say None"
 
 
 _FIELD_OF: Final[Mapping[Need, str]] = {

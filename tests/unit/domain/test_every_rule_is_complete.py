@@ -22,6 +22,7 @@ from worker.domain.cards import Card, CardError, Need, PartFields, PolicyKey, Wo
 from worker.domain.decide import decide_event
 from worker.domain.decisions import Decision
 from worker.domain.model import Cause, Job, Membership
+from worker.domain.policy import PolicyBook
 from worker.domain.rule_catalogue import CARDS, CLOCK_RULES, FOUND_BY, REASONS, RULES
 from worker.domain.state import State
 from worker.domain.triggers import Received
@@ -54,9 +55,9 @@ def loaded_for(topic: str, event: InputEvent, state: State) -> State:
     return state
 
 
-def decided(topic: str, event: InputEvent, state: State, seq: int = 1) -> Decision:
+def decided(topic: str, event: InputEvent, state: State, seq: int = 1, book: PolicyBook | None = None) -> Decision:
     trigger = Received(event, topic, Cause(topic, event.event_id, 0, 0, seq), event.occurred_at, seq)
-    return decide_event(state, trigger, policies(FILE.read_text(encoding="utf-8")), b"{}")[0]
+    return decide_event(state, trigger, book or policies(FILE.read_text(encoding="utf-8")), b"{}")[0]
 
 
 def said(card: Card) -> dict[str, Any]:
@@ -150,6 +151,14 @@ def test_every_policy_key_is_one_that_a_policy_may_have(card: Card) -> None:
         assert policy_text.has_key(policy_text.VERSION_TEXT, path), path
 
 
+def test_a_rule_that_brings_a_policy_key_books_nothing_under_a_version_from_before_it() -> None:
+    for topic, card in RULES.items():
+        if any(isinstance(key, PolicyKey) for key in card.policy):
+            state = State(timedelta(seconds=30), strict=True)
+            before = decided(topic, example(topic), loaded_for(topic, example(topic), state), book=policies())
+            assert not before.changes, f"the default of the key of {card.id} does not mean that it is not in force"
+
+
 def test_operators_see_what_the_cards_say() -> None:
     assert {"hire-after-settlement", "paid-after-lapse"} == FOR_OPERATORS
     assert FOUND_BY["proposal-submitted", "free-from-invitation"] == "spend"
@@ -211,6 +220,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"needs": (Need.WALLET, Need.MEMBERSHIP)}, "it needs the MEMBERSHIP if the membership begins or moves"),
     ({"then": "membership-begins"}, "it needs the MEMBERSHIP if the membership begins or moves"),
     ({"then": "proposal-arrives"}, "it needs the PROPOSAL that arrives"),
+    ({"then": None}, "then=None is none of nothing, membership-begins, membership-moves, proposal-arrives"),
+    ({"stops": None}, "stops=None is none of wallet, job"),
     ({"source": ""}, "its source is empty; if it opens no lots, say None"),
     ({"stops": "job"}, "it stops a job that it does not need"),
     ({"once_per": None}, "it declines repeats, so it needs once_per"),
