@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit.policies import policy_text
 from tests.kit.waiting import PATIENCE_SECONDS
 from worker import terminal
 from worker.terminal import json_for
@@ -49,11 +50,8 @@ def run(terminal_name: str, arguments: list[str], folder: Path, **more: str) -> 
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
     """A policy whose version has a name that few terminals can show."""
-    original = Path(__file__).parents[3] / "policies" / "connects.toml"
-    text = original.read_text(encoding="utf-8").replace('version = "2026-01-01"', f'version = "{NAME}"', 1)
-    assert NAME in text
     file = tmp_path / "policy.toml"
-    file.write_text(text, encoding="utf-8")
+    file.write_text(policy_text(version=NAME), encoding="utf-8")
     return file
 
 
