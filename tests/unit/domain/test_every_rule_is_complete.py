@@ -1,6 +1,7 @@
 """Each rule says on its card all that the rest of the worker has to know, and what it says is so."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -157,6 +158,11 @@ def test_a_rule_that_brings_a_policy_key_books_nothing_under_a_version_from_befo
             state = State(timedelta(seconds=30), strict=True)
             before = decided(topic, example(topic), loaded_for(topic, example(topic), state), book=policies())
             assert not before.changes, f"the default of the key of {card.id} does not mean that it is not in force"
+
+
+def test_only_what_refunds_shares_the_source_of_its_lots_with_another_rule() -> None:
+    shared = [source for source, rules in Counter(rule_cards.sources.values()).items() if rules > 1]
+    assert shared == ["refund"], "give the new rule a source of its own"
 
 
 def test_operators_see_what_the_cards_say() -> None:
