@@ -16,6 +16,8 @@ from benchmarks.subject import Ground, Worker, running_worker
 
 _STAGES: Final = ("load", "decide", "encode", "commit")
 _LOOK_SECONDS: Final = 0.25
+_STUCK_SECONDS: Final = 600.0
+"""After the last record is read, the clock's work and the outbox have that long as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ async def catch_up(ground: Ground, folder: Path, count: int, partitions: int, se
     before_broker, before_postgres = cost_of(ground.broker_pid), cost_of(ground.postgres_pid, with_children=True)
     began = time.monotonic()
     with running_worker(ground, folder / "worker.log") as worker:
-        memory = await _until_done(ground, worker, produced, began)
+        memory = await until_done(ground, worker, produced, began)
         seconds = time.monotonic() - began
         told = worker.metrics()
         cpu = cost_of(worker.pid).cpu_seconds
@@ -86,11 +88,16 @@ def report(result: CatchUp) -> str:
     return "\n".join(lines)
 
 
-async def _until_done(ground: Ground, worker: Worker, produced: int, began: float) -> list[float]:
-    """Wait until every record is decided and every row published; show progress. Memory at each quarter of the way."""
+async def until_done(ground: Ground, worker: Worker, produced: int, began: float) -> list[float]:
+    """Wait until every record is decided and every row published; show progress. Memory at each quarter of the way.
+
+    Raises:
+        RuntimeError: the worker ended, or does not get on.
+    """
     connection = await asyncpg.connect(ground.database_url)
     memory: list[float] = []
-    shown = began
+    shown = moved = began
+    before = -1
     try:
         while True:
             decided = await connection.fetchval("SELECT coalesce(sum(next_offset), 0)::bigint FROM positions")
@@ -100,6 +107,10 @@ async def _until_done(ground: Ground, worker: Worker, produced: int, began: floa
                 return memory
             if worker.process.poll() is not None:
                 raise RuntimeError("the worker ended; see worker.log in the benchmark's folder")
+            if decided != before:
+                before, moved = decided, time.monotonic()
+            if time.monotonic() - moved > _STUCK_SECONDS:
+                raise RuntimeError(f"the worker has read nothing for {_STUCK_SECONDS:g} s; see worker.log")
             if time.monotonic() - shown > 5:  # noqa: PLR2004 - seconds between lines
                 shown = time.monotonic()
                 rate = decided / (shown - began)

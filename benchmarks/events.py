@@ -23,15 +23,16 @@ _REST: Final = (
 
 
 def events(
-    count: int, seed: int, *, start: datetime, span: timedelta, registrations: int | None = None
+    count: int, seed: int, *, start: datetime, span: timedelta, registrations: int | None = None, first: int = 0
 ) -> Iterator[Produced]:
     """`count` events as (topic, key, value), in order of time, spread evenly over `span` from `start`.
 
     The first are `registrations`, if nothing else is said one in twenty of all, until every freelancer is registered.
+    Ids of events, jobs and proposals are numbered from `first`.
     """
     rng = random.Random(seed)
     step = span / count
-    market = _Market(rng)
+    market = _Market(rng, first)
     if registrations is None:
         registrations = min(FREELANCERS, count // 20)
     for number in range(count):
@@ -39,8 +40,8 @@ def events(
         if number < registrations:
             topic, key, fields = "freelancer-registered", f"f-{number}", f'"freelancer_id":"f-{number}"'
         else:
-            topic, key, fields = market.next_event(number)
-        value = f'{{"event_id":"{topic[:4]}-{number}","occurred_at":"{at}",{fields}}}'.encode()
+            topic, key, fields = market.next_event(first + number)
+        value = f'{{"event_id":"{topic[:4]}-{first + number}","occurred_at":"{at}",{fields}}}'.encode()
         produced = (topic, key.encode(), value)
         yield produced
         if rng.random() < 0.02:  # noqa: PLR2004 - the share of duplicates
@@ -50,10 +51,10 @@ def events(
 class _Market:
     """Which jobs are open and who proposed what, so that closures, hires and withdrawals are about something."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, first: int) -> None:
         self._rng = rng
-        self._jobs = [f"j-{number}" for number in range(_OPEN_JOBS)]
-        self._next_job = _OPEN_JOBS
+        self._jobs = [f"j-{first + number}" for number in range(_OPEN_JOBS)]
+        self._next_job = first + _OPEN_JOBS
         self._recent: list[tuple[str, str, str]] = []
         self._rest = [name for name, _ in _REST]
         self._weights = [weight for _, weight in _REST]

@@ -38,6 +38,14 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that this one started, and those that they started."""
+    found = _children(pid)
+    for child in tuple(found):
+        found += descendants(child)
+    return found
+
+
 def peak_memory_mib(pid: int) -> float:
     """The most resident memory the process ever had."""
     return _status_kib(pid, "VmHWM") / 1024

@@ -14,9 +14,10 @@ from typing import Final
 
 import asyncpg
 
-from benchmarks.live import Live, live
+from benchmarks.live import live
 from benchmarks.processes import cost_of, peak_memory_mib
 from benchmarks.subject import Ground, Worker
+from benchmarks.traffic import Live
 
 _LOOK_SECONDS: Final = 0.25
 _SHOW_SECONDS: Final = 5.0

@@ -50,6 +50,17 @@ async def fresh_ground(stack: LocalStack, partitions: int) -> Ground:
     return Ground(kafka, prefix, url, stack.kafka_pid, parent_of(checkpointer))
 
 
+def environment_of(ground: Ground) -> dict[str, str]:
+    """The settings of the worker and of every command, beside this process's own environment."""
+    return {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": ground.kafka["bootstrap_servers"],
+        "DATABASE_URL": ground.database_url,
+        "CONNECTS_TOPIC_PREFIX": ground.prefix,
+        "LOG_LEVEL": "warning",
+    }
+
+
 class Worker:
     """`connects run` as a process."""
 
@@ -57,14 +68,7 @@ class Worker:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
-        environment = {
-            **os.environ,
-            "KAFKA_BOOTSTRAP_SERVERS": ground.kafka["bootstrap_servers"],
-            "DATABASE_URL": ground.database_url,
-            "CONNECTS_TOPIC_PREFIX": ground.prefix,
-            "CONNECTS_HTTP_PORT": str(self._port),
-            "LOG_LEVEL": "warning",
-        }
+        environment = {**environment_of(ground), "CONNECTS_HTTP_PORT": str(self._port)}
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "worker", "run"], env=environment, stdout=output, stderr=subprocess.STDOUT
