@@ -26,6 +26,7 @@ from worker.engine import term
 from worker.http.application import application
 from worker.ledger.leadership import LEASE_SECONDS
 from worker.settings import Settings
+from worker.tracing.switch import require_tracing
 from worker.wall_clock import wall_clock
 
 VERSION: Final = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -63,7 +64,9 @@ def test_every_command_line_is_one_of_the_commands(pod: Pod) -> None:
 @every_pod
 def test_every_variable_is_a_setting(pod: Pod) -> None:
     known = {str(field.alias) for field in Settings.model_fields.values()}
-    assert pod.env.keys() - known == set()
+    others = pod.env.keys() - known
+    assert all(name.startswith("OTEL_") for name in others)
+    assert bool(others) == ("CONNECTS_TRACING" in pod.env) == (pod.values == "everything" and pod.component == "worker")
 
 
 @every_pod
@@ -78,6 +81,7 @@ def test_the_worker_takes_the_settings_as_a_whole(pod: Pod, tmp_path: Path, monk
 
     settings = Settings.read()
 
+    require_tracing(settings)
     assert settings.mistyped == []
     assert settings.hints == []
     if pod.component == "console":

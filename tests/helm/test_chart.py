@@ -25,6 +25,7 @@ SET_BY_THE_CHART: Final = {
     "DATABASE_URL",
     "CONNECTS_MIGRATE_URL",
     "CONNECTS_POLICY",
+    "CONNECTS_TRACING",
     "CONNECTS_HTTP_HOST",
     "CONNECTS_HTTP_PORT",
     "CONNECTS_CONSOLE_TOKEN",
@@ -34,7 +35,6 @@ LEFT_OUT: Final = {
     "CONNECTS_CLOCK": "simulated time is not for a ledger that lasts",
     "CONNECTS_ALLOW_SIMULATED_TIME": "the same",
     "CONNECTS_CACHE_DIR": "the embedded stack is not in the image",
-    "CONNECTS_TRACING": "the image has no OpenTelemetry unless it is built with it, and no value names `OTEL_*`",
 }
 
 

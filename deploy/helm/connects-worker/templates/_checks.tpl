@@ -27,6 +27,9 @@
 {{- if and $values.policy.content $values.policy.existingConfigMap -}}
 {{- fail "policy.content and policy.existingConfigMap are both set. Set one of them" -}}
 {{- end -}}
+{{- if and $values.tracing.enabled (not $values.tracing.endpoint) -}}
+{{- fail "tracing.enabled is true, and no collector is named. Set tracing.endpoint, such as http://collector:4318" -}}
+{{- end -}}
 {{- if $values.console.enabled -}}
 {{- include "connects.checkConsole" $values -}}
 {{- end -}}

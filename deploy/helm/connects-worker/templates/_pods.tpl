@@ -61,6 +61,19 @@ securityContext:
 {{- end }}
 {{- end -}}
 
+{{- define "connects.tracingSettings" -}}
+{{- if .Values.tracing.enabled -}}
+- name: CONNECTS_TRACING
+  value: "1"
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .Values.tracing.endpoint | quote }}
+{{- range $name, $value := .Values.tracing.variables }}
+- name: {{ $name }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "connects.policySetting" -}}
 {{- if include "connects.policyConfigMap" . -}}
 - name: CONNECTS_POLICY
