@@ -173,16 +173,16 @@ def test_operators_see_what_the_cards_say() -> None:
 # What is missing.
 
 
-@pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("card", NAMED)
-def test_a_card_without_any_one_field_is_refused_in_one_sentence(card: Card, field: str) -> None:
-    less = {name: value for name, value in said(card).items() if name != field}
-    with pytest.raises(CardError) as refused:
-        rule(**less)(card.decide)  # type: ignore[typeddict-item, arg-type]
-    assert str(refused.value) == (
-        f"the card of {card.decide.__module__}.{card.decide.__name__} does not say {field!r}; "
-        "if the rule has none, say None or ()"
-    )
+def test_a_card_without_any_one_field_is_refused_in_one_sentence(card: Card) -> None:
+    for field in FIELDS:
+        less = {name: value for name, value in said(card).items() if name != field}
+        with pytest.raises(CardError) as refused:
+            rule(**less)(card.decide)  # type: ignore[typeddict-item, arg-type]
+        assert str(refused.value) == (
+            f"the card of {card.decide.__module__}.{card.decide.__name__} does not say {field!r}; "
+            "if the rule has none, say None or ()"
+        )
 
 
 @pytest.mark.parametrize("field", sorted(PartFields.__required_keys__))

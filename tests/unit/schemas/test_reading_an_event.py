@@ -199,11 +199,11 @@ OF_OTHERS = {
 
 
 @pytest.mark.parametrize("topic", INPUT_TOPICS)
-@pytest.mark.parametrize("raw", OF_OTHERS.values(), ids=list(OF_OTHERS))
-def test_a_field_that_is_not_ours_decides_nothing(topic: str, raw: bytes) -> None:
-    assert read_event(topic, with_raw(topic, "unknown", raw)) == read_event(topic, message(topic))
-    in_front = b'{"unknown": ' + raw + b", " + message(topic)[1:]
-    assert read_event(topic, in_front) == read_event(topic, message(topic))
+def test_a_field_that_is_not_ours_decides_nothing(topic: str) -> None:
+    for what, raw in OF_OTHERS.items():
+        assert read_event(topic, with_raw(topic, "unknown", raw)) == read_event(topic, message(topic)), what
+        in_front = b'{"unknown": ' + raw + b", " + message(topic)[1:]
+        assert read_event(topic, in_front) == read_event(topic, message(topic)), what
 
 
 @pytest.mark.parametrize("levels", [MOST_LEVELS, 20_000, 120_000])
