@@ -1,4 +1,4 @@
-"""Closings and hires of one job that are voided, undone and voided again, by every store, the latest first."""
+"""Facts of one job, and of one proposal, that are voided, undone and voided again, by every store, the latest first."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.contract.conftest import Place
-from tests.kit.correcting import day
+from tests.kit.correcting import boosted, day, outbid, withdrawn
 from tests.kit.decided import asking
 from tests.kit.deciding import GRACE, SKEW, Deciding, deciding
 from tests.kit.memory_connection import connection_to
@@ -105,11 +105,39 @@ async def test_voids_of_one_job_in_turn(for_a_writer: str | MemoryStore, place: 
         await decides.until(day("2026-03-12"))
         last = [change for committed in decides.committed for change in committed.batch.changes][-1]
         assert (last.reason, last.balance_after) == ("closed-without-hire", 10)
+    await verify_finds_nothing(place, tmp_path)
+
+
+async def verify_finds_nothing(place: Place, folder: Path) -> None:
     if place.url:
-        whole = await asking(place.url, tmp_path)("verify --json")
+        whole = await asking(place.url, folder)("verify --json")
         # The commands of this test were asked for by nobody: there are no rows of them.
         assert {finding["table"] for finding in whole.json["findings"]} == {"commands", "replays"}, whole
-        assert (await asking(place.url, tmp_path)("verify --freelancer f-1")).code == 0
+        assert (await asking(place.url, folder)("verify --freelancer f-1")).code == 0
+
+
+async def test_voids_of_what_names_a_proposal_in_turn(
+    for_a_writer: str | MemoryStore, place: Place, tmp_path: Path
+) -> None:
+    async with deciding(for_a_writer, BOOK) as decides:
+        decides.add_policies()
+        came, plans = Came(decides), Plans(decides, place)
+        withdrawal = withdrawn("f-1", "p-1")
+        await came(bought("f-1", "b-1", 20), outbid("f-1", "p-2", "j-2"))
+        await came(boosted("f-1", "p-1", 4, 2), withdrawal, outbid("f-1", "p-1"), closed("j-1"))
+        await decides.until(day("2026-03-10"))
+        assert brought(await plans.void("o-p-1", FIRST)) == -2
+        assert brought(await plans.void(withdrawal[1]["event_id"], SECOND)) == 6
+        refused = await plans.undo(FIRST, THIRD)
+        assert {one.what for one in refused.summary.left_for_a_person} == {LATER_STANDS.what}
+        assert brought(await plans.undo(SECOND, THIRD)) == -6
+        assert brought(await plans.undo(FIRST, FOURTH)) == 2
+        assert brought(await plans.void("o-p-2", FIFTH)) == 0, "it waits for its proposal"
+        await plans.undo(FIFTH, "fb" * 32)
+        await came(boosted("f-1", "p-2", 4, 2, "j-2"))
+        last = [change for committed in decides.committed for change in committed.batch.changes][-1]
+        assert (last.reason, last.balance_after) == ("boost-outbid", 12)
+    await verify_finds_nothing(place, tmp_path)
 
 
 async def test_what_is_said_of_a_proposal_whose_closing_was_voided(

@@ -33,6 +33,8 @@ _AMENDED = {
     "corrected_at": "2026-03-14T09:00:00Z",
 }
 _BOUGHT: Final = {**_VOIDED, "voided_rule": "grant.purchase", "purchase_id": "b-1", "connects": 40}
+_OF_P_1: Final = {"job_id": "j-1", "proposal_id": "p-1", "connects": 0}
+_TOLD: Final = {"refund.job-closed-without-hire": "proposal-withdrawn", "refund.boost-outbid": "boost-outbid"}
 _UNDONE: Final = {"ordered_at": "2026-03-13T09:00:00Z"}
 _REPLACED: Final = {**_VOIDED, "replaced_rule": "grant.purchase", "purchase_id": "b-1"}
 _COST: Final = {**_VOIDED, "replaced_rule": "spend.proposal", "proposal_id": "p-1"}
@@ -132,7 +134,12 @@ CASES: Final[list[Case]] = [
     *(("correct.settle", "applied", "settled-anew", {**_CORRECTED, **why}) for why in (_RETURNS, {})),
     *(
         ("correct.settle", "applied", "taken-back", {**_CORRECTED, **why})
-        for why in ({"hired_at": "2026-03-12T09:00:00Z"}, {"withdrawn_at": "2026-03-12T09:00:00Z"}, {})
+        for why in (
+            {"hired_at": "2026-03-12T09:00:00Z"},
+            {"withdrawn_at": "2026-03-12T09:00:00Z"},
+            {"not_outbid": True},
+            {},
+        )
     ),
     ("correct.settle", "declined", "nothing-to-do", {"connects": 0}),
     *(
@@ -142,6 +149,10 @@ CASES: Final[list[Case]] = [
     (
         *("correct.void", "applied", "voided"),
         {**_VOIDED, "voided_rule": "spend.proposal", "proposal_id": "p-1", "connects": 9, "given": 9},
+    ),
+    *(
+        ("correct.void", "applied", "voided", {**_VOIDED, "voided_rule": rule, **_OF_P_1, "voided_topic": topic})
+        for rule, topic in _TOLD.items()
     ),
     ("correct.void", "declined", "nothing-to-do", _BOUGHT),
     *(

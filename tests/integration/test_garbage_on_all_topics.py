@@ -24,7 +24,7 @@ MEMBERS = [f"f-{number}" for number in range(4 * max(5, EVENTS // 100))]
 JOBS = [f"j-{number}" for number in range(4)]
 APPLIED_SECONDS = 90 + EVENTS / 5
 WHY = '--why "a test producer wrote to production" --actor ana'
-LEFT = {"membership events", "outbids", "withdrawals"}
+LEFT = {"membership events"}
 SPENT = {"origin": "proposal", "connects": 6, "boost_connects": 4}
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
@@ -53,6 +53,8 @@ def the_garbage(sends: Events, count: int) -> list[Sent]:
 _FEW: dict[str, dict[str, Any]] = {
     "job-closed": {"job_id": JOBS[0], "client_id": "c-t", "closure": "closed-by-client"},
     "hire-made": {"job_id": JOBS[1], "freelancer_id": MEMBERS[5], "contract_id": "test-k"},
+    "boost-outbid": {"freelancer_id": MEMBERS[11], "proposal_id": f"p-{MEMBERS[11]}", "job_id": JOBS[3]},
+    "proposal-withdrawn": {"freelancer_id": MEMBERS[13], "proposal_id": f"p-{MEMBERS[13]}", "job_id": JOBS[1]},
     "freelancer-registered": {"freelancer_id": MEMBERS[0]},
     "membership-plan-chosen": {"freelancer_id": MEMBERS[7], "plan": "plus"},
     "promo-code-entered": {"freelancer_id": MEMBERS[7], "promo_code": "NONE-SUCH"},
@@ -135,7 +137,7 @@ async def planned(world: World, connects: Asking, garbage: list[Sent]) -> dict[s
     plan: dict[str, Any] = answer.json
     assert {one["what"] for one in plan["left_for_a_person"]} == LEFT
     on_two_jobs = len(MEMBERS) // 2
-    assert plan["triggers"]["settle"] == on_two_jobs, "of the job that it closed, and of that for which it hired"
+    assert plan["triggers"]["settle"] == on_two_jobs + 1, "of the jobs that it closed or hired for, and a boost"
     return plan
 
 

@@ -23,6 +23,15 @@ def outbid(name: str, proposal: str, job: str = "j-1", at: str = "2026-03-03T12:
     return event("boost-outbid", f"o-{proposal}", at, freelancer_id=name, proposal_id=proposal, job_id=job)
 
 
+def withdrawn(name: str, proposal: str, job: str = "j-1", at: str = "2026-03-03T13:00:00Z") -> Event:
+    return event("proposal-withdrawn", f"w-{proposal}-{at}", at, freelancer_id=name, proposal_id=proposal, job_id=job)
+
+
+def sent_as(one: Event, event_id: str) -> Event:
+    """The same event under another id."""
+    return one[0], {**one[1], "event_id": event_id}
+
+
 def boosted(name: str, proposal: str, connects: int, boost: int, job: str = "j-1") -> Event:
     topic, fields = proposed(name, proposal, job, connects)
     return topic, {**fields, "boost_connects": boost}

@@ -38,10 +38,11 @@ from worker.repair.decision_selection import DecisionSelection
 from worker.repair.overlay import Overlay
 from worker.repair.planning import Ground, Planned, plan_all
 from worker.repair.selecting import JobToSettle
+from worker.repair.told import OF_PROPOSALS
 from worker.repair.undoing import CHANGED_SINCE
 
 LIMIT_SECONDS = 60
-UNDONE_ADDS = (*NEW, "badge-earned")
+UNDONE_ADDS = (*(NEW.keys() - OF_PROPOSALS), "badge-earned")
 """Topics of which an added event can be undone."""
 
 

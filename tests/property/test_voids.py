@@ -32,6 +32,8 @@ NEW = {
     "proposal-submitted": "proposal_id",
     "certification-completed": "certification_id",
     "interview-won": "job_id",
+    "proposal-withdrawn": "proposal_id",
+    "boost-outbid": "proposal_id",
 }
 """What is renamed when an event of this topic is sent again."""
 

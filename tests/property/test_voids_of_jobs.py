@@ -1,4 +1,5 @@
-"""Closings and hires that never were are voided: balances are the reference model's, which never got them.
+"""Closings, hires, withdrawals and outbids that never were are voided: balances are those of the reference model,
+which never got them.
 
 But for what law 4 leaves out, and for late hires and withdrawals: whether a closing that found the Connects returned by
 a voided one would have returned them itself is not known any more. `verify` finds nothing, in any case, and the plan is
@@ -31,6 +32,8 @@ from worker.repair.plan import Settle
 
 LIMIT_SECONDS = 60
 LATE = frozenset({"hire-after-settlement", "withdrawal-after-settlement"})
+TOPICS = ("job-closed", "job-closed", "hire-made", "proposal-withdrawn", "boost-outbid", "boost-outbid")
+NAMES = ("job_id", "proposal_id", "freelancer_id")
 KINDS = ("closed-by-client", "closed-by-client", "removed-by-marketplace", "expired")
 
 
@@ -53,36 +56,41 @@ def test_closings_and_hires_that_never_were_are_forgotten(
 def test_a_marketplaces_closings_and_hires_that_never_were(seed: int, *, undone: bool) -> None:
     records = list(History(seed, events=600, jobs=40, late=0.03))
     booked = asyncio.run(void_and_compare(records, POLICIES["as it is"], random.Random(seed), 2, undone=undone))
-    least = min(booked[kind] for kind in ("settle", "job-closed", "hire-made"))
+    least = min(booked[kind] for kind in ("settle", "job-closed", "hire-made", "proposal-withdrawn", "boost-outbid"))
     assert seed != FOR_GOOD or least > 2, f"TEST_SEED={seed}: {booked}"
 
 
 def with_garbage(records: Sequence[Record], chance: random.Random) -> tuple[list[Record], list[str]]:
-    """The records with closings and hires on the jobs that they name, somewhere among them; and their event ids."""
-    both, ids, jobs = list(records), list[str](), sorted(_jobs_in(records))
-    for number in range(min(20, 2 * len(jobs))):
-        job, at = chance.choice(jobs), chance.choice(records)[3]
+    """The records with facts of the jobs and proposals that they name, somewhere among them; and their event ids."""
+    both, ids, proposals = list(records), list[str](), sorted(_proposals_in(records))
+    for number in range(min(40, 3 * len(proposals))):
+        (job, proposal, freelancer), at = chance.choice(proposals), chance.choice(records)[3]
         event: dict[str, Any] = {"event_id": f"garbage-{number}", "occurred_at": at.isoformat(), "job_id": job}
-        topic = chance.choice(("job-closed", "job-closed", "hire-made"))
+        topic = chance.choice(TOPICS)
         if topic == "job-closed":
             event |= {"client_id": "c-g", "closure": chance.choice(KINDS)}
-        else:
+        elif topic == "hire-made":
             event |= {"contract_id": f"g-{number}", "freelancer_id": "f-1"}
+        else:
+            whose = freelancer if chance.random() < 0.9 else "f-1"
+            event |= {"proposal_id": proposal, "freelancer_id": whose}
         ids.append(event["event_id"])
         both.insert(chance.randrange(len(both) + 1), (topic, job, json.dumps(event).encode(), at))
     return both, ids
 
 
-def _jobs_in(records: Sequence[Record]) -> set[str]:
+def _proposals_in(records: Sequence[Record]) -> set[tuple[str, str, str]]:
+    """The proposals of the records: the job, the id and the freelancer of each."""
     found = set()
     for topic, _, value, _ in records:
         try:
             fields = json.loads(value or b"")
         except ValueError:
             continue
-        if topic == "proposal-submitted" and isinstance(fields, dict) and isinstance(fields.get("job_id"), str):
-            found.add(fields["job_id"])
-    return {job for job in found if job and job.isascii() and len(job) < 50}
+        named = [fields.get(name) for name in NAMES] if isinstance(fields, dict) else []
+        if topic == "proposal-submitted" and all(isinstance(name, str) for name in named):
+            found.add(tuple(named))
+    return {named for named in found if all(name and name.isascii() and len(name) < 50 for name in named)}
 
 
 async def void_and_compare(

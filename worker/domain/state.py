@@ -49,6 +49,11 @@ class Awaited(NamedTuple):
     occurred_at: datetime
     cause: Cause
 
+    def names(self, spend: Spend) -> bool:
+        """Whether it is about the proposal of this spend, and no mismatch."""
+        own = (self.proposal_id, self.freelancer_id, self.job_id)
+        return own == (spend.proposal_id, spend.freelancer_id, spend.job_id)
+
 
 class Held(NamedTuple):
     """A membership event that cannot count yet: its cycle start is not booked, or its charge is not known.
@@ -116,8 +121,8 @@ class Changed:
     grants_restored: list[Grant] = field(default_factory=list)
     """Grants that were voided, and count again."""
     spends_restored: dict[ProposalId, Spend] = field(default_factory=dict)
-    of_jobs_restored: list[int] = field(default_factory=list)
-    """Decisions on closures and hires that were voided, and count again."""
+    facts_restored: list[int] = field(default_factory=list)
+    """Decisions on closures, hires, withdrawals and outbids that were voided, and count again."""
     amended: list[Amended] = field(default_factory=list)
 
 
@@ -284,11 +289,22 @@ class State:
 
     def await_proposal(self, awaited: Awaited) -> None:
         """Keep a withdrawal or outbid until its proposal arrives."""
-        self.awaiting.setdefault(awaited.proposal_id, []).append(awaited)
+        insort(self.awaiting.setdefault(awaited.proposal_id, []), awaited, key=_in_ledger_order)
         self.changed.awaiting_added.append(awaited)
+
+    def forget_awaited(self, awaited: Awaited) -> None:
+        """Let a withdrawal or outbid wait no more, if it waits: it should never have been."""
+        waiting = self.awaiting.get(awaited.proposal_id, [])
+        for one in [one for one in waiting if one.decision_seq == awaited.decision_seq]:
+            waiting.remove(one)  # the list stays, though it may be empty: what waits was read
+            self.changed.awaiting_done.append(one)
 
     def awaited_by(self, proposal_id: ProposalId) -> list[Awaited]:
         """Take what waited for this proposal, in ledger order."""
         arrived = self.awaiting.pop(proposal_id, [])
         self.changed.awaiting_done.extend(arrived)
         return arrived
+
+
+def _in_ledger_order(awaited: Awaited) -> int:
+    return awaited.decision_seq

@@ -155,8 +155,9 @@ def note_booked(loop: DecideLoop, correction: Correction, decision: Decision) ->
     """Let the rest of the engine know of a correction that was just booked."""
     if decision.outcome != "applied":
         return
-    if isinstance(correction, Void):
-        loop.note_void(decision)
+    if isinstance(correction, Void) and correction.found is not None:
+        if not correction.found.is_of_proposal:  # of these nothing is on the schedule
+            loop.note_void(decision)
     elif isinstance(correction, Replace):
         loop.note_moved(decision)
         loop.note_replaced(correction.topic, correction.corrects[0], decision.seq, correction.event)

@@ -187,7 +187,7 @@ class OpenBatch:
         batch.unvoided = [
             *(grant.decision_seq for grant in changed.grants_restored),
             *(spend.decision_seq for spend in spends),
-            *changed.of_jobs_restored,
+            *changed.facts_restored,
         ]
         batch.amended = list({one.decision_seq: one for one in changed.amended}.values())
         batch.closures = [closure_row(closure) for closure in changed.closures.values()]

@@ -190,7 +190,7 @@ class Replaying:
             if isinstance(trigger, Added):
                 decisions = await self._decide_added(trigger, record, seq)
             else:
-                decisions = await self._correct(trigger, seq)
+                trigger, decisions = await self._correct(trigger, seq)
         except (Deviates, Transient):
             raise
         except Exception as failure:
@@ -231,7 +231,8 @@ class Replaying:
 
         return await _in_thread_if(decide, is_large=builder.is_large(trigger.topic, event.__dict__))
 
-    async def _correct(self, trigger: Correction, seq: int) -> list[Decision]:
+    async def _correct(self, trigger: Correction, seq: int) -> tuple[Correction, list[Decision]]:
+        """Decide a correction; returns it with what the ledger said of what it corrects."""
         loop = self._loop
         builder, instant = loop.builder, loop.business_time
         if instant is None:
@@ -246,7 +247,7 @@ class Replaying:
             return worded(decide_correction(builder.state, trigger, ordered, self._policies))
 
         size = builder.size_of(FreelancerId(trigger.freelancer_id))
-        return await _in_thread_if(decide, is_large=size > LARGE)
+        return trigger, await _in_thread_if(decide, is_large=size > LARGE)
 
     async def _with_found(self, trigger: OfADecision) -> OfADecision:
         found = await with_found(trigger, self._store, self._loop.cache, self._loop.business_time)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from worker.domain.model import FreelancerId, JobId, LotId, ProposalId
 from worker.domain.rules.decides import Standing
+from worker.domain.rules.refunds import OUTBID
 from worker.domain.rules.replaces import REPLACE
 from worker.domain.rules.spends import SPEND
 from worker.ledger.memory_tables import Tables
@@ -103,7 +104,8 @@ class MemoryPlans:
 
     async def standing(self, seq: int, proposal_id: ProposalId | None) -> Standing:
         """What stands for a decision, which names this proposal if it is on one, since corrections."""
-        row, voided = self.tables.amended.get(seq), seq in self.tables.voided
+        row, of_seq = self.tables.amended.get(seq), self.tables.voided.get(seq)
+        voided = of_seq is not None and of_seq.rule != OUTBID  # of an outbid the lines are settled again
         on_it = () if proposal_id is None else self.tables.voided_keys.of((SPEND, proposal_id))
         is_over = voided or any(one.by_seq > seq for one in on_it) or bool(self._replaced(seq))
         if row is None:

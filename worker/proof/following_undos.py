@@ -10,11 +10,13 @@ from worker.domain.rules.undos import (
     UndoneForgetting,
     UndoneSettle,
     UndoneSpendVoid,
+    UndoneTold,
     UndoneVoid,
+    count_again,
     let_count,
     spend_of,
 )
-from worker.domain.rules.voids import ToVoid
+from worker.domain.rules.voids import ToVoid, forget_told
 from worker.domain.state import State
 from worker.ledger.tables import DecisionRow
 from worker.repair.plan import Undo, correction_in
@@ -64,6 +66,8 @@ def note_undone(state: State, row: DecisionRow) -> None:
         if what.hired_at is not None:
             job.first_hired_at = min(at for at in (job.first_hired_at, what.hired_at) if at is not None)
         _mark(job, what.closure_seq, voided=False)
+    elif isinstance(what, UndoneTold):
+        count_again(state, what.awaited)
     elif isinstance(what, UndoneSettle) and undone.proposal_id in state.spends:
         state.spends[undone.proposal_id].refunded_closing_at = what.refunded_closing_at
 
@@ -75,6 +79,9 @@ def free(state: State, found: ToVoid, seq: int) -> None:
         if found.topic == "hire-made":
             job.first_hired_at = found.hired_at
         _mark(job, found.closure_seq, voided=True)
+        return
+    if found.is_of_proposal:
+        forget_told(state, found)
         return
     grant = state.grants.get((found.rule, found.natural_key))
     spend = state.spends.get(ProposalId(found.natural_key)) if found.is_spend else None

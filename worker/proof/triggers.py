@@ -31,7 +31,14 @@ from worker.domain.model import (
     natural_key_of,
 )
 from worker.domain.rules.replaces import ToReplace
-from worker.domain.rules.undos import UndoneAdd, UndoneForgetting, UndoneSpendVoid, closures_missed, spend_of
+from worker.domain.rules.undos import (
+    UndoneAdd,
+    UndoneForgetting,
+    UndoneSpendVoid,
+    UndoneTold,
+    closures_missed,
+    spend_of,
+)
 from worker.domain.rules.voids import ToVoid
 from worker.domain.state import Awaited, State
 from worker.domain.triggers import CycleDue, ExpiryDue, Received, SettlementDue
@@ -43,11 +50,9 @@ from worker.kafka.records import InputRecord, TopicPartition
 from worker.proof.recorded import JOB_TOPICS, Recorded, due_at_of
 from worker.proof.undoing import Before, before
 from worker.repair.plan import Decide, OfADecision, Replace, Undo, correction_in
-from worker.repair.voiding import awaited_of
+from worker.repair.told import OF_PROPOSALS, awaited_of
 
 _OF_A_JOB: Final = frozenset({"proposal-submitted", *JOB_TOPICS})
-_WAIT: Final = frozenset({"proposal-withdrawn", "boost-outbid"})
-"""Topics of events that wait for their proposal."""
 
 
 class NotDue(Exception):
@@ -121,7 +126,7 @@ class Triggers:
             return
         job = self._state.job(JobId(event.__dict__["job_id"])) if topic in _OF_A_JOB else None
         self._take_in_what_others_decided(recorded, event, job)
-        if topic in _WAIT and row.proposal_id in self._of_others:
+        if topic in OF_PROPOSALS and row.proposal_id in self._of_others:
             self._meet(awaited_of(row))
         trial.noted = before(
             row.seq, self._spends_of(topic, event, job, recorded), job if topic in JOB_TOPICS else None
@@ -197,7 +202,7 @@ class Triggers:
 
     def _spends_of(self, topic: str, event: InputEvent, job: Job | None, recorded: Recorded) -> Sequence[Spend | None]:
         """The spends that an event may change and movements do not say how."""
-        if topic in _WAIT:
+        if topic in OF_PROPOSALS:
             return [self._state.spends.get(event.__dict__["proposal_id"])]
         policy = recorded.batch.policies.in_force(event.occurred_at)
         if topic == "hire-made" and job is not None and policy.late_hire == "claw-back":
@@ -260,6 +265,10 @@ class Triggers:
         if isinstance(what, UndoneAdd):
             self._correct_decision(trial, recorded, correction, what.what)
             return
+        if isinstance(what, UndoneTold):
+            self._take_in_spend(recorded)
+            if found.proposal_id in self._of_others:
+                self._meet(what.awaited)
         spend = None if found.proposal_id is None else state.spends.get(found.proposal_id)
         job = None if spend is None else state.jobs.get(spend.job_id)
         if isinstance(what, UndoneForgetting):
@@ -284,6 +293,11 @@ class Triggers:
         spend = None
         if what.is_of_job:
             trial.noted = before(row.seq, [], state.job(JobId(what.job_id or "")))
+        elif what.is_of_proposal:
+            self._take_in_spend(recorded)
+            trial.noted = before(row.seq, [state.spends.get(one.proposal_id) for one in what.awaited], None)
+            for one in what.awaited:
+                self._met.get(one.proposal_id, {}).pop(one.decision_seq, None)
         elif what.is_spend:
             spend = state.spends.get(ProposalId(what.natural_key))
             job = None if spend is None else state.jobs.get(spend.job_id)

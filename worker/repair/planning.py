@@ -18,7 +18,7 @@ from worker.repair.plan import NOTHING, Settle, Trigger
 from worker.repair.planning_decides import ToDecide, plan_decides
 from worker.repair.planning_replaces import plan_replaces, settle_replaced
 from worker.repair.planning_undos import Booked, plan_undos
-from worker.repair.planning_voids import PLANNING, plan_voids
+from worker.repair.planning_voids import PLANNING, ProposalToSettle, plan_voids, settle_told
 from worker.repair.replacements import Replacements, Wrong
 from worker.repair.selecting import JobToSettle
 from worker.repair.summary import Summary, Wallet
@@ -76,8 +76,12 @@ async def plan_all(
     business_time = writer.business_time
     if booked is not None:
         await plan_undos(writer, overlay, booked, collected, ground.progress)
+    told = list[ProposalToSettle]()
     if selection is not None:
-        jobs = _each_once(jobs, await plan_voids(writer, overlay, selection, collected, ground.progress))
+        voided = await plan_voids(writer, overlay, selection, collected, ground.progress)
+        jobs = _each_once(jobs, voided.jobs)
+        settled = {job.job_id for job in jobs}
+        told = [one for one in voided.proposals if one.job_id not in settled]
     replaced = list[Wrong]()
     if replacements is not None:
         replaced = await plan_replaces(writer, overlay, replacements, collected, ground.progress)
@@ -92,6 +96,7 @@ async def plan_all(
         await plan_decides(writer, overlay, decides, collected, ground.progress)
     if business_time is not None:
         await settle_replaced(writer, replaced, collected)
+        await settle_told(writer, overlay, told, collected)
         await _settle_again(writer, overlay, jobs, collected, ground.progress)
     collected.clock_begins()
     if business_time is not None:

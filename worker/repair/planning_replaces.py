@@ -8,8 +8,8 @@ from worker.domain.model import JobId
 from worker.proof.checks import Progress
 from worker.repair.collecting import Collected
 from worker.repair.overlay import Overlay
-from worker.repair.plan import NOTHING, Replace, Settle
-from worker.repair.planning_voids import PLANNING, Correcting
+from worker.repair.plan import NOTHING, Replace
+from worker.repair.planning_voids import PLANNING, Correcting, ProposalToSettle, settle_proposal
 from worker.repair.replacements import Replacements, Wrong
 
 
@@ -52,10 +52,7 @@ async def settle_replaced(writer: Correcting, replaced: Sequence[Wrong], collect
     for one in replaced:
         row = one.row
         names = (row.freelancer_id or "", row.job_id or "", row.proposal_id or "")
-        settle = Settle(collected.next_number(), *names, False, "", [], one.source, one.line, NOTHING)
-        (result,) = await writer.try_corrections([settle], PLANNING)
-        if result != "nothing-to-do":
-            collected.note_result(settle, result)
+        await settle_proposal(writer, ProposalToSettle(*names, one.source, one.line), collected)
     collected.require_room()
 
 

@@ -1,9 +1,9 @@
 """Deciding what a plan would void, over its overlay: the latest decision first."""
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from worker.domain.model import Cause
+from worker.domain.model import Cause, ProposalId
 from worker.domain.rules.spends import SPEND
 from worker.engine.correcting import Result
 from worker.ledger.tables import DecisionRow
@@ -11,8 +11,9 @@ from worker.proof.checks import Progress
 from worker.repair.collecting import Collected
 from worker.repair.decision_selection import Chosen, DecisionSelection
 from worker.repair.overlay import Overlay
-from worker.repair.plan import NOTHING, Correction, Void
+from worker.repair.plan import NOTHING, Correction, Settle, Void
 from worker.repair.selecting import JobToSettle
+from worker.repair.told import OF_PROPOSALS
 from worker.repair.voiding import OF_JOBS, Refused
 
 PLANNING: Final = Cause(None, "command:plan")
@@ -22,6 +23,23 @@ _CLAIMANTS: Final = Refused(
     "their natural key or proposal id is free again, and a plan does not decide them again",
     "Those that are right: add them under new event ids, with `connects replay plan --add`",
 )
+
+
+class ProposalToSettle(NamedTuple):
+    """A proposal whose spend is settled again; `source` and `line` are as of a `JobToSettle`."""
+
+    freelancer_id: str
+    job_id: str
+    proposal_id: str
+    source: str
+    line: int
+
+
+class ToSettle(NamedTuple):
+    """What has to be settled again after voids: whole jobs, and proposals of others."""
+
+    jobs: list[JobToSettle]
+    proposals: list[ProposalToSettle]
 
 
 class Correcting(Protocol):
@@ -34,10 +52,10 @@ class Correcting(Protocol):
 
 async def plan_voids(
     writer: Correcting, overlay: Overlay, selection: DecisionSelection, collected: Collected, progress: Progress
-) -> list[JobToSettle]:
-    """Void what was selected, and note what is left for a person; returns the jobs that have to be settled again.
+) -> ToSettle:
+    """Void what was selected, and note what is left for a person; returns what has to be settled again.
 
-    Those of closures and hires that were voided before are among them: not all that followed may be booked yet.
+    That of facts that were voided before is among it: not all that followed may be booked yet.
 
     Raises:
         Transient: the ledger is away.
@@ -47,22 +65,56 @@ async def plan_voids(
     chosen = selection.in_order()
     progress.begin("voided", len(chosen), "decisions")
     collected.nothing_to_void += selection.nothing_to_do
-    jobs = dict[str, JobToSettle]()
+    jobs, proposals = dict[str, JobToSettle](), dict[str | None, ProposalToSettle]()
     for one in chosen:
         trigger = _trigger(one, collected.next_number())
         (result,) = await writer.try_corrections([trigger], PLANNING)
         collected.note_result(trigger, result)
         if trigger.job_id is not None and one.row.topic in OF_JOBS:
             jobs.setdefault(trigger.job_id, JobToSettle(trigger.job_id, False, one.source, one.line))
+        elif one.row.topic in OF_PROPOSALS:
+            names = (trigger.freelancer_id, trigger.job_id or "", trigger.proposal_id or "")
+            proposals.setdefault(trigger.proposal_id, ProposalToSettle(*names, one.source, one.line))
         elif result == "booked" and (claimants := await overlay.claimants(one.row)):
             collected.leave(_CLAIMANTS, claimants)
         progress.advance(1)
     collected.require_room()
-    return list(jobs.values())
+    return ToSettle(list(jobs.values()), list(proposals.values()))
+
+
+async def settle_told(
+    writer: Correcting, overlay: Overlay, told: Sequence[ProposalToSettle], collected: Collected
+) -> None:
+    """Settle proposals again whose withdrawals or outbids were voided, if the ledger had them before the plan.
+
+    Raises:
+        Transient: the ledger is away.
+    """
+    known = {spend.proposal_id: spend for spend in await overlay.spends([ProposalId(one.proposal_id) for one in told])}
+    for one in told:
+        spend = known.get(ProposalId(one.proposal_id))
+        is_its = spend is not None and (spend.freelancer_id, spend.job_id) == (one.freelancer_id, one.job_id)
+        if spend is not None and is_its and spend.decision_seq <= overlay.through_seq:
+            await settle_proposal(writer, one, collected)
+    collected.require_room()
+
+
+async def settle_proposal(writer: Correcting, one: ProposalToSettle, collected: Collected) -> None:
+    """Settle a spend again, and note it if that books something.
+
+    Raises:
+        Transient: the ledger is away.
+    """
+    names = (one.freelancer_id, one.job_id, one.proposal_id)
+    settle = Settle(collected.next_number(), *names, False, "", [], one.source, one.line, NOTHING)
+    (result,) = await writer.try_corrections([settle], PLANNING)
+    if result != "nothing-to-do":
+        collected.note_result(settle, result)
 
 
 def _trigger(chosen: Chosen, number: int) -> Void:
     row: DecisionRow = chosen.row
     freelancer_id = "" if row.topic in OF_JOBS else row.freelancer_id or ""
-    names = (freelancer_id, row.job_id, row.proposal_id if row.rule == SPEND else None)
+    names_proposal = row.rule == SPEND or row.topic in OF_PROPOSALS
+    names = (freelancer_id, row.job_id, row.proposal_id if names_proposal else None)
     return Void(number, row.seq, *names, row.topic or "", [row.event_id or ""], chosen.source, chosen.line, NOTHING)

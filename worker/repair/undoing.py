@@ -29,6 +29,7 @@ from worker.domain.rules.undos import (
     UndoneForgetting,
     UndoneSettle,
     UndoneSpendVoid,
+    UndoneTold,
     UndoneVoid,
 )
 from worker.domain.rules.voids import ToVoid
@@ -60,7 +61,7 @@ UNDONE_BEFORE: Final = Refused("decisions that were undone before", "each is und
 NOT_UNDONE: Final = Refused("undos", "an undo is not undone", "Make the first plan again, and apply it")
 NOTHING_TO_UNDO: Final = frozenset({NOTHING_DONE, UNDONE_BEFORE})
 """Why nothing has to be done for a decision."""
-_FACTS_OF_JOBS: Final = Refused("closures and hires", _NOT_YET, _BY_HAND)
+_FORGOTTEN: Final = Refused("closures, hires, withdrawals and outbids", _NOT_YET, _BY_HAND)
 OTHER_KINDS: Final[Mapping[str, Refused]] = {
     "undo": NOT_UNDONE,
     "decide": Refused("the kind decide", _NOT_YET, _BY_HAND),
@@ -118,13 +119,14 @@ async def _read(
     correction = correction_in(row.payload or b"")
     if isinstance(correction, Settle):
         return await _settled(record, row, correction, changes, later)
-    if isinstance(correction, Void) and row.proposal_id:
+    if not isinstance(correction, Void) or correction.found is None:
+        return NOT_UNDONE
+    if correction.found.topic:
+        of_fact = _void_of_job if correction.found.is_of_job else _void_of_told
+        return await of_fact(record, row, correction, correction.found)
+    if row.proposal_id:
         return await _void_of_spend(record, row, correction, changes, later)
-    if isinstance(correction, Void) and correction.found is not None and correction.found.is_of_job:
-        return await _void_of_job(record, row, correction, correction.found)
-    if isinstance(correction, Void):
-        return await _void_of_grant(record, row, correction, changes)
-    return NOT_UNDONE
+    return await _void_of_grant(record, row, correction, changes)
 
 
 async def _later(record: Undoable, row: DecisionRow) -> list[DecisionRow]:
@@ -158,8 +160,8 @@ async def _added(record: Undoable, row: DecisionRow) -> ToUndo | Refused:
     what = await read_to_void(record, row.seq)
     if isinstance(what, Refused):
         return _not_undone(what)
-    if what.is_of_job:
-        return _not_undone(_FACTS_OF_JOBS)
+    if what.topic:
+        return _not_undone(_FORGOTTEN)
     if any((one.freelancer_id, one.job_id) != (what.freelancer_id, what.job_id) for one in what.awaited):
         return CHANGED_SINCE
     named = (what.seq, what.event_id, what.rule, what.occurred_at, row.business_time or what.occurred_at)
@@ -218,6 +220,15 @@ async def _void_of_job(record: Undoable, row: DecisionRow, correction: Void, wha
     hired_at = what.occurred_at if what.topic == "hire-made" else None
     topic: Literal["job-closed", "hire-made"] = "job-closed" if hired_at is None else "hire-made"
     return _to_undo(row, correction, UndoneForgetting(what.seq, topic, what.closure_seq, hired_at))
+
+
+async def _void_of_told(record: Undoable, row: DecisionRow, correction: Void, what: ToVoid) -> ToUndo | Refused:
+    (told,) = what.awaited
+    await record.naming(told.proposal_id)  # it may wait again
+    for spend in await record.spends([told.proposal_id]):
+        if told.is_outbid and told.names(spend) and spend.boost in spend.open_lines:
+            return CHANGED_SINCE
+    return _to_undo(row, correction, UndoneTold(told))
 
 
 async def _end_of(record: Undoable, granted: ChangeRow, opened: Sequence[LotId]) -> datetime | None:
@@ -323,7 +334,9 @@ async def _was_found_returned(record: Undoable, row: DecisionRow) -> bool:
 
 
 def _to_undo(
-    row: DecisionRow, correction: Correction, what: UndoneVoid | UndoneSpendVoid | UndoneForgetting | UndoneSettle
+    row: DecisionRow,
+    correction: Correction,
+    what: UndoneVoid | UndoneSpendVoid | UndoneForgetting | UndoneTold | UndoneSettle,
 ) -> ToUndo:
     if row.business_time is None:
         raise AssertionError(f"correction {row.seq} has no instant")

@@ -8,19 +8,19 @@ import msgspec
 
 from schemas.proposals import ProposalSubmitted
 from schemas.reading import read_event
-from worker.domain.model import FreelancerId, Job, JobId, LotId, ProposalId, natural_key_of, stored_cause
+from worker.domain.model import FreelancerId, Job, JobId, LotId, ProposalId, natural_key_of
 from worker.domain.rule_catalogue import RULES
-from worker.domain.rules import grants, refunds
+from worker.domain.rules import grants
 from worker.domain.rules.decides import Standing
 from worker.domain.rules.expiry import EXPIRE
 from worker.domain.rules.spends import SPEND, lines_of
 from worker.domain.rules.voids import VOID, ToVoid
-from worker.domain.state import Awaited
 from worker.ledger.rows import facts_in, movements_in
 from worker.ledger.store import FirstDecision, Moved
 from worker.ledger.tables import ChangeRow, DecisionRow
 from worker.proof.identity import lots_opened
 from worker.repair.forgetting import to_forget
+from worker.repair.told import OF_PROPOSALS, awaited_of, to_forget_told, told_of
 
 VOIDABLE: Final = frozenset(
     {grants.BADGE, grants.CERTIFICATION, grants.INTERVIEW, grants.PURCHASE, grants.ADJUST, SPEND}
@@ -47,8 +47,6 @@ _INSTEAD: Final[Mapping[str, Refused]] = {
     "freelancer-registered": Refused(
         "registrations", f"{_NOT_YET}, with the membership that they began", _ADJUST_BY_HAND
     ),
-    "proposal-withdrawn": Refused("withdrawals", _NOT_YET, _ADJUST_BY_HAND),
-    "boost-outbid": Refused("outbids", _NOT_YET, _ADJUST_BY_HAND),
 }
 _OF_MEMBERSHIPS: Final = Refused(
     "membership events",
@@ -61,6 +59,9 @@ _SETTLEMENTS: Final = Refused(
 )
 _BY_THE_CLOCK: Final = Refused(
     "work of the clock, commands and corrections", "no event brought them about", "Void the event that they follow from"
+)
+_FOLLOWS: Final = Refused(
+    "outbids that had waited for their proposal", "they follow from the event", "Void the boost-outbid event itself"
 )
 _PARKED: Final = Refused(
     "decisions that parked an event",
@@ -125,17 +126,17 @@ def refusal(row: DecisionRow) -> Refused | None:
         return _SETTLEMENTS if row.kind == "settlement" else _BY_THE_CLOCK
     if row.outcome == "parked":
         return _PARKED
-    if row.topic in OF_JOBS:
-        return _refusal_of_job(row)
+    if row.topic in OF_JOBS or row.topic in OF_PROPOSALS:
+        return _refusal_of_fact(row)
     if row.rule not in VOIDABLE:
-        is_nothing = row.outcome in _CHANGE_NOTHING or (row.outcome == "declined" and row.topic != "boost-outbid")
+        is_nothing = row.outcome in _CHANGE_NOTHING or row.outcome == "declined"
         return NOTHING_DONE if is_nothing else _INSTEAD.get(row.topic, _OF_MEMBERSHIPS)
     if row.outcome == "applied" or (row.rule == SPEND and row.outcome == "recorded"):
         return None
     return NOTHING_DONE
 
 
-def _refusal_of_job(row: DecisionRow) -> Refused | None:
+def _refusal_of_fact(row: DecisionRow) -> Refused | None:
     if row.topic == "job-closed" and row.freelancer_id is not None:
         return _SETTLEMENTS  # one that waited behind a parked wallet
     return NOTHING_DONE if row.outcome in _CHANGE_NOTHING else None
@@ -166,6 +167,8 @@ async def to_void(
     """
     if row.topic in OF_JOBS:
         return await to_forget(record, row)
+    if row.topic in OF_PROPOSALS:
+        return await to_forget_told(record, row) or _FOLLOWS
     if (await record.standing(row.seq, None)).connects is not None:
         return AMENDED
     if row.rule == SPEND:
@@ -246,10 +249,8 @@ async def _spend(record: Record, row: DecisionRow, first: FirstDecision) -> ToVo
     if first.replaced and isinstance(event := read_event(first.topic, first.stands), ProposalSubmitted):
         cost = sum(line.connects for line in lines_of(event))
     what = _to_void(row, proposal_id, -cost)
-    naming = await record.naming(proposal_id)
-    parked = {one.seq for one in naming if one.outcome == "parked"}
-    awaited = [awaited_of(one) for one in naming if _may_wait(one, parked)]
-    return msgspec.structs.replace(what, awaited=awaited)
+    told = await told_of(record, proposal_id)
+    return msgspec.structs.replace(what, awaited=[awaited_of(one) for one in told.standing])
 
 
 def _to_void(row: DecisionRow, natural_key: str, connects: int) -> ToVoid:
@@ -284,23 +285,3 @@ def _with_linked(opened: list[LotId], links: list[tuple[LotId, LotId]]) -> dict[
                 lots[lot_id] = None
                 left.append(lot_id)
     return lots
-
-
-def _may_wait(row: DecisionRow, parked: Collection[int]) -> bool:
-    """Whether the decision is the one by which a withdrawal or outbid came to count, or would have waited.
-
-    `parked` are decisions that parked one: what counts then is the follow-up, once it was released.
-    """
-    if row.kind == "follow-up":
-        # Of an outbid that waited for its proposal, the decision before says that it waits.
-        return row.outcome != "parked" and (row.rule == refunds.SETTLEMENT or row.follows in parked)
-    return row.outcome not in {"duplicate", "rejected", "parked"}
-
-
-def awaited_of(row: DecisionRow) -> Awaited:
-    """What a recorded withdrawal or outbid is while it waits for its proposal."""
-    if row.freelancer_id is None or row.job_id is None or row.proposal_id is None or row.occurred_at is None:
-        raise AssertionError(f"decision {row.seq} names no proposal, job or freelancer")
-    cause = stored_cause(row.topic, row.incarnation, row.partition, row.offset, row.event_id, row.seq)
-    names = (row.freelancer_id, JobId(row.job_id), row.occurred_at, cause)
-    return Awaited(row.proposal_id, row.seq, row.topic == "boost-outbid", *names)

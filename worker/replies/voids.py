@@ -20,6 +20,8 @@ _WHAT: Final[Mapping[str, str]] = {
     SPEND: "your proposal",
     "job-closed": "the closing of job",
     "hire-made": "the hire for job",
+    "proposal-withdrawn": "the withdrawal of your proposal",
+    "boost-outbid": "the outbid of the boost of your proposal",
 }
 """What each is for the person."""
 
@@ -35,6 +37,9 @@ def what_it_was(about: About, under: str = "voided_rule") -> str:
 def _voided(about: About) -> Draft:
     on = about.day("corrected_at")
     if about.has("voided_topic"):
+        if about.has("proposal_id"):
+            headline = f"Nothing counts any more of {what_it_was(about)}: it was taken out on {on}."
+            return Draft("nothing-due", headline, "What your proposal got or lost by it is settled again.")
         why = "What proposals for the job got or lost by it is settled again, each by itself."
         headline = f"{what_it_was(about)} was taken out on {on}: it had counted by mistake."
         return Draft("nothing-due", headline[0].upper() + headline[1:], why)

@@ -20,7 +20,10 @@ def _settled_anew(_outcome: str, subject: Subject, facts: Facts) -> str:
 
 def _taken_back(_outcome: str, subject: Subject, facts: Facts) -> str:
     words = f"{connects(facts.get('connects'))} taken back{on_day(facts, 'corrected_at')}, as a correction: "
-    if "hired_at" in facts:
+    if "not_outbid" in facts:
+        boost = f"the boost of {the_proposal(subject)} for {the_job(subject)}"
+        why = f"{boost} had come back for an outbid that never was, and nothing else returns it."
+    elif "hired_at" in facts:
         why = f"somebody had been hired for {the_job(subject)}{on_day(facts, 'hired_at')}, before it was closed."
     elif "withdrawn_at" in facts:
         withdrawn = f"{the_proposal(subject)} had been withdrawn{on_day(facts, 'withdrawn_at')}"

@@ -19,6 +19,8 @@ NAMED_BY: Final[Mapping[str, str]] = {
     SPEND: "proposal_id",
     "job-closed": "job_id",
     "hire-made": "job_id",
+    "proposal-withdrawn": "proposal_id",
+    "boost-outbid": "proposal_id",
 }
 """The fact that names what was decided under each rule, or by an event of each topic; else the event names it."""
 WHAT: Final[Mapping[str, str]] = {
@@ -30,6 +32,8 @@ WHAT: Final[Mapping[str, str]] = {
     SPEND: "the charge for proposal",
     "job-closed": "the closing of job",
     "hire-made": "the hire for job",
+    "proposal-withdrawn": "the withdrawal of proposal",
+    "boost-outbid": "the outbid of the boost of proposal",
 }
 """What was decided under each rule, or noted by an event of each topic."""
 
@@ -44,7 +48,8 @@ def _voided(_outcome: str, _subject: Subject, facts: Facts) -> str:
     why = f"{the_event(facts)} should not have been booked."
     on = on_day(facts, "corrected_at")
     if "voided_topic" in facts:
-        return f"Taken out{on}, as a correction: {why} What proposals for the job got or lost by it is settled again."
+        whose = "the proposal" if "proposal_id" in facts else "proposals for the job"
+        return f"Taken out{on}, as a correction: {why} What {whose} got or lost by it is settled again."
     if "given" in facts:
         return f"{connects(facts['given'])} returned{on}, as a correction: {why}{graced(facts)}"
     taken = facts.get("taken")

@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 
 from tests.kit import replaying, undoing, voiding
-from tests.kit.correcting import boosted, day, outbid, spend
+from tests.kit.correcting import boosted, day, outbid, sent_as, spend
 from tests.kit.deciding import Deciding
 from tests.kit.policies import policies
 from tests.kit.replaying import Came, Event, closed, event, nothing_is_found, registered
@@ -14,11 +14,6 @@ from worker.ledger.memory_store import MemoryStore
 
 BOOK = policies()
 PLANS = [number * 32 for number in ("c1", "c2", "c3", "c4", "c5")]
-
-
-def sent_as(event: Event, event_id: str) -> Event:
-    topic, fields = event
-    return topic, {**fields, "event_id": event_id}
 
 
 def withdrawn(name: str, event_id: str) -> Event:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.kit import replaying, undoing, voiding
-from tests.kit.correcting import adjusted, boosted, day, interviewed, last_change, outbid, spend
+from tests.kit.correcting import adjusted, boosted, day, interviewed, last_change, outbid, spend, withdrawn
 from tests.kit.deciding import Deciding
 from tests.kit.passing_over import passing_over
 from tests.kit.policies import policies
@@ -24,10 +24,6 @@ from worker.repair.planning import Planned
 
 BOOK = policies()
 AGAIN = "cd" * 32
-
-
-def withdrawn(name: str, proposal: str, job: str = "j-1", at: str = "2026-03-03T13:00:00Z") -> Event:
-    return event("proposal-withdrawn", f"w-{proposal}-{at}", at, freelancer_id=name, proposal_id=proposal, job_id=job)
 
 
 async def void_and_undo(decides: Deciding, *event_ids: str) -> tuple[Planned, Planned]:
@@ -379,7 +375,7 @@ async def test_what_did_nothing_or_is_not_undone_yet_is_counted(
     undone = await undoing.undo(decides, BOOK)
     assert (undone.triggers, undone.summary.nothing_to_undo) == ([], 1)
     assert [(one.what, one.events) for one in undone.summary.left_for_a_person] == [
-        ("added events: closures and hires", 1),
+        ("added events: closures, hires, withdrawals and outbids", 1),
         ("added events: registrations", 1),
     ]
 

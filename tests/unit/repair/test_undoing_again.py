@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tests.kit import replacing, replaying, undoing, voiding
-from tests.kit.correcting import adjusted, boosted, day, outbid
+from tests.kit.correcting import adjusted, boosted, day, outbid, sent_as
 from tests.kit.deciding import Deciding
 from tests.kit.passing_over import passing_over
 from tests.kit.policies import policies
@@ -321,4 +321,19 @@ async def test_a_plan_that_goes_on_after_an_undo_is_undone_as_to_the_rest(
     assert balance(store, "f-1") == 47, "the first trigger is not booked another time"
     rest = await undoing.undo(decides, BOOK, name=AGAIN_UNDONE)
     assert (len(rest.triggers), rest.summary.nothing_to_undo, balance(store, "f-1")) == (1, 1, 77)
+    await nothing_is_found(store, 1, 3)
+
+
+async def test_what_is_due_of_an_added_proposal_is_due_no_more_when_that_is_undone(
+    decides: Deciding, came: Came, store: MemoryStore
+) -> None:
+    await came(bought("f-1", "b-1", 10), closed("j-1"))
+    await decides.until(day("2026-03-10"))
+    await replaying.apply(decides, BOOK, await replaying.planned(store, BOOK, [proposed("f-1", "p-1")]))
+    assert [row.key for row in store.tables.due] == ["2/p-1"]
+    await undoing.undo(decides, BOOK)
+    assert not list(store.tables.due)
+    await came(sent_as(proposed("f-1", "p-1"), "s-again"))
+    await decides.until(day("2026-03-12"))
+    assert balance(store, "f-1") == 10
     await nothing_is_found(store, 1, 3)

@@ -271,11 +271,10 @@ async def test_what_cannot_be_voided_is_left_for_a_person(decides: Deciding, cam
     again = bought("f-1", "b-1", 10)
     await came((again[0], {**again[1], "event_id": "e-again"}))
     planned = await voiding.void(decides, BOOK, "r-f-1", "o-p-1", "e-b-1", "e-again")
-    assert [trigger.corrects for trigger in planned.triggers if isinstance(trigger, Void)] == [["e-b-1"]]
+    assert [trigger.corrects for trigger in planned.triggers if isinstance(trigger, Void)] == [["o-p-1"], ["e-b-1"]]
     left = {one.what: one.events for one in planned.summary.left_for_a_person}
     assert left == {
         "events that were refused because of what is voided": 1,
-        "outbids": 1,
         "registrations": 1,
     }
     assert planned.summary.nothing_to_void == 1

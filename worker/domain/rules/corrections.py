@@ -46,8 +46,9 @@ def settle_again(state: State, due: SettleAgain, keeps: Keeps, policy: Policy) -
     closures = [one for one in due.job.closures if one.due_at <= due.instant]
     hired_at, withdrawn_at = due.job.first_hired_at, spend.withdrawn_at
     returning = _first_that_returns(closures, spend, hired_at, withdrawn_at)
-    if due.job.is_voided(spend.refunded_closing_at):
-        keeps = Keeps(in_spite_of_hire=False, in_spite_of_withdrawal=False)  # it came back for nothing that counts
+    if spend.refunded_closing_at is None or due.job.is_voided(spend.refunded_closing_at):
+        # What came back and is no boost that was outbid came back for nothing that counts.
+        keeps = Keeps(in_spite_of_hire=False, in_spite_of_withdrawal=False)
     kept = returning or _first_that_returns(
         closures,
         spend,
@@ -120,10 +121,12 @@ def _charge_again(
     """Charge lines again, as a late spend is: from lots that are open now, and what they do not cover becomes debt."""
     spend = due.spend
     facts |= _amounts(due, lines)
-    for name, at in (("hired_at", due.job.first_hired_at), ("withdrawn_at", spend.withdrawn_at)):
-        if at is not None:
-            facts[name] = at
-    if spend.refunded_closing_at is not None:
+    if spend.refunded_closing_at is None:
+        facts["not_outbid"] = True
+    else:
+        for name, at in (("hired_at", due.job.first_hired_at), ("withdrawn_at", spend.withdrawn_at)):
+            if at is not None:
+                facts[name] = at
         facts["closed_at"] = spend.refunded_closing_at
     spend.refunded_closing_at = None
     booking = Booking(state, state.wallets[spend.freelancer_id])

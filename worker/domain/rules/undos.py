@@ -26,7 +26,7 @@ from worker.domain.model import (
 from worker.domain.policy import Policy
 from worker.domain.rules.refunds import SETTLEMENT, keep_withdrawal
 from worker.domain.rules.voids import ToVoid, take_back
-from worker.domain.state import Due, State
+from worker.domain.state import Awaited, Due, State
 
 UNDO: Final = "correct.undo"
 UNDONE, NOTHING = "undone", "nothing-to-do"
@@ -86,6 +86,12 @@ class UndoneForgetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     hired_at: datetime | None
 
 
+class UndoneTold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="told"):
+    """A withdrawal or an outbid that was voided: it counts again, or waits for its proposal as `awaited`."""
+
+    awaited: Awaited
+
+
 class UndoneSettle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="settle"):
     """A spend that was settled again: `charge` are the lines that came back then, `give` those that were taken back.
 
@@ -113,7 +119,7 @@ class ToUndo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     job_id: JobId | None
     proposal_id: ProposalId | None
     about: dict[str, str]
-    what: UndoneAdd | UndoneVoid | UndoneSpendVoid | UndoneForgetting | UndoneSettle
+    what: UndoneAdd | UndoneVoid | UndoneSpendVoid | UndoneForgetting | UndoneTold | UndoneSettle
 
     @property
     def subject(self) -> Subject:
@@ -141,6 +147,8 @@ def undo(state: State, found: ToUndo, at: datetime, seq: int, policy: Policy) ->
         return undoing.let_spend_count(what)
     if isinstance(what, UndoneForgetting):
         return undoing.remember(what)
+    if isinstance(what, UndoneTold):
+        return undoing.let_told_count(what.awaited)
     return undoing.reverse_settling(what)
 
 
@@ -206,7 +214,14 @@ class _Undoing:
                 closure.voided = False
                 self._state.changed.closures[closure.decision_seq] = closure
         self._state.changed.jobs[job.job_id] = job
-        self._state.changed.of_jobs_restored.append(what.decision_seq)
+        self._state.changed.facts_restored.append(what.decision_seq)
+        return self._verdict([])
+
+    def let_told_count(self, awaited: Awaited) -> Verdict:
+        """Let a withdrawal or an outbid count again, or wait for its proposal."""
+        self._facts["voided_topic"] = "boost-outbid" if awaited.is_outbid else "proposal-withdrawn"
+        count_again(self._state, awaited)
+        self._state.changed.facts_restored.append(awaited.decision_seq)
         return self._verdict([])
 
     def reverse_settling(self, what: UndoneSettle) -> Verdict:
@@ -269,6 +284,7 @@ _NAMES: Final[dict[type, Name]] = {
     UndoneVoid: "void",
     UndoneSpendVoid: "spend",
     UndoneForgetting: "fact",
+    UndoneTold: "fact",
     UndoneSettle: "settle",
 }
 
@@ -289,12 +305,26 @@ def spend_of(found: ToUndo, what: UndoneSpendVoid) -> Spend:
 def let_count(state: State, spend: Spend) -> None:
     """Let the withdrawals and outbids that wait for a proposal count for it again, without a decision."""
     for awaited in state.awaited_by(spend.proposal_id):
-        if (awaited.freelancer_id, awaited.job_id) != (spend.freelancer_id, spend.job_id):
-            continue
-        if awaited.is_outbid:
-            spend.boost_outbid = bool(spend.boost.connects)
-        else:
-            keep_withdrawal(state, spend, awaited.occurred_at)
+        _count_for(state, spend, awaited)
+
+
+def count_again(state: State, awaited: Awaited) -> None:
+    """Let one that was voided count for its proposal again, or wait for it if there is none, without a decision."""
+    spend = state.spend(awaited.proposal_id)
+    if spend is None:
+        state.await_proposal(awaited)
+    else:
+        _count_for(state, spend, awaited)
+
+
+def _count_for(state: State, spend: Spend, awaited: Awaited) -> None:
+    if not awaited.names(spend):
+        return
+    if not awaited.is_outbid:
+        keep_withdrawal(state, spend, awaited.occurred_at)
+    elif spend.boost.connects:
+        spend.boost_outbid = True
+        state.changed.spends[spend.proposal_id] = spend
 
 
 def closures_missed(state: State, spend: Spend, what: UndoneSpendVoid) -> list[int]:

@@ -1,4 +1,4 @@
-"""Voids: a grant, a purchase, an adjustment, a spend, a closure or a hire that should never have been, today.
+"""Voids: what should never have been, a grant, a spend, a closure, a hire, a withdrawal or an outbid, is undone today.
 
 What it still does to the wallet is undone on the wallet as it is now: nobody's history is written again. Sources: ours
 (domain.md, Corrections).
@@ -33,6 +33,10 @@ class ToVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Of a closure or a hire, `topic` names which, and the freelancer is nobody: what it did to wallets is settled again.
     `closure_seq` is the decision that noted the closure, unless another event tells the same closing; `hired_at` the
     earliest other hire that counts. `is_over`: it was voided before.
+
+    Of a withdrawal or an outbid `topic` says so, too, and `awaited` has it alone, as it waits for its proposal.
+    `withdrawn_at` is the earliest other withdrawal of the same proposal that counts, `is_outbid` whether another
+    outbid of it does.
     """
 
     seq: int
@@ -48,21 +52,30 @@ class ToVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drawn_by: list[ProposalId] = []
     debited: int = 0
     awaited: list[Awaited] = []
-    topic: Literal["", "job-closed", "hire-made"] = ""
+    topic: Literal["", "job-closed", "hire-made", "proposal-withdrawn", "boost-outbid"] = ""
     closure_seq: int | None = None
     hired_at: datetime | None = None
+    withdrawn_at: datetime | None = None
+    is_outbid: bool = False
     is_over: bool = False
 
     @property
     def is_of_job(self) -> bool:
         """Whether it is a closure or a hire, which a job has, and no wallet."""
-        return bool(self.topic)
+        return self.topic in {"job-closed", "hire-made"}
+
+    @property
+    def is_of_proposal(self) -> bool:
+        """Whether it is a withdrawal or an outbid, which names a proposal, and may wait for it."""
+        return self.topic in {"proposal-withdrawn", "boost-outbid"}
 
     @property
     def subject(self) -> Subject:
         """Whom and what it is about."""
         if self.is_of_job:
             return Subject(None, self.job_id)
+        if self.is_of_proposal:
+            return Subject(self.freelancer_id, self.job_id, self.awaited[0].proposal_id)
         return Subject(self.freelancer_id, self.job_id, ProposalId(self.natural_key) if self.is_spend else None)
 
     @property
@@ -109,6 +122,10 @@ def take_back(
         return Verdict("declined", NOTHING, of[0], facts)
     if what.is_of_job:
         return _forget(state, what, seq, of, facts)
+    if what.is_of_proposal:
+        facts["voided_topic"] = what.topic
+        forget_told(state, what)
+        return _forgotten(state, what, seq, of, facts)
     if what.is_spend:
         return _void_spend(state, what, at, seq, policy, of, facts)
     booking = Booking(state, state.wallet(what.freelancer_id))
@@ -124,7 +141,7 @@ def take_back(
 
 def stands(state: State, what: ToVoid) -> bool:
     """Whether the decision was not voided before."""
-    if what.is_of_job:
+    if what.topic:
         return not what.is_over
     if what.is_spend:
         spend = state.spend(ProposalId(what.natural_key))
@@ -184,7 +201,6 @@ def _void_spend(
 
 def _forget(state: State, what: ToVoid, seq: int, of: tuple[str, str], facts: dict[str, Fact]) -> Verdict:
     """Forget a closure or a hire. What other events tell of the same stays; the job's spends are settled again."""
-    rule, reason = of
     job = state.job(JobId(what.job_id or ""))
     facts["voided_topic"] = what.topic
     if what.topic == "hire-made":
@@ -195,7 +211,27 @@ def _forget(state: State, what: ToVoid, seq: int, of: tuple[str, str], facts: di
             state.changed.closures[closure.decision_seq] = closure
             _stand_in_for(state, job, closure)
     state.changed.jobs[job.job_id] = job
-    state.changed.voided.append(Voided(what.seq, seq, what.rule, what.natural_key, what.freelancer_id, job.job_id))
+    return _forgotten(state, what, seq, of, facts)
+
+
+def forget_told(state: State, what: ToVoid) -> None:
+    """Let a withdrawal or an outbid count no more, nor wait. What others tell of its proposal stays."""
+    (told,) = what.awaited
+    state.forget_awaited(told)
+    spend = state.spend(told.proposal_id)
+    if spend is None or not told.names(spend):
+        return
+    if told.is_outbid:
+        spend.boost_outbid = what.is_outbid and bool(spend.boost.connects)
+    else:
+        spend.withdrawn_at = what.withdrawn_at
+    state.changed.spends[spend.proposal_id] = spend
+
+
+def _forgotten(state: State, what: ToVoid, seq: int, of: tuple[str, str], facts: dict[str, Fact]) -> Verdict:
+    """No wallet changes by it: what follows from it is settled again."""
+    rule, reason = of
+    state.changed.voided.append(Voided(what.seq, seq, what.rule, what.natural_key, what.freelancer_id, what.job_id))
     return Verdict("applied", reason, rule, facts)
 
 

@@ -139,7 +139,9 @@ class Cache:
             await self.load_jobs([JobId(what.job_id or "")])
             return
         wanted = Needs(freelancers=[what.freelancer_id], proposals=what.drawn_by)
-        if what.is_spend:
+        if what.is_of_proposal:
+            wanted.proposals[what.awaited[0].proposal_id] = None
+        elif what.is_spend:
             wanted.proposals[ProposalId(what.natural_key)] = None
             wanted.jobs[JobId(what.job_id or "")] = None
         else:
@@ -370,7 +372,8 @@ class Cache:
             added = {(grant.rule, grant.natural_key) for writes in (changed, in_flight) for grant in writes.grants}
             _trim(state.grants, MOST_GRANTS, lambda key, _: key in added)
         if len(state.awaiting) > MOST_GRANTS:
-            awaited = {told.proposal_id for writes in (changed, in_flight) for told in writes.awaiting_added}
+            both = [told for writes in (changed, in_flight) for told in writes.awaiting_added + writes.awaiting_done]
+            awaited = {told.proposal_id for told in both}
             _trim(state.awaiting, MOST_GRANTS, lambda key, _: key in awaited)
         _trim(state.charges, MOST_CHARGES, lambda key, _: key in changed.charges or key in in_flight.charges)
         if not self._is_full:

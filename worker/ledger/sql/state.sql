@@ -240,8 +240,9 @@ LEFT JOIN decisions d ON d.seq = v.by_seq AND d.kind = 'correction' AND d.rule I
      AND d.follows = v.decision_seq AND NOT EXISTS (SELECT FROM decisions u WHERE u.rule = 'correct.undo' AND u.follows = d.seq)
 LEFT JOIN decisions o ON o.seq = v.decision_seq
 WHERE d.seq IS NULL OR o.rule IS DISTINCT FROM v.rule OR o.job_id IS DISTINCT FROM v.job_id
-   OR CASE WHEN v.rule = 'refund.job-closed-without-hire' THEN o.topic IN ('job-closed', 'hire-made') AND (v.natural_key, v.freelancer_id) = (o.seq::text, '')
+   OR CASE WHEN o.topic IN ('job-closed', 'hire-made') THEN (v.natural_key, v.freelancer_id) = (o.seq::text, '')
            WHEN o.freelancer_id IS DISTINCT FROM v.freelancer_id THEN false
+           WHEN o.topic IN ('proposal-withdrawn', 'boost-outbid') THEN v.natural_key = o.seq::text
            WHEN v.rule = 'spend.proposal' THEN o.proposal_id = v.natural_key
            ELSE EXISTS (SELECT FROM changes c WHERE c.decision_seq = o.seq AND c.rule = v.rule AND split_part(c.natural_key, '//', 1) = v.natural_key)
       END IS NOT TRUE

@@ -167,7 +167,7 @@ DELETE FROM voided WHERE decision_seq = ANY($1::bigint[])
 -- name: standing
 -- What stands for decisions $1, each on the proposal of $2 beside it if it is on one: see `Standing`.
 SELECT wanted.seq, a.connects, a.policy,
-       EXISTS (SELECT FROM voided v WHERE v.decision_seq = wanted.seq)
+       EXISTS (SELECT FROM voided v WHERE v.decision_seq = wanted.seq AND v.rule <> 'refund.boost-outbid') -- of that lines are settled again
        OR EXISTS (
            SELECT FROM voided v
            WHERE v.rule = 'spend.proposal' AND v.natural_key = wanted.proposal_id AND v.by_seq > wanted.seq)
