@@ -1,4 +1,4 @@
-"""Facts of one job, and of one proposal, that are voided, undone and voided again, by every store, the latest first."""
+"""Facts of one job, or one proposal, and registrations that are voided, undone and voided again, by every store."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,13 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from tests.contract.conftest import Place
-from tests.kit.correcting import boosted, day, outbid, withdrawn
+from tests.kit.correcting import boosted, day, outbid, sent_as, withdrawn
 from tests.kit.decided import asking
 from tests.kit.deciding import GRACE, SKEW, Deciding, deciding
 from tests.kit.memory_connection import connection_to
 from tests.kit.overlays import MemorySnapshot
 from tests.kit.policies import policies
-from tests.kit.replaying import Came, Event, apply, bought, closed, event, proposed
+from tests.kit.replaying import Came, Event, apply, bought, closed, event, proposed, registered
 from tests.kit.voiding import READER
 from worker.ledger.connections import Connection
 from worker.ledger.memory_store import MemoryStore
@@ -137,6 +137,27 @@ async def test_voids_of_what_names_a_proposal_in_turn(
         await came(boosted("f-1", "p-2", 4, 2, "j-2"))
         last = [change for committed in decides.committed for change in committed.batch.changes][-1]
         assert (last.reason, last.balance_after) == ("boost-outbid", 12)
+    await verify_finds_nothing(place, tmp_path)
+
+
+async def test_voids_of_registrations_in_turn(for_a_writer: str | MemoryStore, place: Place, tmp_path: Path) -> None:
+    async with deciding(for_a_writer, BOOK) as decides:
+        decides.add_policies()
+        came, plans = Came(decides), Plans(decides, place)
+        await came(registered("f-1"), registered("f-2"), registered("f-3"), proposed("f-1", "p-1"))
+        assert brought(await plans.void("r-f-1", FIRST)) == -40
+        assert brought(await plans.undo(FIRST, SECOND)) == 40
+        assert brought(await plans.void("r-f-1", THIRD)) == -40
+        await plans.void("r-f-2", FOURTH)
+        await plans.void("r-f-3", FIFTH)
+        await decides.restart()
+        await came(sent_as(registered("f-1"), "r-right"))
+        await decides.until(day("2026-04-03"))
+        await plans.undo(FIFTH, "fb" * 32)
+        await decides.until(day("2026-04-04"))
+        changes = [change for committed in decides.committed for change in committed.batch.changes]
+        balances = {change.freelancer_id: change.balance_after for change in changes}
+        assert balances == {"f-1": 44, "f-2": 0, "f-3": 50}
     await verify_finds_nothing(place, tmp_path)
 
 

@@ -33,6 +33,7 @@ _AMENDED = {
     "corrected_at": "2026-03-14T09:00:00Z",
 }
 _BOUGHT: Final = {**_VOIDED, "voided_rule": "grant.purchase", "purchase_id": "b-1", "connects": 40}
+_REGISTERED: Final = {**_VOIDED, "voided_rule": "grant.registration", "cycle_start": "2026-03-03", "connects": 40}
 _OF_P_1: Final = {"job_id": "j-1", "proposal_id": "p-1", "connects": 0}
 _TOLD: Final = {"refund.job-closed-without-hire": "proposal-withdrawn", "refund.boost-outbid": "boost-outbid"}
 _UNDONE: Final = {"ordered_at": "2026-03-13T09:00:00Z"}
@@ -154,6 +155,8 @@ CASES: Final[list[Case]] = [
         ("correct.void", "applied", "voided", {**_VOIDED, "voided_rule": rule, **_OF_P_1, "voided_topic": topic})
         for rule, topic in _TOLD.items()
     ),
+    ("correct.void", "applied", "voided", {**_REGISTERED, "taken": 40}),
+    ("correct.undo", "applied", "undone", {**_REGISTERED, **_UNDONE, "undone": "void", "given": 40}),
     ("correct.void", "declined", "nothing-to-do", _BOUGHT),
     *(
         ("correct.undo", "applied", "undone", {**_BOUGHT, **_UNDONE, **what})

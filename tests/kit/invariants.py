@@ -108,7 +108,7 @@ async def check_memberships_published(world: World) -> None:
     for row in rows:
         updates = left.pop(row["freelancer_id"], [])
         assert [update.version for update in updates] == list(range(1, row["version"] + 1)), (dict(row), updates)
-        if updates:
+        if updates and row["cycle_start"] is not None:  # else the registration that began it was voided
             last = updates[-1]
             assert (last.plan, last.cycle_start, last.next_renewal_on) == tuple(row)[2:], (dict(row), last)
     assert not left, f"published of memberships that do not exist: {list(left)[:10]}"

@@ -112,6 +112,8 @@ class Changed:
     due_added: list[Due] = field(default_factory=list)
     memberships: dict[FreelancerId, Membership] = field(default_factory=dict)
     charges: dict[ChargeKey, Charge] = field(default_factory=dict)
+    cycles_before: dict[FreelancerId, tuple[date | None, date | None]] = field(default_factory=dict)
+    """The cycles of memberships whose beginning a correction forgot, or brought back, as they were before that."""
     held_added: list[Held] = field(default_factory=list)
     held_done: list[Held] = field(default_factory=list)
     cycles_added: list[tuple[date, FreelancerId]] = field(default_factory=list)

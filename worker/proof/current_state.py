@@ -161,7 +161,8 @@ async def _by_proposal(
     waiting = again.state.awaiting
     for some in _in_order(name for name, those in waiting.items() if those):
         came = {row.proposal_id for row in await rows.spends(some)}  # of another part's wallet: nothing waits any more
-        expected = [AwaitingRow(name, one.decision_seq) for name in some if name not in came for one in waiting[name]]
+        mine = [one for name in some if name not in came for one in waiting[name] if one.freelancer_id in wallets]
+        expected = [AwaitingRow(one.proposal_id, one.decision_seq) for one in mine]
         # Something of another part's wallet may wait for the same proposal: that is compared there.
         yield "awaiting", expected, [row for row in await rows.awaiting(some) if row in expected]
 

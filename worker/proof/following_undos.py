@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from worker.domain.model import Grant, Job, JobId, ProposalId, Spend, SpendLine
+from worker.domain.rules.cycles import begin_again, forget_beginning
 from worker.domain.rules.undos import (
     UNDO,
     ToUndo,
@@ -61,13 +62,15 @@ def note_undone(state: State, row: DecisionRow) -> None:
     elif isinstance(what, UndoneVoid):
         granted = (undone.freelancer_id, what.granted_at, what.connects, what.decision_seq)
         state.restore_grant(Grant(what.rule, what.natural_key, *granted, voided=what.voided))
+        if what.cycle is not None:
+            begin_again(state, state.membership(undone.freelancer_id), *what.cycle)
     elif isinstance(what, UndoneForgetting):
         job = state.job(JobId(undone.job_id or ""))
         if what.hired_at is not None:
             job.first_hired_at = min(at for at in (job.first_hired_at, what.hired_at) if at is not None)
         _mark(job, what.closure_seq, voided=False)
     elif isinstance(what, UndoneTold):
-        count_again(state, what.awaited)
+        count_again(state, what)
     elif isinstance(what, UndoneSettle) and undone.proposal_id in state.spends:
         state.spends[undone.proposal_id].refunded_closing_at = what.refunded_closing_at
 
@@ -91,6 +94,8 @@ def free(state: State, found: ToVoid, seq: int) -> None:
             state.await_proposal(awaited)
     elif grant is not None and grant.stands:
         state.void_grant(grant, seq, found.job_id)
+        if found.cycle is not None:
+            forget_beginning(state, state.membership(found.freelancer_id))
 
 
 def _mark(job: Job, closure_seq: int | None, *, voided: bool) -> None:

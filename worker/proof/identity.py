@@ -138,8 +138,7 @@ async def _proposals(decisions: Sequence[Recorded], reader: Reader) -> None:
     for one in decisions:
         row = one.row
         made_it = row.topic == "proposal-submitted" and row.outcome in {"applied", "recorded"}
-        names_it = row.topic in _ABOUT_PROPOSALS or row.kind == "correction"
-        if names_it and row.proposal_id is not None and not made_it:
+        if row.topic in _ABOUT_PROPOSALS and row.proposal_id is not None and not made_it:
             named.setdefault(row.proposal_id, []).append(one)
     if not named:
         return

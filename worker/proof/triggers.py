@@ -40,13 +40,14 @@ from worker.domain.rules.undos import (
     spend_of,
 )
 from worker.domain.rules.voids import ToVoid
-from worker.domain.state import Awaited, State
+from worker.domain.state import State
 from worker.domain.triggers import CycleDue, ExpiryDue, Received, SettlementDue
 from worker.engine import standard_decisions
 from worker.engine.clock_work import cycle_due, lot_due
 from worker.engine.correcting import Ordered, decide_correction, subject_of_correction
 from worker.engine.unpark import as_follow_ups
 from worker.kafka.records import InputRecord, TopicPartition
+from worker.proof.others_spends import OthersSpends
 from worker.proof.recorded import JOB_TOPICS, Recorded, due_at_of
 from worker.proof.undoing import Before, before
 from worker.repair.plan import Decide, OfADecision, Replace, Undo, correction_in
@@ -79,13 +80,10 @@ class Triggers:
 
     def __init__(self, state: State, mine: Container[FreelancerId]) -> None:
         """`mine` are the freelancers of this part: what it meets of others is not decided again here."""
-        self._state, self._mine = state, mine
+        self._state = state
         self.late_due: dict[tuple[int, ProposalId], datetime] = {}
         """When a spend that came after a closure of its job is due to be settled under it, if that was settled."""
-        self._of_others: set[ProposalId] = set()
-        """Proposals whose spends are of wallets of other parts."""
-        self._met: dict[ProposalId, dict[int, Awaited]] = {}
-        """This part's withdrawals and outbids that met such a spend, by decision: they wait once that is void."""
+        self._others = OthersSpends(state, mine)
         self._older_closures: set[int] = set()
         """Closures of batches that did not store how far they are worked off, by the seq of their decision."""
 
@@ -126,8 +124,8 @@ class Triggers:
             return
         job = self._state.job(JobId(event.__dict__["job_id"])) if topic in _OF_A_JOB else None
         self._take_in_what_others_decided(recorded, event, job)
-        if topic in OF_PROPOSALS and row.proposal_id in self._of_others:
-            self._meet(awaited_of(row))
+        if topic in OF_PROPOSALS:
+            self._others.meet_if_there(awaited_of(row))
         trial.noted = before(
             row.seq, self._spends_of(topic, event, job, recorded), job if topic in JOB_TOPICS else None
         )
@@ -149,7 +147,7 @@ class Triggers:
             if known is None or known.decision_seq < recorded.grant.decision_seq:
                 state.grants[key] = recorded.grant
         self._take_in_freed_keys(recorded)
-        self._take_in_spend(recorded)
+        self._others.take_in(recorded)
         if job is None:
             return
         for closure in job.closures:
@@ -157,36 +155,6 @@ class Triggers:
                 closure.settled = True  # nothing stored says so; in a catch-up it is
             if not recorded.is_my_job and row.topic == "hire-made" and closure.concerns(event.occurred_at):
                 closure.returned_any = closure.returned_any or row.reason == "hire-after-settlement"
-
-    def _take_in_spend(self, recorded: Recorded) -> None:
-        """Let the spend be there that another wallet made of this proposal; one that was voided is not."""
-        name, spend, state = recorded.row.proposal_id, recorded.spend, self._state
-        if name is not None and name in self._of_others:
-            self._of_others.discard(name)
-            known = state.spends.pop(name, None)
-            if spend is None or known is None or spend.decision_seq != known.decision_seq:
-                self._let_wait_again(name)
-        if spend is not None and spend.proposal_id not in state.spends:
-            self._of_others.add(spend.proposal_id)
-            state.spends[spend.proposal_id] = spend
-
-    def _meet(self, awaited: Awaited) -> None:
-        """Note what named a proposal of another wallet."""
-        self._met.setdefault(awaited.proposal_id, {})[awaited.decision_seq] = awaited
-
-    def _let_wait_again(self, name: ProposalId) -> None:
-        """Let wait for a proposal, in ledger order, what met a spend of it that was voided, as the void did."""
-        waiting = {awaited.decision_seq: awaited for awaited in self._state.awaiting.get(name, ())}
-        waiting |= self._met.pop(name, {})
-        if waiting:
-            self._state.awaiting[name] = [waiting[seq] for seq in sorted(waiting)]
-
-    def _awaited_here(self, name: ProposalId) -> list[Awaited]:
-        """What waits for a proposal and is decided again here; a void lets wait what other parts' freelancers sent."""
-        waiting = [one for one in self._state.awaiting.get(name, ()) if one.freelancer_id in self._mine]
-        if name in self._state.awaiting:
-            self._state.awaiting[name] = waiting
-        return waiting
 
     def _take_in_freed_keys(self, recorded: Recorded) -> None:
         """Let natural keys be free that another wallet's grant had, which was voided: the record says how often."""
@@ -222,9 +190,9 @@ class Triggers:
         row, state = recorded.row, self._state
         if recorded.spend is None or row.proposal_id is None:
             raise NotDue(f"it follows decision {row.follows}, and nothing before it made that count")
-        self._take_in_spend(recorded)
-        for awaited in self._awaited_here(ProposalId(row.proposal_id)):
-            self._meet(awaited)
+        self._others.take_in(recorded)
+        for awaited in self._others.awaited_here(ProposalId(row.proposal_id)):
+            self._others.meet(awaited)
         trial.following = decide_awaited(
             state, ProposalId(row.proposal_id), row.business_time, row.seq, recorded.batch.policies
         )
@@ -266,9 +234,7 @@ class Triggers:
             self._correct_decision(trial, recorded, correction, what.what)
             return
         if isinstance(what, UndoneTold):
-            self._take_in_spend(recorded)
-            if found.proposal_id in self._of_others:
-                self._meet(what.awaited)
+            self._others.tell_again(what)
         spend = None if found.proposal_id is None else state.spends.get(found.proposal_id)
         job = None if spend is None else state.jobs.get(spend.job_id)
         if isinstance(what, UndoneForgetting):
@@ -294,10 +260,8 @@ class Triggers:
         if what.is_of_job:
             trial.noted = before(row.seq, [], state.job(JobId(what.job_id or "")))
         elif what.is_of_proposal:
-            self._take_in_spend(recorded)
+            self._others.tell_no_more(what)
             trial.noted = before(row.seq, [state.spends.get(one.proposal_id) for one in what.awaited], None)
-            for one in what.awaited:
-                self._met.get(one.proposal_id, {}).pop(one.decision_seq, None)
         elif what.is_spend:
             spend = state.spends.get(ProposalId(what.natural_key))
             job = None if spend is None else state.jobs.get(spend.job_id)
@@ -327,7 +291,7 @@ class Triggers:
             return trial.following
         if row.outcome not in {"applied", "recorded"} or row.proposal_id not in state.spends:
             return ()
-        if not self._awaited_here(row.proposal_id):
+        if not self._others.awaited_here(row.proposal_id):
             return ()
         return decide_awaited(state, row.proposal_id, row.business_time, row.seq + 1, recorded.batch.policies)
 

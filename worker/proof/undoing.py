@@ -1,6 +1,7 @@
 """Taking back what was decided again, where the record says otherwise: the state is as it was before the trigger.
 
-Memberships are not taken back: where a decision about one differs, it cannot be executed any further (following.py).
+Memberships are not taken back, but for whether they have begun, by corrections of registrations: where a decision about
+one differs, it cannot be executed any further (following.py).
 """
 
 from bisect import insort
@@ -61,6 +62,9 @@ def undo(state: State, decisions: Sequence[Decision], noted: Before) -> None:
     _undo_void(state, noted)
     for spend in changed.spends.values():
         _undo_spend(state, spend, noted)
+    for name, cycle in changed.cycles_before.items():
+        membership = state.memberships[name]
+        membership.cycle_start, membership.next_renewal = cycle
     _undo_waiting(state)
     _undo_job(noted)
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from worker.domain.model import JobId, ProposalId, stored_cause
+from worker.domain.model import JobId, ProposalId, Spend, stored_cause
 from worker.domain.rules import refunds
 from worker.domain.rules.voids import ToVoid
 from worker.domain.state import Awaited
@@ -20,6 +20,10 @@ class ToldRecord(Protocol):
 
     async def mentioned(self, keys: Sequence[str], after: int) -> list[DecisionRow]:
         """The decisions after `after` that are mentioned under these keys, in ledger order."""
+        ...
+
+    async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
+        """The spends of these proposals that exist."""
         ...
 
     async def naming(self, proposal_id: ProposalId) -> list[DecisionRow]:
@@ -81,8 +85,18 @@ async def to_forget_told(record: ToldRecord, row: DecisionRow) -> ToVoid | None:
         topic=OUTBID if awaited.is_outbid else "proposal-withdrawn",
         withdrawn_at=min(withdrawals, default=None),
         is_outbid=any(one.topic == OUTBID for one in others),
+        is_mismatch=await is_mismatch(record, awaited),
         is_over=row.seq in told.voided,
     )
+
+
+async def is_mismatch(record: ToldRecord, awaited: Awaited) -> bool:
+    """Whether a withdrawal or an outbid names a proposal that is another freelancer's now.
+
+    Raises:
+        Transient: the ledger is away.
+    """
+    return any(one.freelancer_id != awaited.freelancer_id for one in await record.spends([awaited.proposal_id]))
 
 
 def _may_wait(row: DecisionRow, parked: Collection[int]) -> bool:

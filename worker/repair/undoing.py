@@ -16,7 +16,6 @@ from worker.domain.model import (
     Lot,
     LotId,
     ProposalId,
-    Spend,
     natural_key_of,
 )
 from worker.domain.rules.corrections import TAKEN_BACK
@@ -38,6 +37,8 @@ from worker.ledger.tables import ChangeRow, DecisionRow
 from worker.proof.identity import lots_opened
 from worker.repair.forgetting import voided_among
 from worker.repair.plan import Correction, Settle, Void, correction_in
+from worker.repair.registering import has_begun
+from worker.repair.told import is_mismatch
 from worker.repair.voiding import NOTHING_DONE, UNKNOWN, Record, Refused, number_in, read_to_void, refusal
 
 _BY_HAND: Final = "Send a connects-adjusted event for what it did, or the event that sets it right"
@@ -51,6 +52,11 @@ KEY_IN_USE: Final = Refused(
     "voids whose natural key or proposal id was used since",
     "another grant or proposal has it, and both cannot count",
     "Void that one first, or leave it as it is",
+)
+BEGUN_SINCE: Final = Refused(
+    "voids of registrations after which the membership began again",
+    "a plan was chosen since, and the membership is what came of that",
+    "Send a connects-adjusted event for the Connects of the registration",
 )
 CHANGED_SINCE: Final = Refused(
     "corrections after which events changed the same proposal",
@@ -81,10 +87,6 @@ class Undoable(Record, Protocol):
 
     async def grants(self, keys: Iterable[tuple[str, str]]) -> list[Grant]:
         """Grants made under these (rule, natural key); of a key that was freed by a void one that does not stand."""
-        ...
-
-    async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
-        """The spends of these proposals that exist."""
         ...
 
     async def lots(self, ids: Sequence[tuple[FreelancerId, LotId]]) -> list[Lot]:
@@ -190,6 +192,8 @@ async def _void_of_grant(
     known = await record.grants([(what.rule, what.natural_key)])
     if not known or known[0].stands or known[0].voided != voided + 1:
         return KEY_IN_USE
+    if what.cycle is not None and await has_begun(record, what.freelancer_id):
+        return BEGUN_SINCE
     opened = lots_opened(granted) if granted.delta > 0 else []
     undone = UndoneVoid(
         what.seq,
@@ -203,6 +207,7 @@ async def _void_of_grant(
         opened[0] if opened else None,
         await _end_of(record, granted, opened),
         _given_into(changes),
+        what.cycle,
     )
     return _to_undo(row, correction, undone)
 
@@ -228,7 +233,7 @@ async def _void_of_told(record: Undoable, row: DecisionRow, correction: Void, wh
     for spend in await record.spends([told.proposal_id]):
         if told.is_outbid and told.names(spend) and spend.boost in spend.open_lines:
             return CHANGED_SINCE
-    return _to_undo(row, correction, UndoneTold(told))
+    return _to_undo(row, correction, UndoneTold(told, await is_mismatch(record, told)))
 
 
 async def _end_of(record: Undoable, granted: ChangeRow, opened: Sequence[LotId]) -> datetime | None:

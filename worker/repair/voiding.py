@@ -1,14 +1,14 @@
 """Which decisions can be voided, and what the ledger says became of them."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from schemas.proposals import ProposalSubmitted
 from schemas.reading import read_event
-from worker.domain.model import FreelancerId, Job, JobId, LotId, ProposalId, natural_key_of
+from worker.domain.model import FreelancerId, Job, JobId, LotId, ProposalId, Spend, natural_key_of
 from worker.domain.rule_catalogue import RULES
 from worker.domain.rules import grants
 from worker.domain.rules.decides import Standing
@@ -20,10 +20,11 @@ from worker.ledger.store import FirstDecision, Moved
 from worker.ledger.tables import ChangeRow, DecisionRow
 from worker.proof.identity import lots_opened
 from worker.repair.forgetting import to_forget
+from worker.repair.registering import MembershipRecord, first_cycle
 from worker.repair.told import OF_PROPOSALS, awaited_of, to_forget_told, told_of
 
 VOIDABLE: Final = frozenset(
-    {grants.BADGE, grants.CERTIFICATION, grants.INTERVIEW, grants.PURCHASE, grants.ADJUST, SPEND}
+    {grants.REGISTRATION, grants.BADGE, grants.CERTIFICATION, grants.INTERVIEW, grants.PURCHASE, grants.ADJUST, SPEND}
 )
 """The rules whose decisions can be voided."""
 
@@ -38,16 +39,15 @@ class Refused(NamedTuple):
 
 _ADJUST_BY_HAND: Final = "See each with `connects explain EVENT_ID`, and send a connects-adjusted event for what it did"
 ADJUST_DIFFERENCE: Final = "Send a connects-adjusted event for the difference"
-_NOT_YET: Final = "not-voided-yet: a later release will do it"
 _CHANGE_NOTHING: Final = frozenset({"duplicate", "rejected"})
 """Outcomes of events that were not decided: repeats and conflicts, and what is no event."""
 OF_JOBS: Final = frozenset({"job-closed", "hire-made"})
 """Topics of events that are facts of a job: voided, they are forgotten, and the job is settled again."""
-_INSTEAD: Final[Mapping[str, Refused]] = {
-    "freelancer-registered": Refused(
-        "registrations", f"{_NOT_YET}, with the membership that they began", _ADJUST_BY_HAND
-    ),
-}
+REGISTRATIONS: Final = Refused(
+    "registrations",
+    "membership-is-not-voided: its first cycle is over, a plan was chosen, it began otherwise, or with 0 Connects",
+    "See each with `connects explain EVENT_ID`, and send a connects-adjusted event for its Connects",
+)
 _OF_MEMBERSHIPS: Final = Refused(
     "membership events",
     "membership-is-not-voided: people acted on it, and charges may have been requested",
@@ -84,7 +84,7 @@ AMENDED: Final = Refused(
 UNKNOWN: Final = Refused("events that were never decided", "the ledger has no decision on them", "Look at their ids")
 
 
-class Record(Protocol):
+class Record(MembershipRecord, Protocol):
     """What is asked of a ledger about a decision that is to be voided; see `Store`."""
 
     async def mentioned(self, keys: Sequence[str], after: int) -> list[DecisionRow]:
@@ -115,6 +115,10 @@ class Record(Protocol):
         """Every job asked for."""
         ...
 
+    async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
+        """The spends of these proposals that exist."""
+        ...
+
     async def naming(self, proposal_id: ProposalId) -> list[DecisionRow]:
         """The withdrawals and outbids that name a proposal, in ledger order."""
         ...
@@ -130,10 +134,10 @@ def refusal(row: DecisionRow) -> Refused | None:
         return _refusal_of_fact(row)
     if row.rule not in VOIDABLE:
         is_nothing = row.outcome in _CHANGE_NOTHING or row.outcome == "declined"
-        return NOTHING_DONE if is_nothing else _INSTEAD.get(row.topic, _OF_MEMBERSHIPS)
+        return NOTHING_DONE if is_nothing else _OF_MEMBERSHIPS
     if row.outcome == "applied" or (row.rule == SPEND and row.outcome == "recorded"):
         return None
-    return NOTHING_DONE
+    return NOTHING_DONE if row.membership_updated is None else REGISTRATIONS  # it granted 0, and began a membership
 
 
 def _refusal_of_fact(row: DecisionRow) -> Refused | None:
@@ -173,7 +177,15 @@ async def to_void(
         return AMENDED
     if row.rule == SPEND:
         return await _spend(record, row, first)
+    if row.rule == grants.REGISTRATION:
+        return await _registration(record, row, changes[0])
     return _REPLACED if first.replaced else await _grant(record, row, changes[0])
+
+
+async def _registration(record: Record, row: DecisionRow, change: ChangeRow) -> ToVoid | Refused:
+    what = await _grant(record, row, change)
+    cycle = await first_cycle(record, row, change.version)
+    return REGISTRATIONS if cycle is None else msgspec.structs.replace(what, cycle=cycle)
 
 
 async def expired_of(record: Record, seq: int, freelancer_id: FreelancerId) -> int:

@@ -32,6 +32,8 @@ def _undone(about: About) -> Draft:
     later = "Nothing more will change because of it."
     if about.text("undone") in {"settle", "spend"}:
         later = "What comes back of this proposal is decided when its job is closed, as for any other."
+    if about.has("cycle_start") and about.text("undone") == "void":
+        later = "Your membership goes on as it had begun."
     return Draft(verdict, headline, why, sentences(later, balance_now(about)), numbers=numbers)
 
 

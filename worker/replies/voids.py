@@ -12,6 +12,7 @@ from worker.words.phrases import agreeing, connects
 from worker.words.voids import NAMED_BY
 
 _WHAT: Final[Mapping[str, str]] = {
+    grants.REGISTRATION: "your registration",
     grants.BADGE: "your badge",
     grants.CERTIFICATION: "your certification",
     grants.INTERVIEW: "your interview for the job",
@@ -29,9 +30,9 @@ _WHAT: Final[Mapping[str, str]] = {
 def what_it_was(about: About, under: str = "voided_rule") -> str:
     """`your purchase b-1 of 3 March 2026`; the fact `under` is its rule."""
     rule = about.text("voided_topic") if about.has("voided_topic") else about.text(under)
-    return (
-        f"{_WHAT.get(rule, 'what happened')} {about.text(NAMED_BY.get(rule, 'event_id'))} of {about.day('occurred_at')}"
-    )
+    by = NAMED_BY.get(rule, "event_id")
+    name = f" {about.text(by)}" if by else ""
+    return f"{_WHAT.get(rule, 'what happened')}{name} of {about.day('occurred_at')}"
 
 
 def _voided(about: About) -> Draft:
@@ -44,7 +45,10 @@ def _voided(about: About) -> Draft:
         headline = f"{what_it_was(about)} was taken out on {on}: it had counted by mistake."
         return Draft("nothing-due", headline[0].upper() + headline[1:], why)
     numbers = {name: about.number(name) for name in ("given", "taken", "shortfall") if about.has(name)}
-    ending = sentences("Nothing more will change because of it.", balance_now(about))
+    later = "Nothing more will change because of it."
+    if about.has("cycle_start"):
+        later = "Your membership had begun with it, and counts as never begun: it brings no Connects."
+    ending = sentences(later, balance_now(about))
     if given := numbers.get("given"):
         why = f"They had been taken for {what_it_was(about)}, by mistake."
         return Draft("yes", f"Yes: {connects(given)} came back to you on {on}.", why, ending, numbers=numbers)

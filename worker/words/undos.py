@@ -27,7 +27,16 @@ def _undone(_outcome: str, _subject: Subject, facts: Facts) -> str:
     on, given, taken = on_day(facts, "corrected_at"), facts.get("given"), facts.get("taken")
     moved = [f"{connects(amount)} {how}" for amount, how in ((given, "returned"), (taken, "taken back")) if amount]
     words = f"{' and '.join(moved) or 'Nothing booked'}{on}, as a correction is undone: {_why(facts)}"
-    return f"{words}{charged_again(facts)}{not_there(facts)}{graced(facts)}"
+    return f"{words}{charged_again(facts)}{not_there(facts)}{graced(facts)}{_membership(facts)}"
+
+
+def _membership(facts: Facts) -> str:
+    """What becomes of the membership that a registration began."""
+    if "cycle_start" not in facts:
+        return ""
+    if facts.get("undone") == "add":
+        return " The membership that began with it counts as never begun."
+    return " The membership goes on as it had begun."
 
 
 def _nothing(_outcome: str, _subject: Subject, facts: Facts) -> str:

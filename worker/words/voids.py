@@ -11,6 +11,7 @@ from worker.words.operators import Words
 from worker.words.phrases import charged_again, connects, graced, named, not_there, of_day, on_day
 
 NAMED_BY: Final[Mapping[str, str]] = {
+    grants.REGISTRATION: "",
     grants.BADGE: "badge",
     grants.CERTIFICATION: "certification_id",
     grants.INTERVIEW: "job_id",
@@ -24,6 +25,7 @@ NAMED_BY: Final[Mapping[str, str]] = {
 }
 """The fact that names what was decided under each rule, or by an event of each topic; else the event names it."""
 WHAT: Final[Mapping[str, str]] = {
+    grants.REGISTRATION: "the grant for registering",
     grants.BADGE: "the grant for the badge",
     grants.CERTIFICATION: "the grant for the certification",
     grants.INTERVIEW: "the grant for the interview for job",
@@ -57,7 +59,8 @@ def _voided(_outcome: str, _subject: Subject, facts: Facts) -> str:
         words = f"Nothing taken back{on}, as a correction: {why} Nothing is left of it."
     else:
         words = f"{connects(taken)} taken back{on}, as a correction: {why}"
-    return f"{words}{charged_again(facts)}{not_there(facts)}"
+    never = " The membership that began with it counts as never begun." if "cycle_start" in facts else ""
+    return f"{words}{charged_again(facts)}{not_there(facts)}{never}"
 
 
 def _nothing(_outcome: str, _subject: Subject, facts: Facts) -> str:

@@ -53,8 +53,8 @@ async def test_a_selection_of_log_find_names_decisions(selection: DecisionSelect
     found = [Selected(seq, "t", "e", "first", *nothing, None, None, None) for seq in (2, 1, 2)]
     lines = b"\n".join(map(msgspec.json.encode, (HEADER, *found))).decode()
     await selection.add_file(file(tmp_path, lines))
-    assert [(one.row.seq, one.line) for one in selection.in_order()] == [(2, 2)]
-    assert [(refused.what, events) for refused, events in selection.left.items()] == [("registrations", 1)]
+    assert [(one.row.seq, one.line) for one in selection.in_order()] == [(2, 2), (1, 3)]
+    assert not selection.left
 
 
 @pytest.mark.parametrize("option", ["--void", "--shifted"])

@@ -372,6 +372,7 @@ async def test_what_did_nothing_or_is_not_undone_yet_is_counted(
     topic, fields = bought("f-1", "b-1", 30)
     adds = [(topic, {**fields, "event_id": "e-repeat"}), closed("j-1"), registered("f-2")]
     await replaying.apply(decides, BOOK, await replaying.planned(store, BOOK, adds))
+    await decides.until(day("2026-04-03"))
     undone = await undoing.undo(decides, BOOK)
     assert (undone.triggers, undone.summary.nothing_to_undo) == ([], 1)
     assert [(one.what, one.events) for one in undone.summary.left_for_a_person] == [

@@ -268,6 +268,7 @@ async def test_a_second_void_is_no_trigger(decides: Deciding, came: Came, store:
 
 async def test_what_cannot_be_voided_is_left_for_a_person(decides: Deciding, came: Came) -> None:
     await came(registered("f-1"), bought("f-1", "b-1", 10), closed("j-1"), outbid("f-1", "p-1"))
+    await decides.until(day("2026-04-03"))
     again = bought("f-1", "b-1", 10)
     await came((again[0], {**again[1], "event_id": "e-again"}))
     planned = await voiding.void(decides, BOOK, "r-f-1", "o-p-1", "e-b-1", "e-again")

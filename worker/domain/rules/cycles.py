@@ -49,6 +49,22 @@ def begin(state: State, membership: Membership, day: date, policy: Policy) -> No
     enter_cycle(state, membership, day, next_cycle_start(day, policy))
 
 
+def forget_beginning(state: State, membership: Membership) -> None:
+    """Let a membership be one that never began: the registration that began it should never have been (ours).
+
+    What was published of it stays: there is no message for it.
+    """
+    state.changed.cycles_before[membership.freelancer_id] = (membership.cycle_start, membership.next_renewal)
+    membership.cycle_start = membership.next_renewal = None
+    state.keep_membership(membership)
+
+
+def begin_again(state: State, membership: Membership, day: date, next_renewal: date) -> None:
+    """Let a membership whose beginning was forgotten have begun as it had; the clock grants what it missed (ours)."""
+    state.changed.cycles_before[membership.freelancer_id] = (membership.cycle_start, membership.next_renewal)
+    enter_cycle(state, membership, day, next_renewal)
+
+
 def enter_cycle(state: State, membership: Membership, day: date, next_renewal: date) -> None:
     """Let the cycle [day, next_renewal) be the running one; the schedule gets the start of the next."""
     membership.cycle_start = day

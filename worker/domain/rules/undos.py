@@ -5,7 +5,7 @@ that came back, what waits for a proposal) is as it was before. Sources: ours (d
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final, Literal
 
 import msgspec
@@ -24,6 +24,7 @@ from worker.domain.model import (
     SpendLine,
 )
 from worker.domain.policy import Policy
+from worker.domain.rules.cycles import begin_again
 from worker.domain.rules.refunds import SETTLEMENT, keep_withdrawal
 from worker.domain.rules.voids import ToVoid, take_back
 from worker.domain.state import Awaited, Due, State
@@ -43,7 +44,8 @@ class UndoneVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="v
 
     `connects` are as decision `decision_seq` booked it at `granted_at`; `voided` counts the grants under its natural
     key that were voided before. The void gave `given` Connects, or took `taken`. `lot_id` is the lot that the grant
-    opened, which ends at `expires_at`. Of a debit, which opened none, `lots` are those that the void gave into.
+    opened, which ends at `expires_at`. Of a debit, which opened none, `lots` are those that the void gave into. Of a
+    registration `cycle` is the first of its membership, with the day of the next one.
     """
 
     decision_seq: int
@@ -57,6 +59,7 @@ class UndoneVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="v
     lot_id: LotId | None
     expires_at: datetime | None
     lots: list[LotId]
+    cycle: tuple[date, date] | None = None
 
 
 class UndoneSpendVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="spend"):
@@ -87,9 +90,13 @@ class UndoneForgetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class UndoneTold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="told"):
-    """A withdrawal or an outbid that was voided: it counts again, or waits for its proposal as `awaited`."""
+    """A withdrawal or an outbid that was voided: it counts again, or waits for its proposal as `awaited`.
+
+    `is_mismatch`: the proposal is another freelancer's, so it is without effect.
+    """
 
     awaited: Awaited
+    is_mismatch: bool
 
 
 class UndoneSettle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="settle"):
@@ -148,7 +155,7 @@ def undo(state: State, found: ToUndo, at: datetime, seq: int, policy: Policy) ->
     if isinstance(what, UndoneForgetting):
         return undoing.remember(what)
     if isinstance(what, UndoneTold):
-        return undoing.let_told_count(what.awaited)
+        return undoing.let_told_count(what)
     return undoing.reverse_settling(what)
 
 
@@ -187,6 +194,9 @@ class _Undoing:
                 self._facts["graced"] = what.taken
         granted = (self._found.freelancer_id, what.granted_at, what.connects, what.decision_seq)
         self._state.restore_grant(Grant(what.rule, what.natural_key, *granted, voided=what.voided))
+        if what.cycle is not None:
+            self._facts["cycle_start"] = what.cycle[0].isoformat()
+            begin_again(self._state, self._state.membership(self._found.freelancer_id), *what.cycle)
         return self._verdict([] if booking.is_empty else [self._close(booking)])
 
     def let_spend_count(self, what: UndoneSpendVoid) -> Verdict:
@@ -217,11 +227,11 @@ class _Undoing:
         self._state.changed.facts_restored.append(what.decision_seq)
         return self._verdict([])
 
-    def let_told_count(self, awaited: Awaited) -> Verdict:
+    def let_told_count(self, what: UndoneTold) -> Verdict:
         """Let a withdrawal or an outbid count again, or wait for its proposal."""
-        self._facts["voided_topic"] = "boost-outbid" if awaited.is_outbid else "proposal-withdrawn"
-        count_again(self._state, awaited)
-        self._state.changed.facts_restored.append(awaited.decision_seq)
+        self._facts["voided_topic"] = "boost-outbid" if what.awaited.is_outbid else "proposal-withdrawn"
+        count_again(self._state, what)
+        self._state.changed.facts_restored.append(what.awaited.decision_seq)
         return self._verdict([])
 
     def reverse_settling(self, what: UndoneSettle) -> Verdict:
@@ -308,8 +318,11 @@ def let_count(state: State, spend: Spend) -> None:
         _count_for(state, spend, awaited)
 
 
-def count_again(state: State, awaited: Awaited) -> None:
+def count_again(state: State, what: UndoneTold) -> None:
     """Let one that was voided count for its proposal again, or wait for it if there is none, without a decision."""
+    awaited = what.awaited
+    if what.is_mismatch:
+        return
     spend = state.spend(awaited.proposal_id)
     if spend is None:
         state.await_proposal(awaited)

@@ -4,7 +4,7 @@ What it still does to the wallet is undone on the wallet as it is now: nobody's 
 (domain.md, Corrections).
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from worker.domain.cards import part, sources
 from worker.domain.decisions import Fact, Subject, Verdict
 from worker.domain.model import Closure, FreelancerId, Job, JobId, Lot, LotId, ProposalId, Wallet
 from worker.domain.policy import Policy
+from worker.domain.rules.cycles import forget_beginning
 from worker.domain.rules.grants import ADJUST
 from worker.domain.rules.refunds import SETTLEMENT, why_undue
 from worker.domain.rules.spends import SPEND
@@ -28,7 +29,9 @@ class ToVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Of a grant: `lots` are those that it opened and those that are linked to them, directly or not; `drawn_by` the
     proposals whose lines ever drew on them, `debited` the Connects that were taken out of them by adjustments and by
-    corrections of something else. Of a spend: `awaited` are the withdrawals and outbids that name its proposal.
+    corrections of something else. Of a registration also the `cycle` that it began and that runs, with the day of the
+    next one: the membership is forgotten with it. Of a spend: `awaited` are the withdrawals and outbids that name its
+    proposal.
 
     Of a closure or a hire, `topic` names which, and the freelancer is nobody: what it did to wallets is settled again.
     `closure_seq` is the decision that noted the closure, unless another event tells the same closing; `hired_at` the
@@ -36,7 +39,7 @@ class ToVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Of a withdrawal or an outbid `topic` says so, too, and `awaited` has it alone, as it waits for its proposal.
     `withdrawn_at` is the earliest other withdrawal of the same proposal that counts, `is_outbid` whether another
-    outbid of it does.
+    outbid of it does. `is_mismatch`: the proposal is another freelancer's.
     """
 
     seq: int
@@ -51,12 +54,14 @@ class ToVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lots: list[LotId] = []
     drawn_by: list[ProposalId] = []
     debited: int = 0
+    cycle: tuple[date, date] | None = None
     awaited: list[Awaited] = []
     topic: Literal["", "job-closed", "hire-made", "proposal-withdrawn", "boost-outbid"] = ""
     closure_seq: int | None = None
     hired_at: datetime | None = None
     withdrawn_at: datetime | None = None
     is_outbid: bool = False
+    is_mismatch: bool = False
     is_over: bool = False
 
     @property
@@ -136,6 +141,9 @@ def take_back(
         _take_back(state, booking, what, at, facts)
     grant = state.grants[what.rule, what.natural_key]
     state.void_grant(grant, seq, what.job_id)
+    if what.cycle is not None:
+        facts["cycle_start"] = what.cycle[0].isoformat()
+        forget_beginning(state, state.membership(what.freelancer_id))
     return _verdict(booking, what, at, policy, of, facts)
 
 
@@ -218,7 +226,7 @@ def forget_told(state: State, what: ToVoid) -> None:
     """Let a withdrawal or an outbid count no more, nor wait. What others tell of its proposal stays."""
     (told,) = what.awaited
     state.forget_awaited(told)
-    spend = state.spend(told.proposal_id)
+    spend = None if what.is_mismatch else state.spend(told.proposal_id)
     if spend is None or not told.names(spend):
         return
     if told.is_outbid:

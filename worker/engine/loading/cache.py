@@ -146,6 +146,7 @@ class Cache:
             wanted.jobs[JobId(what.job_id or "")] = None
         else:
             wanted.grants[what.rule, what.natural_key] = None
+            wanted.memberships |= {} if what.cycle is None else {what.freelancer_id: None}
         await self._have(wanted, business_time)
         await self._load_what_they_drew(wanted.proposals, business_time)
 
@@ -160,6 +161,7 @@ class Cache:
         wanted = Needs(freelancers=[found.freelancer_id])
         if isinstance(found.what, UndoneVoid):
             wanted.grants[found.what.rule, found.what.natural_key] = None
+            wanted.memberships |= {} if found.what.cycle is None else {found.freelancer_id: None}
         elif found.proposal_id is not None and found.job_id is not None:
             wanted.proposals[found.proposal_id] = None
             wanted.jobs[found.job_id] = None
