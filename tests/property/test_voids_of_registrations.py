@@ -58,7 +58,9 @@ def with_garbage(records: Sequence[Record], chance: random.Random) -> tuple[list
     Else right registrations would wait behind them, and come late.
     """
     both, ids = list(records), list[str]()
-    for number, name in enumerate([*sorted(_freelancers_in(records))[:8], *NOBODYS]):
+    named = {registers: sorted(_freelancers_in(records, registers=registers)) for registers in (True, False)}
+    strangers = [name for name in named[False] if name not in named[True]]
+    for number, name in enumerate([*strangers[:8], *named[True][:4], *NOBODYS]):
         place = chance.randrange(len(both)) + 1
         before = chance.randrange(place) if chance.random() < 0.3 else place - 1
         at = min(both[before][3], both[place - 1][3])
@@ -68,7 +70,8 @@ def with_garbage(records: Sequence[Record], chance: random.Random) -> tuple[list
     return both, ids
 
 
-def _freelancers_in(records: Sequence[Record]) -> set[str]:
+def _freelancers_in(records: Sequence[Record], *, registers: bool) -> set[str]:
+    """Whom the records name: by registrations, or by other events."""
     found = set()
     for topic, _, value, _ in records:
         try:
@@ -76,7 +79,12 @@ def _freelancers_in(records: Sequence[Record]) -> set[str]:
         except ValueError:
             continue
         name = fields.get("freelancer_id") if isinstance(fields, dict) else None
-        if topic != "freelancer-registered" and isinstance(name, str) and name.isascii() and 0 < len(name) < 50:
+        if (
+            (topic == "freelancer-registered") == registers
+            and isinstance(name, str)
+            and name.isascii()
+            and 0 < len(name) < 50
+        ):
             found.add(name)
     return {name for name in found if "," not in name}
 
