@@ -14,7 +14,7 @@ from worker.engine.command_arguments import WrongArguments, read_arguments
 from worker.ledger.tables import ReplayedRow, ReplayRow
 from worker.release import release
 from worker.repair.brought import versions_in
-from worker.repair.plan import FORMAT, MOST_TRIGGERS, Added, Decide, Header, Trigger
+from worker.repair.plan import FORMAT, MOST_TRIGGERS, Added, Decide, Header, Trigger, Undo
 
 MOST_IN_A_CHUNK: Final = 500
 """How many triggers one command may carry."""
@@ -87,8 +87,8 @@ async def begin(writer: ReplayingWriter, arguments: dict[str, Any], actor: str, 
         Transient: the database is away, here and below.
     """
     asked = read_arguments(arguments, _Begin)
-    if not (len(asked.plan) == _HASH_LENGTH and 0 <= asked.triggers <= MOST_TRIGGERS):
-        raise WrongArguments(f"a plan has a hash of {_HASH_LENGTH} characters and at most {MOST_TRIGGERS} triggers")
+    if not (len(asked.plan) == _HASH_LENGTH and 1 <= asked.triggers <= MOST_TRIGGERS):
+        raise WrongArguments(f"a plan has a hash of {_HASH_LENGTH} characters and 1 to {MOST_TRIGGERS} triggers")
     facts: dict[str, Fact] = {"plan": asked.plan, "triggers": asked.triggers}
     if (refusal := await _refusal(writer, asked.header)) is not None:
         return Replied("declined", "plan-refused", {**facts, "detail": refusal})
@@ -137,7 +137,7 @@ async def decide(writer: ReplayingWriter, arguments: dict[str, Any], cause: Caus
 
 def _is_of_the_clock(trigger: Trigger) -> bool:
     """Whether it corrects work of the clock, which has no topic."""
-    return isinstance(trigger, Decide) and not trigger.topic
+    return isinstance(trigger, Decide | Undo) and not trigger.topic
 
 
 async def stop(writer: ReplayingWriter, arguments: dict[str, Any]) -> Replied:

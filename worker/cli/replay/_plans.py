@@ -60,6 +60,11 @@ def how_it_ended(applied: Applied, plan: str, *, on: str = "") -> str:
     return plain(" ".join(parts))
 
 
+def nothing_to_apply(plan: str) -> str:
+    """That a plan has no triggers."""
+    return plain(f"Nothing to apply: {plan} has no triggers. Nothing was changed, and the plan was not begun.")
+
+
 def plans_page(plans: Plans) -> RenderableType:
     """Every plan, and what was not booked of it."""
     if not plans.plans:

@@ -7,10 +7,10 @@ import typer
 
 from worker.cli._asking import answer
 from worker.cli._changes import who
-from worker.cli._errors import FOUND_SOMETHING
+from worker.cli._errors import FOUND_SOMETHING, refusals
 from worker.cli._options import Actor, Json, Why, require_reason
 from worker.cli._output import print_found
-from worker.cli.replay._plans import how_it_ended
+from worker.cli.replay._plans import how_it_ended, nothing_to_apply
 from worker.cli.replay._rehearsed import copy_named, rehearsed, rehearsed_page
 from worker.cli.replay._steps import in_steps, until_interrupted
 from worker.errors import OperatorNeeded, UsageError
@@ -18,7 +18,7 @@ from worker.queries import commands
 from worker.queries.asking import connected
 from worker.queries.commands import Answered
 from worker.queries.replays import require_active_worker
-from worker.repair.applying import Applied, Way, begin, takes_of
+from worker.repair.applying import Applied, Way, begin, takes_of, triggers_of
 from worker.repair.plan_file import Plan, read_plan
 from worker.settings import Settings
 
@@ -61,6 +61,8 @@ def command(
     has due, and shows what came of it. Nothing is published from the copy, and no worker can lead it afterwards; look
     at it with DATABASE_URL set to it. It has to be a copy of the ledger of DATABASE_URL, which stays as it is.
 
+    A plan without triggers has nothing to apply, and is not begun.
+
     Exit 1 unless each trigger was booked.
 
     Example: connects replay apply hour.plan --why "the importer lost 09:00 to 10:00" --take-too
@@ -79,12 +81,17 @@ def command(
             )
         return found
 
+    with refusals():
+        found = ready()
+    if not triggers_of(found):
+        print_found(Applied(found.hash, 0), lambda _: nothing_to_apply(str(plan)), as_json=as_json)
+        return
     if copy is not None:
-        came = answer(lambda settings: rehearsed(settings, ready(), way, copy, (who(actor), why)))
+        came = answer(lambda settings: rehearsed(settings, found, way, copy, (who(actor), why)))
         print_found(came, lambda one: rehearsed_page(one, str(plan)), as_json=as_json)
         applied = came.applied
     else:
-        applied = answer(lambda settings: _apply(settings, ready(), way, who(actor), why))
+        applied = answer(lambda settings: _apply(settings, found, way, who(actor), why))
         print_found(applied, lambda one: how_it_ended(one, str(plan)), as_json=as_json)
     if not applied.is_as_planned:
         raise typer.Exit(FOUND_SOMETHING)
