@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from tests.kit.correcting import day, outbid
 from tests.kit.deciding import Deciding, deciding
 from tests.kit.policies import policies
 from tests.kit.replaying import Came, Event, apply, bought, closed, event, proposed, registered, value_of
-from worker.domain.model import JobId, ProposalId
+from worker.domain.model import FreelancerId, JobId, LotId, ProposalId
+from worker.domain.rules.decides import Standing, ToAmend
 from worker.ledger.memory_store import MemoryStore
+from worker.ledger.rows import facts_in
 from worker.ledger.tables import DecisionRow
-from worker.repair.plan import Added, Expected, Trigger, Undo, Void
+from worker.repair.plan import Added, Decide, Expected, Replace, Trigger, Undo, Void
 
 BOOK = policies()
 J_1, J_2, P_1, P_2 = JobId("j-1"), JobId("j-2"), ProposalId("p-1"), ProposalId("p-2")
@@ -102,3 +105,52 @@ async def test_the_settlement_of_a_closure_that_was_added_names_it(decides: Deci
     (settlement,) = [row for row in decided(decides) if row.kind == "settlement"]
     assert (settlement.partition, settlement.proposal_id) == (None, "p-1")
     assert await decides.store.settled_by(J_1, P_1) == [(closure.seq, settlement.seq)]
+
+
+def amending(seq: int, booked: int, verdict: int) -> Decide:
+    """A trigger by which purchase b-1 should have brought other Connects."""
+    named = (seq, "grant.purchase", "e-b-1", day("2026-03-02"), FreelancerId("f-1"), None, None)
+    what = ToAmend(*named, booked, verdict, "2026-01-01 abc", LotId("f-1:2"), "purchase", day("2027-03-02"))
+    expected = Expected("applied", "amended", {"f-1": verdict - booked})
+    return Decide(1, what, "connects-purchased", ["e-b-1"], "found", 0, expected)
+
+
+def undoing(row: DecisionRow, connects: int, shortfall: int = 0) -> Undo:
+    wallets = {"f-1": connects} if connects else {}
+    expected = Expected("applied", "undone", wallets, {"f-1": shortfall} if shortfall else {})
+    return Undo(1, row.seq, "f-1", None, None, "connects-purchased", ["e-b-1"], "plan abababababab", 1, expected)
+
+
+async def test_what_stands_for_an_amount_is_what_stood_before_after_an_undo(decides: Deciding) -> None:
+    store, seq = decides.store, seq_of(decides, "e-b-1")
+    amended = await booked(decides, amending(seq, 30, 50), "ab")
+    assert await store.standing(seq, None) == Standing(50, "2026-01-01 abc")
+    spent = {"freelancer_id": "f-1", "adjustment_id": "x", "actor": "ana", "note": "n"}
+    left = 70 + 20 - 2 * int(proposed("f-1", "p-1")[1]["connects"])
+    await Came(decides, 100)(
+        event("connects-adjusted", "a-x", "2026-03-04T10:00:00Z", **spent, connects=-(left - 5)),
+    )
+    await booked(decides, undoing(amended, -5, 15), "cd")
+    assert await store.standing(seq, None) == Standing(30, None, not_taken=15)
+    again = msgspec.structs.replace(amending(seq, 30, 60), expected=Expected("applied", "amended", {"f-1": 15}))
+    assert facts_in((await booked(decides, again, "ef")).facts)["set_off"] == 15
+    assert await store.standing(seq, None) == Standing(60, "2026-01-01 abc")
+
+
+async def test_an_event_says_what_it_said_after_a_replacement_is_undone(decides: Deciding) -> None:
+    store, seq = decides.store, seq_of(decides, "e-b-1")
+    right = value_of(bought("f-1", "b-1", 50))
+    named = (seq, "f-1", None, None, "connects-purchased", ["e-b-1"])
+    replaced = await booked(
+        decides, Replace(1, *named, right, "right", 1, Expected("applied", "replaced", {"f-1": 20})), "ab"
+    )
+    first = (await store.first_decisions([seq]))[seq]
+    assert (first.stands, first.is_replaced) == (right.encode(), True)
+    assert await store.standing(seq, None) == Standing(is_over=True)
+    undo = await booked(decides, undoing(replaced, -20), "cd")
+    first = (await store.first_decisions([seq]))[seq]
+    assert (first.stands, first.is_replaced) == (first.payload, False)
+    assert first.replaced == ((replaced.seq, right.encode()), (undo.seq, first.payload))
+    assert await store.standing(seq, None) == Standing()
+    await Came(decides, 200)(("connects-purchased", bought("f-1", "b-1", 50)[1]), bought("f-1", "b-1", 31))
+    assert [row.reason for row in decided(decides)[-2:]] == ["already-decided", "event-id-conflict"]

@@ -219,6 +219,14 @@ CASES: Final[list[Case]] = [
         (None, "declined", reason, {"plan": "ab" * 32, "detail": "x"})
         for reason in ("plan-is-open", "plan-interrupted", "plan-refused")
     ),
+    *(
+        ("correct.undo", "applied", "undone", {**_AMENDED, **_UNDONE, "undone": "decide", **what})
+        for what in (
+            {"connects": 8, "stood": 80, "taken": 60, "shortfall": 10, "gone": 2},
+            {"connects": 8, "stood": 1, "given": 5},
+        )
+    ),
+    ("correct.undo", "applied", "undone", {**_BOUGHT, **_UNDONE, "undone": "replace", "taken": 30}),
 ]
 
 

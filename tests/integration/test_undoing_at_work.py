@@ -1,13 +1,20 @@
-"""A plan of voids, settles and adds is undone beside live traffic, while the worker and the command die."""
+"""Plans of voids, settles and adds, and of amounts, are undone beside live traffic, while worker and command die."""
 
 import json
 from datetime import timedelta
 from typing import Any
 
 from schemas.outputs import WalletUpdated
+from tests.integration.test_amounts import (
+    NOON,
+    a_policy_paid_too_little,
+    a_row_that_was_altered_is_found,
+    again,
+    all_is_proved,
+)
 from tests.integration.test_replay import write_archive
 from tests.integration.test_sent_again import sent_again
-from tests.kit.applying import apply_through_deaths, balances_of
+from tests.kit.applying import apply_through_deaths, balances, balances_of
 from tests.kit.asking import Asking
 from tests.kit.invariants import check_everything
 from tests.kit.produce import Sent
@@ -84,7 +91,7 @@ async def test_a_plan_is_undone_while_worker_and_command_are_killed(world: World
     await the_messages_name_what_they_correct(world)
     await the_commands_show_the_undo(connects, resent)
     await a_second_undo_has_nothing_to_do(connects, plan["hash"], booked)
-    await a_row_that_was_altered_is_found(world, connects)
+    await a_void_that_was_altered_is_found(world, connects)
 
 
 async def a_plan_is_applied(world: World, connects: Asking, happens: Events, resent: list[Sent]) -> dict[str, Any]:
@@ -144,9 +151,85 @@ async def a_second_undo_has_nothing_to_do(connects: Asking, plan: str, booked: i
     assert [one["what"] for one in undo.json["left_for_a_person"]] == ["undos"], undo
 
 
-async def a_row_that_was_altered_is_found(world: World, connects: Asking) -> None:
+async def a_void_that_was_altered_is_found(world: World, connects: Asking) -> None:
     """A void that was undone has no row any more; and that of an event that was added and undone is there."""
     await world.value("UPDATE voided SET decision_seq = decision_seq + 1 RETURNING 1")
     verified = await connects("verify")
     assert verified.code == 1, verified
     assert "a correction is on it, and the row is missing" in verified.text, verified
+
+
+async def test_corrected_amounts_are_undone_while_worker_and_command_are_killed(world: World) -> None:
+    world.it_is(NOON)
+    happens, connects = Events(NOON - timedelta(days=2)), world.asking()
+    paid = await a_policy_paid_too_little(world, happens)
+    before = await balances(world)
+    since = (happens.now - timedelta(days=60)).isoformat()
+    asked = f"--decide found --from {since} --rule grant.upgrade --rule grant.monthly --policy right.toml"
+    planned = await connects(f"replay plan {asked} --out paid.plan --json")
+    assert planned.json["triggers"]["decide"] == 7, planned
+    first = await world.worker()
+    await world.leads(first)
+    applied = await connects.as_process('replay apply paid.plan --why "8 was paid instead of 70"')
+    assert applied.code == 0, applied
+    assert sum(balance for balance, *_ in (await balances(world)).values()) == planned.json["given"] + sum(
+        balance for balance, *_ in before.values()
+    )
+    first.terminate()
+    assert await first.ended() == 0
+
+    undone = await connects("replay undo paid.plan --out undo.plan --json")
+    assert (undone.json["triggers"]["undo"], undone.json["left_for_a_person"]) == (7, []), undone
+    assert (undone.json["taken"], undone.json["shortfall"]) == (planned.json["given"], 0), undone
+    dying = await world.worker(kill_after="4:before-commit")
+    await world.leads(dying)
+    await apply_through_deaths(world, connects, happens, dying, "undo.plan --why wrong")
+    badges = dict.fromkeys(MEMBERS[:3], 30)
+    after = await balances(world)
+    assert {name: after[name][0] for name in before} == {name: before[name][0] + badges.get(name, 0) for name in before}
+    await all_is_proved(world, connects)
+    assert (await connects("replay log --json")).json["plans"][-1]["state"] == "undone"
+    event_id = json.loads(paid[3].value or b"")["event_id"]
+    explained = await connects(f"explain {event_id} --topic membership-charge-settled")
+    assert "We had corrected what the upgrade" in explained.text, explained
+    assert await again(connects, asked) == (0, {"triggers": 7, "nothing_to_amend": 0, "left": 0})
+    await a_row_that_was_altered_is_found(world, connects)
+
+
+async def test_replaced_events_say_again_what_they_said(world: World) -> None:
+    happens, connects = Events(), world.asking()
+    worker = await world.worker()
+    await world.produce([happens("freelancer-registered", freelancer_id=name) for name in MEMBERS])
+    wrong = [
+        happens("connects-purchased", freelancer_id=name, purchase_id=f"b-{name}", connects=10) for name in MEMBERS
+    ]
+    await world.produce(wrong)
+    await world.settled()
+    before = await balances_of(world, MEMBERS)
+    right = [
+        Sent(sent.topic, json.dumps({**json.loads(sent.value or b""), "connects": due}).encode(), sent.key)
+        for sent, due in zip(wrong, (25, 25, 4, 10), strict=True)
+    ]
+    write_archive(world.folder / "right.jsonl", right)
+    planned = await connects("replay plan --replace right.jsonl --out right.plan --json")
+    assert (planned.json["triggers"]["replace"], planned.json["inert"]) == (3, 1), planned
+    applied = await connects.as_process(f"replay apply right.plan {WHY} --take-too")
+    assert applied.code == 0, applied
+    undone = await connects("replay undo right.plan --out undo.plan --json")
+    assert (undone.json["given"], undone.json["taken"], undone.json["left_for_a_person"]) == (6, 30, []), undone
+    applied = await connects.as_process(f"replay apply undo.plan {WHY} --take-too")
+    assert applied.code == 0, applied
+    assert await balances_of(world, MEMBERS) == before
+    await world.produce([*wrong, *right])  # each is a repeat
+    await world.settled()
+    await all_is_proved(world, connects)
+    event_id = json.loads(wrong[0].value or b"")["event_id"]
+    explained = await connects(f"explain {event_id} --topic connects-purchased")
+    assert "We had corrected your purchase b-f-0" in explained.text, explained
+    exported = await connects("bundle export --freelancer f-0 --out f-0.bundle")
+    assert exported.code == 0, exported
+    assert (await connects("bundle check f-0.bundle")).code == 0
+    again = await connects("replay plan --replace right.jsonl --out again.plan --json")
+    assert (again.json["triggers"]["replace"], again.json["replaced"]) == (3, 0), again
+    worker.terminate()
+    assert await worker.ended() == 0

@@ -39,7 +39,7 @@ async def undo(decides: Deciding, book: PolicyBook, undoes: str = replaying.PLAN
     planned = await plan(decides.store, book, undoes)
     if planned.triggers:
         answer = await replaying.apply(decides, book, planned.triggers, name)
-        booked = (answer.reason, answer.told["booked"])
+        booked = (answer.reason, answer.told.get("booked"))
         assert booked == ("plan-applied", len(planned.triggers)), (answer, replaying.became(decides.store))
     return planned
 

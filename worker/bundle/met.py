@@ -8,6 +8,7 @@ from worker.bundle.format import DecisionLine, ProvedDecision
 from worker.domain.model import Grant, Spend, natural_key_of
 from worker.domain.rule_catalogue import RULES
 from worker.domain.rules.replaces import REPLACE
+from worker.domain.rules.undos import UNDO
 from worker.ledger.replaced import content_in
 from worker.ledger.store import FirstDecision
 from worker.ledger.tables import ChangeRow, DecisionRow
@@ -24,6 +25,8 @@ class Met:
         self._kept: dict[int, tuple[DecisionRow, list[ChangeRow]]] = {}
         self._replaced: dict[int, list[tuple[int, bytes]]] = {}
         """The content that events were given by corrections so far, by the decision on each."""
+        self._by: dict[int, int] = {}
+        """The decision whose event each of these corrections gave other content."""
 
     def want(self, value: ProvedDecision, seq: int) -> None:
         """Want what this decision met."""
@@ -45,8 +48,13 @@ class Met:
         if read.row.seq in self._wanted:
             self._kept[read.row.seq] = (read.row, read.changes)
         row = read.row
-        if row.rule == REPLACE and row.outcome == "applied" and row.follows is not None:
+        if row.outcome != "applied" or row.follows is None:
+            return
+        if row.rule == REPLACE:
+            self._by[row.seq] = row.follows
             self._replaced.setdefault(row.follows, []).append((row.seq, content_in(row.payload)))
+        elif row.rule == UNDO and row.follows in self._by:
+            self._replaced[self._by[row.follows]].append((row.seq, content_in(row.payload)))
 
     def first(self, seq: int | None) -> FirstDecision | None:
         """The first decision on an event id."""

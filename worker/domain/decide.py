@@ -15,7 +15,7 @@ from worker.domain.rule_catalogue import CLOCK_RULES, REASONS, RULES
 from worker.domain.rules import corrections, cycles, decides, memberships, refunds, replaces, undos, voids
 from worker.domain.rules.decides import Standing, ToAmend
 from worker.domain.rules.grants import ADJUST
-from worker.domain.rules.undos import ToUndo
+from worker.domain.rules.undone import ToUndo
 from worker.domain.rules.voids import ToVoid
 from worker.domain.state import State
 from worker.domain.triggers import CycleDue, ExpiryDue, Received, SettleAgain, SettlementDue

@@ -18,7 +18,7 @@ from worker.domain.decisions import Decision, Subject
 from worker.domain.model import Cause, FreelancerId, JobId, ProposalId
 from worker.domain.policy import PolicyBook
 from worker.domain.rules.replaces import ToReplace
-from worker.domain.rules.undos import ToUndo, UndoneAdd, UndoneSpendVoid
+from worker.domain.rules.undone import ToUndo, UndoneAdd, UndoneReplacement, UndoneSpendVoid
 from worker.domain.rules.voids import ToVoid
 from worker.domain.state import State
 from worker.domain.triggers import Received, SettleAgain
@@ -166,6 +166,8 @@ def note_booked(loop: DecideLoop, correction: Correction, decision: Decision) ->
             loop.note_void(decision)
         elif isinstance(correction.found.what, UndoneSpendVoid):
             loop.note_restored()
+        elif isinstance(correction.found.what, UndoneReplacement):
+            loop.note_replaced(correction.topic, correction.corrects[0], decision.seq, correction.found.what.event)
 
 
 class Trying:

@@ -10,6 +10,7 @@ from worker.domain.rules.decides import Standing
 from worker.domain.rules.refunds import OUTBID
 from worker.domain.rules.replaces import REPLACE
 from worker.domain.rules.spends import SPEND
+from worker.domain.rules.undos import UNDO
 from worker.ledger.memory_tables import Tables
 from worker.ledger.replaced import JOB_CLOSED, content_in
 from worker.ledger.store import FirstDecision, Moved
@@ -97,17 +98,23 @@ class MemoryPlans:
         return found
 
     def _replaced(self, seq: int) -> tuple[tuple[int, bytes], ...]:
-        """The content that an event was given by corrections of the decision on it."""
-        rows = [self.tables.decisions[named.seq] for named in self.tables.mentions_of.of(f"s:{seq}")]
-        replacing = [row for row in rows if row.rule == REPLACE and row.outcome == "applied"]
-        return tuple((row.seq, content_in(row.payload)) for row in sorted(replacing, key=lambda row: row.seq))
+        """The content that an event was given by corrections of the decision on it, and by the undos of these."""
+        replacing = self._following(seq, REPLACE)
+        rows = [*replacing, *(undo for row in replacing for undo in self._following(row.seq, UNDO))]
+        return tuple((row.seq, content_in(row.payload)) for row in sorted(rows, key=lambda row: row.seq))
+
+    def _following(self, seq: int, rule: str) -> list[Any]:
+        """The corrections of a decision under a rule."""
+        rows: list[Any] = [self.tables.decisions[named.seq] for named in self.tables.mentions_of.of(f"s:{seq}")]
+        return [row for row in rows if row.rule == rule and row.outcome == "applied"]
 
     async def standing(self, seq: int, proposal_id: ProposalId | None) -> Standing:
         """What stands for a decision, which names this proposal if it is on one, since corrections."""
         row, of_seq = self.tables.amended.get(seq), self.tables.voided.get(seq)
         voided = of_seq is not None and of_seq.rule != OUTBID  # of an outbid the lines are settled again
         on_it = () if proposal_id is None else self.tables.voided_keys.of((SPEND, proposal_id))
-        is_over = voided or any(one.by_seq > seq for one in on_it) or bool(self._replaced(seq))
+        is_over = voided or any(one.by_seq > seq for one in on_it)
+        is_over = is_over or any(not self._following(row.seq, UNDO) for row in self._following(seq, REPLACE))
         if row is None:
             return Standing(is_over=is_over)
         return Standing(row.connects, row.policy, is_over, row.not_taken)

@@ -8,20 +8,35 @@ import msgspec
 from worker.ledger.store import FirstDecision
 
 
-class _Trigger(msgspec.Struct):
+class _Undone(msgspec.Struct):
+    event: str
+
+
+class _Found(msgspec.Struct):
+    what: _Undone
+
+
+class _Replace(msgspec.Struct, tag="replace"):
     """The part of the trigger of a plan that says what the event's right content is."""
 
     event: str
 
 
+class _Undo(msgspec.Struct, tag="undo"):
+    """The part of the trigger of a plan that says what the content was, before a replacement that is undone."""
+
+    found: _Found
+
+
 JOB_CLOSED: Final = "job-closed"
 """The topic of events that are given no other content; as many corrections follow one as its job has proposals."""
-_read: Final = msgspec.json.Decoder(_Trigger).decode
+_read: Final = msgspec.json.Decoder(_Replace | _Undo).decode
 
 
 def content_in(payload: bytes | None) -> bytes:
-    """The right content of an event, of a correction with this payload."""
-    return _read(payload or b"").event.encode()
+    """The content that an event was given, of a replacement with this payload, or of the undo of one."""
+    trigger = _read(payload or b"")
+    return (trigger.event if isinstance(trigger, _Replace) else trigger.found.what.event).encode()
 
 
 def first_decision_of(row: Iterable[Any]) -> FirstDecision:

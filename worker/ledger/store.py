@@ -70,7 +70,8 @@ class Tail:
 class FirstDecision(NamedTuple):
     """The first decision on an event id, to compare a repeat with. An event that was added has no place.
 
-    `replaced` is the content that the event was given since, each with the correction that gave it, in ledger order.
+    `replaced` is the content that the event was given since, each with the correction that gave it, in ledger order;
+    one that was undone is followed by the content before it, with the undo.
     """
 
     seq: int
@@ -86,6 +87,11 @@ class FirstDecision(NamedTuple):
     def stands(self) -> bytes | None:
         """The content that counts now."""
         return self.replaced[-1][1] if self.replaced else self.payload
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether other content counts now than came."""
+        return self.stands != self.payload
 
 
 class Appointment(NamedTuple):

@@ -34,7 +34,8 @@ from worker.domain.rules import corrections, refunds, replaces
 from worker.domain.rules.expiry import EXPIRE
 from worker.domain.rules.replaces import REPLACE, ToReplace
 from worker.domain.rules.spends import lines_of
-from worker.domain.rules.undos import UNDO, UndoneSpendVoid
+from worker.domain.rules.undone import UndoneSpendVoid
+from worker.domain.rules.undos import UNDO
 from worker.domain.rules.voids import VOID
 from worker.domain.state import Awaited, State
 from worker.ledger.tables import ChangeRow, DecisionRow

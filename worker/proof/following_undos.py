@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from worker.domain.model import Grant, Job, JobId, ProposalId, Spend, SpendLine
 from worker.domain.rules.cycles import begin_again, forget_beginning
-from worker.domain.rules.undos import (
-    UNDO,
+from worker.domain.rules.undone import (
     ToUndo,
     UndoneAdd,
     UndoneForgetting,
@@ -13,10 +12,8 @@ from worker.domain.rules.undos import (
     UndoneSpendVoid,
     UndoneTold,
     UndoneVoid,
-    count_again,
-    let_count,
-    spend_of,
 )
+from worker.domain.rules.undos import UNDO, count_again, let_count, spend_of
 from worker.domain.rules.voids import ToVoid, forget_told
 from worker.domain.state import State
 from worker.ledger.tables import DecisionRow

@@ -14,10 +14,12 @@ _NATURAL_KEY: Final = ".natural_key"
 def not_made_good(differs: Sequence[Difference], now: Decision, recorded: Recorded) -> Iterator[Difference]:
     """Those differences that are still there after a correction; all, if none amended it to just today's amount.
 
+    One whose corrections were undone stands as it was booked, and so none of its differences is made good.
+
     An amount is made good, with the outcome, reason and facts that say it. Not made good are another natural key,
     another source or end of a lot, a charge, and the row of a lot that is not what the recorded change brought into it.
     """
-    if not _is_amended_to(now, recorded):
+    if not is_made_good(now, recorded):
         yield from differs
         return
     brought = {f"lot {name}": connects for name, connects in _brought(recorded).items()}
@@ -36,11 +38,8 @@ def not_made_good(differs: Sequence[Difference], now: Decision, recorded: Record
 
 def is_made_good(now: Decision, recorded: Recorded) -> bool:
     """Whether a correction amended a decision to the amount that today's rules give, and it was another one."""
-    return _is_amended_to(now, recorded) and recorded.amended != amount_of(recorded.changes, recorded)
-
-
-def _is_amended_to(now: Decision, recorded: Recorded) -> bool:
-    return answers_the_same(now, recorded) and recorded.amended == amount_of(now.changes, recorded)
+    is_other = recorded.amended != amount_of(recorded.changes, recorded)
+    return is_other and answers_the_same(now, recorded) and recorded.amended == amount_of(now.changes, recorded)
 
 
 def answers_the_same(now: Decision, recorded: Recorded) -> bool:

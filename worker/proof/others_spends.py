@@ -3,7 +3,7 @@
 from collections.abc import Container
 
 from worker.domain.model import FreelancerId, ProposalId
-from worker.domain.rules.undos import UndoneTold
+from worker.domain.rules.undone import UndoneTold
 from worker.domain.rules.voids import ToVoid
 from worker.domain.state import Awaited, State
 from worker.proof.recorded import Recorded

@@ -31,14 +31,8 @@ from worker.domain.model import (
     natural_key_of,
 )
 from worker.domain.rules.replaces import ToReplace
-from worker.domain.rules.undos import (
-    UndoneAdd,
-    UndoneForgetting,
-    UndoneSpendVoid,
-    UndoneTold,
-    closures_missed,
-    spend_of,
-)
+from worker.domain.rules.undone import UndoneAdd, UndoneForgetting, UndoneSpendVoid, UndoneTold
+from worker.domain.rules.undos import closures_missed, spend_of
 from worker.domain.rules.voids import ToVoid
 from worker.domain.state import State
 from worker.domain.triggers import CycleDue, ExpiryDue, Received, SettlementDue

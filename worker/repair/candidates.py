@@ -139,8 +139,8 @@ class Candidates:
     def _compare(self, line: Line, record: InputRecord, event: InputEvent, first: FirstDecision) -> None:
         _, conflict = standard_decisions.seen_before(record, event, first, 0)
         if conflict is None:
-            self.inert += not first.replaced
-            self.replaced += bool(first.replaced)
+            self.inert += not first.is_replaced
+            self.replaced += first.is_replaced
             return
         self.conflicts += 1
         if len(self.conflicting) < MOST_NAMED:

@@ -40,7 +40,7 @@ UNDER_A_POLICY: Final = Refused(
 AS_BOOKED: Final = Refused(
     "decisions that another policy file corrected, and for which this one gives what was booked",
     "it may be a copy of the policy that was wrong, and would take the correction back",
-    "Give a file that has all corrections so far; to take one back, send a connects-adjusted event",
+    "Give a file that has all corrections so far; to take one back, undo its plan",
 )
 PAIRED_OTHERWISE: Final = Refused(
     "decisions in whose place the right rules decide something else",

@@ -31,8 +31,10 @@ from worker.domain.model import (
     Wallet,
 )
 from worker.domain.rules.decides import Standing
+from worker.domain.rules.undos import UNDO
 from worker.domain.state import Awaited, Held, Voided
 from worker.ledger.memory_store import MemoryStore
+from worker.ledger.replaced import content_in
 from worker.ledger.store import Batch, FirstDecision, Moved, ParkedKey
 from worker.ledger.tables import ChangeRow, DecisionRow
 from worker.repair.snapshot import Snapshot
@@ -101,9 +103,16 @@ class Overlay(MemoryStore):
             before = await self._snapshot.first_decisions([seq for seq in seqs if seq <= self.through_seq])
         since = await super().first_decisions(seqs)
         return {
-            seq: first._replace(replaced=(*before[seq].replaced, *first.replaced)) if seq in before else first
+            seq: first._replace(replaced=(*before[seq].replaced, *self._since(before[seq]), *first.replaced))
+            if seq in before
+            else first
             for seq, first in since.items()
         }
+
+    def _since(self, first: FirstDecision) -> list[tuple[int, bytes]]:
+        """The content that counts again since replacements in the snapshot were undone."""
+        undos = (row for seq, _ in first.replaced for row in self._following(seq, UNDO))
+        return [(row.seq, content_in(row.payload)) for row in undos if row.seq > self.through_seq]
 
     # Wallets and jobs.
 

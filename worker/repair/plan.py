@@ -13,7 +13,7 @@ import msgspec
 from worker.domain.decisions import Outcome
 from worker.domain.rules.decides import Standing, ToAmend
 from worker.domain.rules.replaces import ToReplace
-from worker.domain.rules.undos import ToUndo
+from worker.domain.rules.undone import ToUndo
 from worker.domain.rules.voids import ToVoid
 
 MOST_TRIGGERS: Final = 200_000

@@ -11,6 +11,7 @@ from worker.repair.overlay import Overlay
 from worker.repair.plan import NOTHING, Undo
 from worker.repair.planning_voids import PLANNING, Correcting
 from worker.repair.undoing import LATER_STANDS, OTHER_KINDS
+from worker.repair.undoing_amounts import PROPOSALS
 from worker.repair.voiding import Refused
 
 _SHOWN_OF_A_HASH: Final = 12
@@ -65,6 +66,8 @@ async def plan_undos(
     replaced, covered = booked.replaced, booked.covered(await overlay.voided_of_jobs())
     for row in booked.triggers:
         refused = OTHER_KINDS.get(row.kind)
+        if row.kind == "replace" and row.topic == "proposal-submitted":
+            refused = PROPOSALS
         if row.kind == "settle" and (row.freelancer_id, row.job_id) in replaced:
             refused = SETTLED_WITH
         if refused is None and row.kind in {"void", "settle"} and row.job_id in covered:

@@ -76,7 +76,7 @@ class Replacements(Candidates):
         firsts = await self._ledger.first_decisions(sorted(every))
         for seq, one in sorted(every.items()):
             topic, payload = one.row.topic or "", one.row.payload
-            if firsts[seq].replaced:
+            if firsts[seq].is_replaced:
                 self.replaced += 1
             elif payload is None:
                 self.left[NEVER_DECIDED] += 1
@@ -105,8 +105,8 @@ class Replacements(Candidates):
         if (earlier := self._wrong.get(row.seq)) is not None:
             self._again(line, earlier, event)
         elif says_the_same(line.value, first.stands):
-            self.inert += not first.replaced
-            self.replaced += bool(first.replaced)
+            self.inert += not first.is_replaced
+            self.replaced += first.is_replaced
         elif (refused := refusal(row, first, event)) is not None:
             self.left[refused] += 1
         elif len(self._wrong) == MOST_TRIGGERS:

@@ -9,9 +9,10 @@ from worker.domain.rule_catalogue import RULES
 from worker.domain.rules import grants
 from worker.domain.rules.replaces import ToReplace
 from worker.domain.rules.spends import SPEND
+from worker.domain.rules.undos import UNDO
 from worker.ledger.store import FirstDecision
 from worker.ledger.tables import DecisionRow
-from worker.repair.voiding import ADJUST_DIFFERENCE, NOTHING_DONE, OF_JOBS, Record, Refused, to_void
+from worker.repair.voiding import ADJUST_DIFFERENCE, NOTHING_DONE, OF_JOBS, Record, Refused, number_in, to_void
 from worker.repair.voiding import refusal as void_refusal
 
 REPLACEABLE: Final = frozenset({grants.BADGE, grants.CERTIFICATION, grants.PURCHASE, grants.ADJUST, SPEND})
@@ -31,6 +32,11 @@ _OTHER_SUBJECT: Final = Refused(
 _REPLACED_BEFORE: Final = Refused(
     "events that were replaced before, with other content again",
     "not-replaced-yet: a grant is given other content once",
+    ADJUST_DIFFERENCE,
+)
+_KEPT: Final = Refused(
+    "events whose replacement was undone, and not all was there to be taken back",
+    "what the undo could not take would be given a second time",
     ADJUST_DIFFERENCE,
 )
 _INVALID: Final = Refused("events that are not valid", "their right content cannot be read", "Correct the file")
@@ -62,7 +68,7 @@ def refusal(row: DecisionRow, first: FirstDecision, event: InputEvent) -> Refuse
         or card.facts_of(was) != card.facts_of(event)
     ):
         return _OTHER_SUBJECT
-    if first.replaced and row.rule != SPEND:
+    if first.is_replaced and row.rule != SPEND:
         return _REPLACED_BEFORE
     return None
 
@@ -89,10 +95,19 @@ async def read_to_replace(record: Record, seq: int, content: bytes) -> ToReplace
         return _INVALID
     if (refused := refusal(found[0], first, event)) is not None:
         return refused
+    if first.replaced and found[0].rule != SPEND and await _kept_of_undone(record, first):
+        return _KEPT
     what = await to_void(record, *found, first)
     if isinstance(what, Refused):
         return what
     return ToReplace(what, (first.stands or b"").decode())
+
+
+async def _kept_of_undone(record: Record, first: FirstDecision) -> int:
+    """The Connects that replacements had given, and that their undos could not take."""
+    found = [await record.in_full(seq) for seq, _ in first.replaced]
+    undos = [one[0] for one in found if one is not None and one[0].rule == UNDO]
+    return sum(number_in(row, name) for row in undos for name in ("shortfall", "gone"))
 
 
 def says_the_same(one: bytes | None, other: bytes | None) -> bool:

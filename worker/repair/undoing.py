@@ -21,8 +21,7 @@ from worker.domain.model import (
 from worker.domain.rules.corrections import TAKEN_BACK
 from worker.domain.rules.refunds import CLAW_BACK, OUTBID, SETTLEMENT
 from worker.domain.rules.spends import SPEND, lines_of
-from worker.domain.rules.undos import (
-    UNDO,
+from worker.domain.rules.undone import (
     ToUndo,
     UndoneAdd,
     UndoneForgetting,
@@ -31,14 +30,16 @@ from worker.domain.rules.undos import (
     UndoneTold,
     UndoneVoid,
 )
+from worker.domain.rules.undos import UNDO
 from worker.domain.rules.voids import ToVoid
 from worker.ledger.rows import facts_in, movements_in
 from worker.ledger.tables import ChangeRow, DecisionRow
 from worker.proof.identity import lots_opened
 from worker.repair.forgetting import voided_among
-from worker.repair.plan import Correction, Settle, Void, correction_in
+from worker.repair.plan import Correction, Decide, Replace, Settle, Void, correction_in
 from worker.repair.registering import has_begun
 from worker.repair.told import is_mismatch
+from worker.repair.undoing_amounts import amended, given_into, replaced
 from worker.repair.voiding import NOTHING_DONE, UNKNOWN, Record, Refused, number_in, read_to_void, refusal
 
 _BY_HAND: Final = "Send a connects-adjusted event for what it did, or the event that sets it right"
@@ -68,11 +69,7 @@ NOT_UNDONE: Final = Refused("undos", "an undo is not undone", "Make the first pl
 NOTHING_TO_UNDO: Final = frozenset({NOTHING_DONE, UNDONE_BEFORE})
 """Why nothing has to be done for a decision."""
 _FORGOTTEN: Final = Refused("closures, hires, withdrawals and outbids", _NOT_YET, _BY_HAND)
-OTHER_KINDS: Final[Mapping[str, Refused]] = {
-    "undo": NOT_UNDONE,
-    "decide": Refused("the kind decide", _NOT_YET, _BY_HAND),
-    "replace": Refused("the kind replace", _NOT_YET, _BY_HAND),
-}
+OTHER_KINDS: Final[Mapping[str, Refused]] = {"undo": NOT_UNDONE}
 """Kinds of triggers that are not undone, and why."""
 _MOVE_LINES: Final = frozenset({SETTLEMENT, OUTBID, CLAW_BACK})
 """Rules by which lines come back, or are charged again, without a plan."""
@@ -121,14 +118,11 @@ async def _read(
     correction = correction_in(row.payload or b"")
     if isinstance(correction, Settle):
         return await _settled(record, row, correction, changes, later)
-    if not isinstance(correction, Void) or correction.found is None:
-        return NOT_UNDONE
-    if correction.found.topic:
-        of_fact = _void_of_job if correction.found.is_of_job else _void_of_told
-        return await of_fact(record, row, correction, correction.found)
-    if row.proposal_id:
-        return await _void_of_spend(record, row, correction, changes, later)
-    return await _void_of_grant(record, row, correction, changes)
+    if isinstance(correction, Decide):
+        return await amended(record, row, correction, changes)
+    if isinstance(correction, Replace):
+        return await replaced(record, row, correction, changes)
+    return await _voided(record, row, correction, changes, later) if isinstance(correction, Void) else NOT_UNDONE
 
 
 async def _later(record: Undoable, row: DecisionRow) -> list[DecisionRow]:
@@ -181,6 +175,17 @@ def _not_undone(refused: Refused) -> Refused:
 # What was voided.
 
 
+async def _voided(
+    record: Undoable, row: DecisionRow, correction: Void, changes: Sequence[ChangeRow], later: Sequence[DecisionRow]
+) -> ToUndo | Refused:
+    what = correction.found
+    if what is not None and what.topic:
+        return await (_void_of_job if what.is_of_job else _void_of_told)(record, row, correction, what)
+    if row.proposal_id:
+        return await _void_of_spend(record, row, correction, changes, later)
+    return await _void_of_grant(record, row, correction, changes)
+
+
 async def _void_of_grant(
     record: Undoable, row: DecisionRow, correction: Void, changes: Sequence[ChangeRow]
 ) -> ToUndo | Refused:
@@ -206,7 +211,7 @@ async def _void_of_grant(
         number_in(row, "taken"),
         opened[0] if opened else None,
         await _end_of(record, granted, opened),
-        _given_into(changes),
+        given_into(changes),
         what.cycle,
     )
     return _to_undo(row, correction, undone)
@@ -272,7 +277,7 @@ async def _void_of_spend(
         _lines(changes, proposal_id, returned=True),
         _instant(row, "closed_at"),
         await _place(record, job_id, made.seq),
-        _given_into(changes),
+        given_into(changes),
         [closure_seq for closure_seq, seq in settled if made.seq < seq < row.seq],
     )
     return msgspec.structs.replace(_to_undo(row, correction, undone), occurred_at=event.occurred_at)
@@ -328,7 +333,7 @@ async def _settled(
     if charge and await _was_found_returned(record, row):
         return CHANGED_SINCE
     closed_at = _instant(row, "closed_at") if give else None
-    return _to_undo(row, correction, UndoneSettle(charge, give, closed_at, _given_into(changes)))
+    return _to_undo(row, correction, UndoneSettle(charge, give, closed_at, given_into(changes)))
 
 
 async def _was_found_returned(record: Undoable, row: DecisionRow) -> bool:
@@ -351,12 +356,6 @@ def _to_undo(
     at = row.business_time if found is None else found.occurred_at
     named = (row.seq, correction.corrects[0], rule, at, row.business_time)
     return ToUndo(*named, FreelancerId(row.freelancer_id or ""), row.job_id, row.proposal_id, about, what)
-
-
-def _given_into(changes: Sequence[ChangeRow]) -> list[LotId]:
-    """The lots that changes gave Connects into."""
-    moved = (one for change in changes for one in movements_in(change.movements))
-    return list(dict.fromkeys(LotId(lot_id) for lot_id, _, _, delta in moved if lot_id is not None and delta > 0))
 
 
 def _lines(changes: Sequence[ChangeRow], proposal_id: ProposalId, *, returned: bool) -> list[LineName]:

@@ -11,8 +11,9 @@ from schemas.reading import read_event
 from worker.domain.model import FreelancerId, Job, JobId, LotId, ProposalId, Spend, natural_key_of
 from worker.domain.rule_catalogue import RULES
 from worker.domain.rules import grants
-from worker.domain.rules.decides import Standing
+from worker.domain.rules.decides import DECIDE, Standing
 from worker.domain.rules.expiry import EXPIRE
+from worker.domain.rules.replaces import REPLACE
 from worker.domain.rules.spends import SPEND, lines_of
 from worker.domain.rules.voids import VOID, ToVoid
 from worker.ledger.rows import facts_in, movements_in
@@ -79,7 +80,7 @@ _REPLACED: Final = Refused(
 AMENDED: Final = Refused(
     "decisions that were amended",
     "a correction changed what they gave, and a void would take back what they gave first",
-    _ADJUST_BY_HAND,
+    "Undo that correction first, with `connects replay undo`, or send a connects-adjusted event for what they did",
 )
 UNKNOWN: Final = Refused("events that were never decided", "the ledger has no decision on them", "Look at their ids")
 
@@ -173,13 +174,14 @@ async def to_void(
         return await to_forget(record, row)
     if row.topic in OF_PROPOSALS:
         return await to_forget_told(record, row) or _FOLLOWS
-    if (await record.standing(row.seq, None)).connects is not None:
+    amended = (await record.standing(row.seq, None)).connects
+    if amended is not None and amended != sum(one.delta for one in changes if one.freelancer_id == row.freelancer_id):
         return AMENDED
     if row.rule == SPEND:
         return await _spend(record, row, first)
     if row.rule == grants.REGISTRATION:
         return await _registration(record, row, changes[0])
-    return _REPLACED if first.replaced else await _grant(record, row, changes[0])
+    return _REPLACED if first.is_replaced else await _grant(record, row, changes[0])
 
 
 async def _registration(record: Record, row: DecisionRow, change: ChangeRow) -> ToVoid | Refused:
@@ -220,10 +222,14 @@ async def expired_of(record: Record, seq: int, freelancer_id: FreelancerId) -> i
 async def _grant(record: Record, row: DecisionRow, change: ChangeRow) -> ToVoid:
     opened = lots_opened(change) if change.delta > 0 else []
     what = _to_void(row, natural_key_of(change.natural_key or "")[0], change.delta)
-    voids = {one.seq: one for one in await record.mentioned([f"s:{row.seq}"], row.seq) if one.rule == VOID}
+    corrected = {one.seq: one for one in await record.mentioned([f"s:{row.seq}"], row.seq)}
+    voids = {seq: one for seq, one in corrected.items() if one.rule == VOID}
     if not opened:
-        return msgspec.structs.replace(what, connects=what.connects + await _missed(record, voids, row.seq))
-    lots = _with_linked(opened, await record.linked_lots(change.freelancer_id))
+        return msgspec.structs.replace(what, connects=what.connects + await _missed(record, corrected, row.seq))
+    amends = [seq for seq, one in corrected.items() if one.rule in {DECIDE, REPLACE}]
+    apart = await _opened_by_corrections(record, amends, row.seq)
+    links = await record.linked_lots(change.freelancer_id)
+    lots = _with_linked(opened, [link for link in links if link[0] not in apart])
     drawn_by: dict[ProposalId, None] = {}
     debited = 0
     for seq, rule, movements in await record.moved_since(change.freelancer_id, change.version):
@@ -241,12 +247,24 @@ async def _grant(record: Record, row: DecisionRow, change: ChangeRow) -> ToVoid:
     return msgspec.structs.replace(what, lots=list(lots), drawn_by=list(drawn_by), debited=debited)
 
 
-async def _missed(record: Record, voids: Collection[int], after: int) -> int:
-    """Of a debit that was voided before: the Connects that were not there when that was undone, so it never took."""
-    if not voids:
+async def _missed(record: Record, corrected: Collection[int], after: int) -> int:
+    """Of a debit that was corrected before: the Connects that were not there when that was undone, so it never took."""
+    if not corrected:
         return 0
-    undos = await record.mentioned([f"s:{seq}" for seq in voids], after)
-    return sum(number_in(one, "shortfall") for one in undos if one.follows in voids)
+    undos = await record.mentioned([f"s:{seq}" for seq in corrected], after)
+    return sum(number_in(one, "shortfall") for one in undos if one.follows in corrected)
+
+
+async def _opened_by_corrections(record: Record, corrected: Collection[int], after: int) -> set[LotId]:
+    """The lots that corrections of an amount or a content opened, and those that their undos did.
+
+    Such a correction and its undo make up for each other in the wallet, so what is in these lots is not the grant's.
+    """
+    if not corrected:
+        return set()
+    undos = await record.mentioned([f"s:{seq}" for seq in corrected], after)
+    found = [await record.in_full(seq) for seq in (*corrected, *(one.seq for one in undos if one.follows in corrected))]
+    return {lot_id for one in found if one is not None for change in one[1] for lot_id in lots_opened(change)}
 
 
 def number_in(row: DecisionRow, name: str) -> int:

@@ -127,10 +127,18 @@ def _of_an_event(known: Known, decisions: Sequence[DecisionRecord]) -> Draft:
 
 
 def _reversals_of(first: DecisionRecord, decisions: Sequence[DecisionRecord]) -> list[DecisionRecord]:
-    """The voids of a decision, and the undos of these or of itself, in ledger order."""
-    applied = [one for one in decisions if one.rule in {VOID, UNDO} and one.outcome == "applied"]
-    voids = {one.seq for one in applied if one.rule == VOID and one.follows == first.seq}
-    return [one for one in applied if one.seq in voids or (one.rule == UNDO and one.follows in {first.seq, *voids})]
+    """The voids of a decision, and the undos of its corrections or of itself, in ledger order.
+
+    Those before a correction that counts are left out: that one is the last word.
+    """
+    applied = [one for one in decisions if one.outcome == "applied"]
+    undone = {one.follows for one in applied if one.rule == UNDO}
+    mine = [one for one in applied if one.follows == first.seq and (one.rule, one.reason) in _CORRECTIONS]
+    seqs = {first.seq, *(one.seq for one in mine)}
+    found = [one for one in applied if one.rule == UNDO and one.follows in seqs]
+    found += [one for one in mine if one.rule == VOID]
+    last = max((one.seq for one in mine if one.rule != VOID and one.seq not in undone), default=0)
+    return sorted((one for one in found if one.seq > last), key=lambda one: one.seq)
 
 
 def of_decision(decision: DecisionRecord, known: Known) -> Draft:

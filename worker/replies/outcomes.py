@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Literal, NamedTuple
 
 from worker.domain.rules.decides import AMENDED, DECIDE
+from worker.domain.rules.undos import UNDO, UNDONE
 from worker.replies.known import Applied, Closing, Known
 from worker.replies.recorded import ChangeMade, DecisionRecord
 from worker.replies.writing import Missing, day
@@ -105,8 +106,10 @@ def returned_of(applied: Applied, known: Known) -> list[Returned]:
 
 
 def amendments_of(decisions: Iterable[DecisionRecord]) -> list[DecisionRecord]:
-    """Those of these decisions that corrected the amount of an earlier one."""
-    return [one for one in decisions if (one.rule, one.reason) == (DECIDE, AMENDED)]
+    """Those of these decisions that corrected the amount of an earlier one, and were not undone."""
+    every = list(decisions)
+    undone = {one.follows for one in every if (one.rule, one.reason) == (UNDO, UNDONE)}
+    return [one for one in every if (one.rule, one.reason) == (DECIDE, AMENDED) and one.seq not in undone]
 
 
 def taken_back(applied: Applied, known: Known) -> DecisionRecord | None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from worker.domain.decisions import Facts, Subject
 from worker.domain.rules.undos import NOTHING, UNDO, UNDONE
+from worker.words.decides import what_came
 from worker.words.operators import Words
 from worker.words.phrases import charged_again, connects, graced, not_there, on_day
 from worker.words.voids import the_event
@@ -19,6 +20,13 @@ def _why(facts: Facts) -> str:
             return f"{what} was added{on}, and should not have been."
         case "settle":
             return f"proposal {facts.get('proposal_id')} was settled again{on}, and should not have been."
+        case "decide":
+            stood, stands = facts.get("stood"), facts.get("connects")
+            return f"what {what_came(facts)} brought was corrected{on} from {stands} to {connects(stood)}."
+        case "replace":
+            worth = facts.get("connects")
+            signed = f"{worth:+}" if isinstance(worth, int) and worth < 0 else worth
+            return f"{what} was given other content{on}, and counts again with that which it had, {signed} Connects."
         case _:
             return f"{what} was taken out{on}, and counts again."
 
@@ -27,6 +35,8 @@ def _undone(_outcome: str, _subject: Subject, facts: Facts) -> str:
     on, given, taken = on_day(facts, "corrected_at"), facts.get("given"), facts.get("taken")
     moved = [f"{connects(amount)} {how}" for amount, how in ((given, "returned"), (taken, "taken back")) if amount]
     words = f"{' and '.join(moved) or 'Nothing booked'}{on}, as a correction is undone: {_why(facts)}"
+    if gone := facts.get("gone"):
+        words = f"{words} {connects(gone)} of it had expired already."
     return f"{words}{charged_again(facts)}{not_there(facts)}{graced(facts)}{_membership(facts)}"
 
 

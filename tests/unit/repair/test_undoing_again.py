@@ -29,6 +29,7 @@ from worker.ledger.memory_store import MemoryStore
 from worker.ledger.store import ParkedKey
 from worker.repair.planning_undos import SETTLED_WITH
 from worker.repair.undoing import CHANGED_SINCE
+from worker.repair.undoing_amounts import PROPOSALS
 
 BOOK = policies()
 AGAIN, AGAIN_UNDONE = "cd" * 32, "dd" * 32
@@ -266,7 +267,7 @@ async def test_a_settle_that_belongs_to_a_replacement_is_not_undone_without_it(
     assert (len(planned.triggers), balance(store, "f-1")) == (2, 30), "it is charged again"
     undone = await undoing.undo(decides, BOOK)
     left = {one.what: one.events for one in undone.summary.left_for_a_person}
-    assert (undone.triggers, left) == ([], {"the kind replace": 1, SETTLED_WITH.what: 1})
+    assert (undone.triggers, left) == ([], {PROPOSALS.what: 1, SETTLED_WITH.what: 1})
     await replacing.replace(decides, BOOK, submitted, name=AGAIN)
     assert balance(store, "f-1") == 40
     await nothing_is_found(store, 1, 3)

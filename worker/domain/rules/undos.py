@@ -5,16 +5,13 @@ that came back, what waits for a proposal) is as it was before. Sources: ours (d
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Final, Literal
-
-import msgspec
 
 from worker.domain.booking import GIVES_BACK_BY, Booking
 from worker.domain.cards import part, sources
-from worker.domain.decisions import Change, Fact, Subject, Verdict
+from worker.domain.decisions import Change, Fact, Verdict
 from worker.domain.model import (
-    FreelancerId,
     Grant,
     JobId,
     LineName,
@@ -25,113 +22,24 @@ from worker.domain.model import (
 )
 from worker.domain.policy import Policy
 from worker.domain.rules.cycles import begin_again
+from worker.domain.rules.grants import ADJUST
 from worker.domain.rules.refunds import SETTLEMENT, keep_withdrawal
+from worker.domain.rules.undone import (
+    ToUndo,
+    UndoneAdd,
+    UndoneAmount,
+    UndoneForgetting,
+    UndoneReplacement,
+    UndoneSettle,
+    UndoneSpendVoid,
+    UndoneTold,
+    UndoneVoid,
+)
 from worker.domain.rules.voids import ToVoid, take_back
-from worker.domain.state import Awaited, Due, State
+from worker.domain.state import Amended, Awaited, Due, State
 
 UNDO: Final = "correct.undo"
 UNDONE, NOTHING = "undone", "nothing-to-do"
-
-
-class UndoneAdd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="add"):
-    """An event that was added: what it still does is taken back, as a void does."""
-
-    what: ToVoid
-
-
-class UndoneVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="void"):
-    """A grant, a purchase or an adjustment that was voided, and counts again.
-
-    `connects` are as decision `decision_seq` booked it at `granted_at`; `voided` counts the grants under its natural
-    key that were voided before. The void gave `given` Connects, or took `taken`. `lot_id` is the lot that the grant
-    opened, which ends at `expires_at`. Of a debit, which opened none, `lots` are those that the void gave into. Of a
-    registration `cycle` is the first of its membership, with the day of the next one.
-    """
-
-    decision_seq: int
-    rule: str
-    natural_key: str
-    voided: int
-    connects: int
-    granted_at: datetime
-    given: int
-    taken: int
-    lot_id: LotId | None
-    expires_at: datetime | None
-    lots: list[LotId]
-    cycle: tuple[date, date] | None = None
-
-
-class UndoneSpendVoid(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="spend"):
-    """A spend that was voided, and counts again: the lines that the void returned are charged again.
-
-    `decision_seq` is the decision on the proposal, `place` how many earlier ones its job has. `lots` are those that the
-    void gave into, `settled_by` the closures, by their decision, that settled the spend before the void.
-    """
-
-    decision_seq: int
-    base: int
-    boost: int
-    origin: str
-    charge: list[LineName]
-    refunded_closing_at: datetime | None
-    place: int
-    lots: list[LotId]
-    settled_by: list[int]
-
-
-class UndoneForgetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="fact"):
-    """A closure or a hire that was voided, and counts again: see `ToVoid`; `hired_at` is its own."""
-
-    decision_seq: int
-    topic: Literal["job-closed", "hire-made"]
-    closure_seq: int | None
-    hired_at: datetime | None
-
-
-class UndoneTold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="told"):
-    """A withdrawal or an outbid that was voided: it counts again, or waits for its proposal as `awaited`.
-
-    `is_mismatch`: the proposal is another freelancer's, so it is without effect.
-    """
-
-    awaited: Awaited
-    is_mismatch: bool
-
-
-class UndoneSettle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="settle"):
-    """A spend that was settled again: `charge` are the lines that came back then, `give` those that were taken back.
-
-    `lots` are those that it gave into. `refunded_closing_at` is the spend's before it.
-    """
-
-    charge: list[LineName]
-    give: list[LineName]
-    refunded_closing_at: datetime | None
-    lots: list[LotId]
-
-
-class ToUndo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A decision of a plan that is to be undone, with what the ledger says became of it.
-
-    `event_id`, `rule`, `occurred_at` and `about` are of what it added or corrected, `ordered_at` is when it was booked.
-    """
-
-    seq: int
-    event_id: str
-    rule: str
-    occurred_at: datetime
-    ordered_at: datetime
-    freelancer_id: FreelancerId
-    job_id: JobId | None
-    proposal_id: ProposalId | None
-    about: dict[str, str]
-    what: UndoneAdd | UndoneVoid | UndoneSpendVoid | UndoneForgetting | UndoneTold | UndoneSettle
-
-    @property
-    def subject(self) -> Subject:
-        """Whom and what it is about."""
-        return Subject(self.freelancer_id or None, self.job_id, self.proposal_id)
 
 
 @part(
@@ -145,18 +53,24 @@ class ToUndo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def undo(state: State, found: ToUndo, at: datetime, seq: int, policy: Policy) -> Verdict:
     """Reverse, at the instant `at`, what a decision of a plan did; `shortfall` should be taken and is not there."""
     undoing = _Undoing(state, found, at, seq, policy)
-    what = found.what
-    if isinstance(what, UndoneAdd):
-        return undoing.take_back(what.what)
-    if isinstance(what, UndoneVoid):
-        return undoing.let_grant_count(what)
-    if isinstance(what, UndoneSpendVoid):
-        return undoing.let_spend_count(what)
-    if isinstance(what, UndoneForgetting):
-        return undoing.remember(what)
-    if isinstance(what, UndoneTold):
-        return undoing.let_told_count(what)
-    return undoing.reverse_settling(what)
+    match found.what:
+        case UndoneAdd(what=added):
+            verdict = undoing.take_back(added)
+        case UndoneVoid() as what:
+            verdict = undoing.let_grant_count(what)
+        case UndoneSpendVoid() as what:
+            verdict = undoing.let_spend_count(what)
+        case UndoneForgetting() as what:
+            verdict = undoing.remember(what)
+        case UndoneTold() as what:
+            verdict = undoing.let_told_count(what)
+        case UndoneSettle() as what:
+            verdict = undoing.reverse_settling(what)
+        case UndoneAmount() as what:
+            verdict = undoing.let_amount_stand(what)
+        case UndoneReplacement() as what:
+            verdict = undoing.let_content_count(what)
+    return verdict
 
 
 class _Undoing:
@@ -171,6 +85,7 @@ class _Undoing:
             "corrected_at": at,
             **found.about,
         }
+        self._shortfall = 0
 
     def take_back(self, what: ToVoid) -> Verdict:
         """Of an event that was added."""
@@ -234,6 +149,27 @@ class _Undoing:
         self._state.changed.facts_restored.append(what.awaited.decision_seq)
         return self._verdict([])
 
+    def let_amount_stand(self, what: UndoneAmount) -> Verdict:
+        """Take what a correction of an amount gave, or give back what it took; what stood before it stands again.
+
+        What expired of it in the wallet is `gone`. Neither that nor the shortfall was taken, so a later correction
+        that gives leaves it out.
+        """
+        amended = what.amended
+        self._facts |= {"amended_rule": amended.rule, "connects": what.stood, "stood": amended.verdict}
+        booking = self._booking()
+        source = sources[ADJUST] if amended.source is None else amended.source
+        not_taken = what.not_taken + self._reverse(booking, what, source, amended.lot, amended.expires_at)
+        self._state.changed.amended.append(Amended(amended.seq, self._seq, what.stood, what.policy, not_taken))
+        return self._verdict([] if booking.is_empty else [self._close(booking)])
+
+    def let_content_count(self, what: UndoneReplacement) -> Verdict:
+        """Take what a replacement gave, or give back what it took; the content that the event had counts again."""
+        self._facts["connects"] = what.connects
+        booking = self._booking()
+        self._reverse(booking, what, sources[self._found.rule], what.lot_id, what.expires_at)
+        return self._verdict([] if booking.is_empty else [self._close(booking)])
+
     def reverse_settling(self, what: UndoneSettle) -> Verdict:
         """Charge again the lines that came back, and give back those that were taken."""
         spend = self._state.spend(ProposalId(self._found.proposal_id or ""))
@@ -261,10 +197,30 @@ class _Undoing:
         return Booking(self._state, self._state.wallet(self._found.freelancer_id))
 
     def _take(self, booking: Booking, connects: int, lots: Sequence[LotId]) -> None:
-        shortfall = booking.take_from(frozenset(lots), connects, self._at)
-        self._facts["taken"] = connects - shortfall
-        if shortfall:
-            self._facts["shortfall"] = shortfall
+        self._shortfall = booking.take_from(frozenset(lots), connects, self._at)
+        self._facts["taken"] = connects - self._shortfall
+        if self._shortfall:
+            self._facts["shortfall"] = self._shortfall
+
+    def _reverse(
+        self,
+        booking: Booking,
+        what: UndoneAmount | UndoneReplacement,
+        source: str,
+        linked_to: LotId | None,
+        expires_at: datetime | None,
+    ) -> int:
+        """Take what a correction gave, or give back what it took; returns what should be taken, and cannot."""
+        gone = min(what.given, what.expired)
+        if what.given:
+            self._take(booking, what.given - gone, what.lots)
+        elif what.taken:
+            least = self._at + self._policy.least_life
+            booking.credit(what.taken, source, self._at, max(expires_at or least, least), linked_to)
+            self._facts["given"] = what.taken
+        if gone:
+            self._facts["gone"] = gone
+        return gone + self._shortfall
 
     def _charge(self, spend: Spend, lines: Sequence[SpendLine], lots: Sequence[LotId]) -> list[Change]:
         """Charge lines again: from the lots that they came back to, then as a late spend is, else as their debt."""
@@ -288,7 +244,7 @@ class _Undoing:
         return Verdict("applied", UNDONE, UNDO, self._facts, changes)
 
 
-Name = Literal["add", "void", "spend", "fact", "settle"]
+Name = Literal["add", "void", "spend", "fact", "settle", "decide", "replace"]
 _NAMES: Final[dict[type, Name]] = {
     UndoneAdd: "add",
     UndoneVoid: "void",
@@ -296,6 +252,8 @@ _NAMES: Final[dict[type, Name]] = {
     UndoneForgetting: "fact",
     UndoneTold: "fact",
     UndoneSettle: "settle",
+    UndoneAmount: "decide",
+    UndoneReplacement: "replace",
 }
 
 

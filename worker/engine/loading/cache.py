@@ -12,7 +12,7 @@ from worker.domain.cards import Need
 from worker.domain.model import BurnOrder, ChargeKey, FreelancerId, JobId, LotId, Membership, ProposalId, Spend, Wallet
 from worker.domain.policy import PolicyBook
 from worker.domain.rule_catalogue import RULES
-from worker.domain.rules.undos import ToUndo, UndoneAdd, UndoneForgetting, UndoneVoid
+from worker.domain.rules.undone import ToUndo, UndoneAdd, UndoneForgetting, UndoneVoid
 from worker.domain.rules.voids import ToVoid
 from worker.domain.state import Changed, Held, State
 from worker.engine.loading.needs import Needs

@@ -54,8 +54,9 @@ SELECT seq FROM seen_events WHERE key = ANY($1::uuid[])
 -- name: seqs_of_repeats
 -- Decisions on an event id that was not used up by them: repeats, conflicts, invalid records, corrections; $2 narrows to a topic.
 SELECT m.seq FROM mentions m JOIN decisions d ON d.seq = m.seq
-LEFT JOIN LATERAL (SELECT topic FROM decisions WHERE seq = d.follows LIMIT 1) corrected ON d.kind = 'correction'
-WHERE m.key = 'e:' || $1::text AND ($2::text IS NULL OR d.topic = $2 OR corrected.topic = $2)
+LEFT JOIN LATERAL (SELECT topic, follows FROM decisions WHERE seq = d.follows LIMIT 1) corrected ON d.kind = 'correction'
+LEFT JOIN LATERAL (SELECT topic FROM decisions WHERE seq = corrected.follows LIMIT 1) undone ON d.rule = 'correct.undo'
+WHERE m.key = 'e:' || $1::text AND ($2::text IS NULL OR d.topic = $2 OR corrected.topic = $2 OR undone.topic = $2)
 
 -- name: seqs_of_clock_and_commands
 -- Decisions that no record caused: `expiry:<lot_id>`, `command:<id>` and the like.

@@ -218,15 +218,16 @@ LEFT JOIN decisions d ON d.seq = r.decision_seq AND CASE r.kind
     WHEN 'add' THEN d.kind = 'added' AND d.topic = r.topic AND d.event_id = r.event_id
     WHEN 'undo' THEN d.rule = 'correct.undo' AND EXISTS (
         SELECT FROM decisions c LEFT JOIN decisions o ON o.seq = c.follows AND c.kind = 'correction' WHERE c.seq = d.follows
-        AND (coalesce(o.topic, c.topic), coalesce(o.event_id, c.event_id)) = (r.topic, r.event_id))
+        AND (coalesce(o.topic, c.topic, ''), coalesce(o.event_id, c.event_id)) = (r.topic, r.event_id))
     ELSE d.kind = 'correction' AND EXISTS (
         SELECT FROM decisions c WHERE c.seq = d.follows AND coalesce(c.topic, '') = r.topic AND c.event_id = r.event_id)
 END
 WHERE r.decision_seq IS NOT NULL AND d.seq IS NULL ORDER BY r.plan, r.number
 
 -- name: events_replaced
--- How many events got other content by plans.
-SELECT count(DISTINCT (topic, event_id)) FROM replayed WHERE kind = 'replace' AND outcome = 'booked'
+-- How many events got other content by plans, and have it still.
+SELECT count(DISTINCT (topic, event_id)) FROM replayed r WHERE kind = 'replace' AND outcome = 'booked'
+AND NOT EXISTS (SELECT FROM decisions u WHERE u.rule = 'correct.undo' AND u.follows = r.decision_seq)
 
 -- name: added_without_replayed
 -- Decisions on added events, and corrections, that no booked trigger of a plan brought.
@@ -256,16 +257,25 @@ ORDER BY 1
 
 -- name: amended_wrong
 -- Rows of amended that are not what the last correction of the decision that they name made; and corrections that have no row.
-WITH last AS (
-    SELECT DISTINCT ON (follows) follows, seq, payload, facts FROM decisions
-    WHERE kind = 'correction' AND rule = 'correct.decide' AND outcome = 'applied' ORDER BY follows, seq DESC)
+-- One whose last correction was undone has what stood before that.
+WITH made AS (
+    SELECT d.follows, d.seq, d.facts, t.what ->> 'verdict' AS connects, t.what ->> 'policy' AS policy,
+           t.standing ->> 'not_taken' AS not_taken
+    FROM decisions d
+    CROSS JOIN LATERAL (SELECT convert_from(d.payload, 'UTF8')::json -> 'what' AS what,
+                               convert_from(d.payload, 'UTF8')::json -> 'standing' AS standing) t
+    WHERE d.kind = 'correction' AND d.rule = 'correct.decide' AND d.outcome = 'applied'
+    UNION ALL
+    SELECT o.follows, d.seq, d.facts, t.what ->> 'stood', t.what ->> 'policy', t.what ->> 'not_taken'
+    FROM decisions d JOIN decisions o ON o.seq = d.follows AND o.rule = 'correct.decide'
+    CROSS JOIN LATERAL (SELECT convert_from(d.payload, 'UTF8')::json -> 'found' -> 'what' AS what) t
+    WHERE d.kind = 'correction' AND d.rule = 'correct.undo' AND d.outcome = 'applied'),
+last AS (SELECT DISTINCT ON (follows) * FROM made ORDER BY follows, seq DESC)
 SELECT coalesce(a.decision_seq, last.follows) AS decision_seq, a.decision_seq IS NOT NULL AS is_there
 FROM last FULL JOIN amended a ON a.decision_seq = last.follows
-CROSS JOIN LATERAL (SELECT convert_from(last.payload, 'UTF8')::json -> 'what' AS what,
-                           convert_from(last.payload, 'UTF8')::json -> 'standing' AS standing) t
-WHERE a.decision_seq IS NULL OR last.seq IS NULL OR a.by_seq <> last.seq OR a.connects <> (t.what ->> 'verdict')::int
-   OR a.policy IS DISTINCT FROM t.what ->> 'policy'
-   OR a.not_taken <> (t.standing ->> 'not_taken')::int + coalesce((last.facts ->> 'gone')::int, 0)
+WHERE a.decision_seq IS NULL OR last.seq IS NULL OR a.by_seq <> last.seq OR a.connects <> last.connects::int
+   OR a.policy IS DISTINCT FROM last.policy
+   OR a.not_taken <> last.not_taken::int + coalesce((last.facts ->> 'gone')::int, 0)
                      + coalesce((last.facts ->> 'shortfall')::int, 0) - coalesce((last.facts ->> 'set_off')::int, 0)
 ORDER BY 1
 

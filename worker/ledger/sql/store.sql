@@ -32,12 +32,17 @@ WHERE kind = 'first' AND topic = $1 AND incarnation = $2 AND partition = $3 AND 
 SELECT key, seq FROM seen_events WHERE key = ANY(string_to_array($1, ',')::uuid[])
 
 -- name: first_decisions
--- The decisions that a repeated event id is compared with; and the corrections that gave their event other content, with their payloads.
+-- The decisions that a repeated event id is compared with; and the corrections that gave their event other content, with their payloads:
+-- replacements, and undos of these.
 -- No job-closed is given other content, and as many corrections follow one as its job has proposals: these are not looked at.
 SELECT d.seq, d.topic, d.incarnation, d.partition, d."offset", d.payload, d.event_id, since.seqs, since.payloads
 FROM decisions d CROSS JOIN LATERAL (
-    SELECT array_agg(r.seq ORDER BY r.seq) AS seqs, array_agg(r.payload ORDER BY r.seq) AS payloads
+    SELECT array_agg(c.seq ORDER BY c.seq) AS seqs, array_agg(c.payload ORDER BY c.seq) AS payloads
     FROM mentions m CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = m.seq LIMIT 1) r
+    CROSS JOIN LATERAL (
+        SELECT r.seq, r.payload UNION ALL
+        SELECT u.seq, u.payload FROM mentions n CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = n.seq LIMIT 1) u
+        WHERE n.key = ('s:' || r.seq) COLLATE "C" AND u.rule = 'correct.undo' AND u.outcome = 'applied') c
     WHERE d.topic <> 'job-closed' AND m.key = ('s:' || d.seq) COLLATE "C" AND r.rule = 'correct.replace' AND r.outcome = 'applied'
 ) since WHERE d.seq = ANY($1::bigint[])
 
@@ -173,7 +178,8 @@ SELECT wanted.seq, a.connects, a.policy,
            WHERE v.rule = 'spend.proposal' AND v.natural_key = wanted.proposal_id AND v.by_seq > wanted.seq)
        OR EXISTS (
            SELECT FROM mentions m CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = m.seq LIMIT 1) d
-           WHERE m.key = 's:' || wanted.seq AND d.rule = 'correct.replace' AND d.outcome = 'applied') AS is_over,
+           WHERE m.key = 's:' || wanted.seq AND d.rule = 'correct.replace' AND d.outcome = 'applied'
+             AND NOT EXISTS (SELECT FROM decisions u WHERE u.rule = 'correct.undo' AND u.follows = d.seq)) AS is_over,
        coalesce(a.not_taken, 0) AS not_taken
 FROM unnest($1::bigint[], $2::text[]) AS wanted(seq, proposal_id) LEFT JOIN amended a ON a.decision_seq = wanted.seq
 
