@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -17,6 +18,7 @@ from tests.kit.overlays import MemorySnapshot
 from worker.domain.decisions import Outcome
 from worker.domain.policy import PolicyBook
 from worker.engine.commands import Answer, Command, CommandRunner
+from worker.engine.replay_commands import MOST_IN_A_CHUNK
 from worker.errors import BatchRefused
 from worker.kafka.input.reading import RecordReader
 from worker.kafka.records import InputRecord, TopicPartition
@@ -121,9 +123,14 @@ async def add(decides: Deciding, triggers: Sequence[Trigger], plan: str = PLAN, 
 
 
 async def apply(decides: Deciding, book: PolicyBook, triggers: Sequence[Trigger], plan: str = PLAN) -> Answer:
-    """Begin a plan and decide all of its triggers in one chunk."""
+    """Begin a plan and decide all of its triggers in one chunk, or as few as they go into."""
     await begin(decides, book, len(triggers), plan)
-    return await add(decides, triggers, plan)
+    most = MOST_IN_A_CHUNK
+    answers = [await add(decides, triggers[at : at + most], plan) for at in range(0, max(len(triggers), 1), most)]
+    if len(answers) == 1:
+        return answers[0]
+    booked = sum(int(str(one.told.get("booked", 0))) for one in answers)
+    return replace(answers[-1], told={**answers[-1].told, "booked": booked})
 
 
 def became(store: MemoryStore) -> list[tuple[int, str, str]]:

@@ -206,7 +206,8 @@ async def apply_in_chunks(decides: Deciding, book: PolicyBook, triggers: Sequenc
     """Apply a plan with a worker that dies now and then; each chunk is asked for twice."""
     assert isinstance(decides.store, Dying)
     decides.store.commits = 0
-    await until_it_lives(decides, lambda: begin(decides, book, len(triggers)), {"plan-begun", "plan-is-open"})
+    if triggers:
+        await until_it_lives(decides, lambda: begin(decides, book, len(triggers)), {"plan-begun", "plan-is-open"})
     for first in range(0, len(triggers), loss.chunk):
         chunk = triggers[first : first + loss.chunk]
         await until_it_lives(decides, lambda chunk=chunk: add(decides, chunk), {"plan-applied"})

@@ -145,7 +145,8 @@ async def apply_though_it_dies(decides: Deciding, book: PolicyBook, triggers: Se
     store = decides.store
     assert isinstance(store, Dying)
     store.commits = 0
-    await until_it_lives(decides, lambda: begin(decides, book, len(triggers)), {"plan-begun", "plan-is-open"})
+    if triggers:
+        await until_it_lives(decides, lambda: begin(decides, book, len(triggers)), {"plan-begun", "plan-is-open"})
     for first in range(0, len(triggers), size):
         chunk = triggers[first : first + size]
         await until_it_lives(decides, lambda chunk=chunk: add(decides, chunk), {"plan-applied"})
