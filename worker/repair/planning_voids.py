@@ -65,7 +65,7 @@ async def plan_voids(
     chosen = selection.in_order()
     progress.begin("voided", len(chosen), "decisions")
     collected.nothing_to_void += selection.nothing_to_do
-    jobs, proposals = dict[str, JobToSettle](), dict[str | None, ProposalToSettle]()
+    jobs, proposals = dict[str, JobToSettle](), dict[tuple[str, str, str], ProposalToSettle]()
     for one in chosen:
         trigger = _trigger(one, collected.next_number())
         (result,) = await writer.try_corrections([trigger], PLANNING)
@@ -74,7 +74,7 @@ async def plan_voids(
             jobs.setdefault(trigger.job_id, JobToSettle(trigger.job_id, False, one.source, one.line))
         elif one.row.topic in OF_PROPOSALS:
             names = (trigger.freelancer_id, trigger.job_id or "", trigger.proposal_id or "")
-            proposals.setdefault(trigger.proposal_id, ProposalToSettle(*names, one.source, one.line))
+            proposals.setdefault(names, ProposalToSettle(*names, one.source, one.line))
         elif result == "booked" and (claimants := await overlay.claimants(one.row)):
             collected.leave(_CLAIMANTS, claimants)
         progress.advance(1)

@@ -111,6 +111,19 @@ async def test_one_of_another_freelancer_waits_no_more_either(
     await nothing_is_found(store, 1, 3, 5)
 
 
+async def test_its_proposal_is_settled_also_beside_one_of_another(
+    decides: Deciding, came: Came, store: MemoryStore
+) -> None:
+    """Both name the proposal, and the other freelancer's is the later decision, which is voided first."""
+    await came(bought("f-1", "b-1", 10), proposed("f-1", "p-1"), withdrawn("f-1", "p-1"))
+    await came(bought("f-2", "b-2", 10), sent_as(withdrawn("f-2", "p-1"), "w-2"), closed("j-1"))
+    await decides.until(day("2026-03-10"))
+    planned = await voiding.void(decides, BOOK, EARLY, "w-2")
+    assert [type(trigger) for trigger in planned.triggers] == [Void, Void, Settle]
+    assert balance(store, "f-1") == 10
+    await nothing_is_found(store, 1, 3)
+
+
 async def test_a_voided_proposal_lets_none_wait_that_is_void(decides: Deciding, came: Came, store: MemoryStore) -> None:
     await came(bought("f-1", "b-1", 10), boosted("f-1", "p-1", 4, 2), withdrawn("f-1", "p-1"), outbid("f-1", "p-1"))
     await voiding.void(decides, BOOK, EARLY)
