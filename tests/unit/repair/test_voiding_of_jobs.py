@@ -3,7 +3,7 @@
 import pytest
 
 from tests.kit import replaying, undoing, voiding
-from tests.kit.correcting import day, last_change, spend
+from tests.kit.correcting import day, last_change, sent_as, spend
 from tests.kit.deciding import Deciding
 from tests.kit.policies import policies
 from tests.kit.replaying import Came, Event, balance, bought, closed, event, nothing_is_found, proposed
@@ -118,6 +118,25 @@ async def test_an_undo_brings_back_what_they_did(
     await voiding.void(decides, BOOK, *event_ids)
     await undoing.undo(decides, BOOK)
     assert (balance(store, "f-1"), undoing.what_counts(store)) == (10, counted)
+    await nothing_is_found(store, 1, 3)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_the_same_closing_that_came_again_is_voided_too(
+    decides: Deciding, came: Came, store: MemoryStore, *, restarted: bool
+) -> None:
+    """What is charged again corrects the second one, in whatever order the job's closures are known."""
+    await came(bought("f-1", "b-1", 10), proposed("f-1", "p-1", connects=6), closed("j-1"))
+    await decides.until(day("2026-03-10"))
+    await voiding.void(decides, BOOK, "c-j-1")
+    await came(sent_as(closed("j-1"), "c-again"))
+    await decides.until(day("2026-03-12"))
+    assert balance(store, "f-1") == 10
+    if restarted:
+        await decides.restart()
+    planned = await voiding.void(decides, BOOK, "c-again", name="cd" * 32)
+    assert [trigger.corrects for trigger in planned.triggers] == [["c-again"], ["c-again"]]
+    assert balance(store, "f-1") == 4
     await nothing_is_found(store, 1, 3)
 
 

@@ -84,11 +84,16 @@ def _first_that_returns(
 
 
 def _seq_of_what_returned(job: Job, spend: Spend) -> int:
-    """The decision on the closure by which a spend came back; on the spend itself, if there is no such closure."""
-    for closure in job.closures:
-        if closure.closed_at == spend.refunded_closing_at and closure.kind != "expired":
-            return closure.decision_seq
-    return spend.decision_seq
+    """The decision on the closure by which a spend came back; on the spend itself, if there is no such closure.
+
+    Of those that tell the same closing it is the one that stands; if all were voided, the latest, which came after the
+    others were. How the job lists them is not asked: it depends on when each was read.
+    """
+    closed_at = spend.refunded_closing_at
+    same = [closure for closure in job.closures if closure.closed_at == closed_at and closure.kind != "expired"]
+    if not same:
+        return spend.decision_seq
+    return min(same, key=lambda closure: (closure.voided, closure.kind, -closure.decision_seq)).decision_seq
 
 
 def _give_back(
