@@ -10,7 +10,7 @@ from worker.repair.collecting import Collected
 from worker.repair.overlay import Overlay
 from worker.repair.plan import NOTHING, Undo
 from worker.repair.planning_voids import PLANNING, Correcting
-from worker.repair.undoing import LATER_STANDS, OTHER_KINDS
+from worker.repair.undoing import LATER_STANDS, NOTHING_TO_UNDO, OTHER_KINDS
 from worker.repair.undoing_amounts import PROPOSALS
 from worker.repair.voiding import Refused
 
@@ -64,6 +64,7 @@ async def plan_undos(
     """
     progress.begin("undone", len(booked.triggers), "triggers")
     replaced, covered = booked.replaced, booked.covered(await overlay.voided_of_jobs())
+    still_settled = set[str | None]()
     for row in booked.triggers:
         refused = OTHER_KINDS.get(row.kind)
         if row.kind == "replace" and row.topic == "proposal-submitted":
@@ -72,13 +73,19 @@ async def plan_undos(
             refused = SETTLED_WITH
         if refused is None and row.kind in {"void", "settle"} and row.job_id in covered:
             refused = LATER_STANDS
+        if refused is None and (row.kind, row.topic) == ("void", "hire-made") and row.job_id in still_settled:
+            refused = LATER_STANDS  # else what was settled because it is void stays, though it counts again
         if refused is not None:
+            if row.kind == "settle":
+                still_settled.add(row.job_id)
             collected.leave(refused, 1)
             progress.advance(1)
             continue
         trigger = _trigger(booked, row, collected.next_number())
         (result,) = await writer.try_corrections([trigger], PLANNING)
         collected.note_result(trigger, result)
+        if row.kind == "settle" and not isinstance(result, str) and result not in NOTHING_TO_UNDO:
+            still_settled.add(row.job_id)
         if result == "booked" and row.kind == "add":
             collected.leave(_IDS_STAY_USED, 1)
         progress.advance(1)

@@ -309,6 +309,24 @@ async def test_a_voided_proposal_is_undone_before_what_named_it(
     await nothing_is_found(store, 1, 3)
 
 
+async def test_a_hire_does_not_count_again_while_what_it_settled_stands(
+    decides: Deciding, came: Came, store: MemoryStore
+) -> None:
+    """Else its freelancer would keep, without a word, what came back while it was void."""
+    hire = hired("2026-03-03T11:00:00Z")
+    await came(bought("f-1", "b-1", 10), boosted("f-1", "p-1", 4, 2), outbid("f-1", "p-1"), hire, closed("j-1"))
+    await decides.until(day("2026-03-10"))
+    await voiding.void(decides, BOOK, "h-1")
+    await voiding.void(decides, BOOK, "o-p-1", name=SECOND)
+    refused = await undoing.plan(store, BOOK)
+    left = [(one.what, one.events) for one in refused.summary.left_for_a_person]
+    assert (refused.triggers, left) == ([], [(LATER_STANDS.what, 2)])
+    await undoing.undo(decides, BOOK, SECOND, THIRD)
+    await undoing.undo(decides, BOOK, name=FOURTH)
+    assert (balance(store, "f-1"), list(store.tables.voided)) == (6, [])
+    await nothing_is_found(store, 1, 3)
+
+
 async def test_one_of_another_freelancer_waits_again(decides: Deciding, came: Came, store: MemoryStore) -> None:
     await came(bought("f-1", "b-1", 10), proposed("f-1", "p-1"), bought("f-2", "b-2", 10))
     await came(sent_as(outbid("f-2", "p-1"), "o-2"))
