@@ -106,7 +106,7 @@ async def _run(settings: Settings, config: WorkerConfig) -> None:
     try:
         await server.start(settings.http_host, settings.http_port)
     except OSError as error:
-        raise SettingsError(_no_page(settings, error)) from None
+        raise SettingsError(why_no_page(settings, error)) from None
     sampling = asyncio.create_task(metrics.sample_for_good(settings.database_url), name="sampling")
     _stop_on_signals(service)
     try:
@@ -118,7 +118,7 @@ async def _run(settings: Settings, config: WorkerConfig) -> None:
         await server.stop()
 
 
-def _no_page(settings: Settings, error: OSError) -> str:
+def why_no_page(settings: Settings, error: OSError) -> str:
     """Why there can be no HTTP page, and which setting mends it."""
     why = f"{settings.http_host}:{settings.http_port} cannot be used ({error.strerror or error})"
     if error.errno == errno.EADDRINUSE:

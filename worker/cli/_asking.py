@@ -21,7 +21,7 @@ def answer(question: Callable[[Settings], Awaitable[Result]]) -> Result:
     """Ask something of the ledger or of Kafka, and refuse in one line."""
     with refusals():
         settings = ready_settings()
-        _silence_library_logs()
+        silence_library_logs()
 
         async def ask() -> Result:
             return await question(settings)
@@ -40,7 +40,7 @@ def answer_from_ledger(question: Callable[[Connection, Settings], Awaitable[Resu
     return answer(ask)
 
 
-def _silence_library_logs() -> None:
+def silence_library_logs() -> None:
     """Keep libraries' log lines out of an answer; what matters in them is in the line that refuses."""
     if debugging():
         return

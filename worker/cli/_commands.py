@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
         "demo": Entry("Watch it work: questions answered, then a marketplace, live.", needs_local=True),
         "migrate": Entry("Upgrade the database schema to this release."),
         "settings": Entry("Print every setting, secrets masked."),
+        "doctor": Entry("Look at everything that a worker needs, and say what is wrong."),
         "history": Entry("Show a wallet: balance, lots, membership and every change."),
         "explain": Entry("Answer what became of Connects and why, in words to paste."),
         "answer": Entry("Print the rule behind a question: expiry, refunds, why 73."),

@@ -50,7 +50,7 @@ loaded: at most 50 ms in all, and less once the batch before is committed."""
 _CATCH_UP_CLOCK_SECONDS: Final = 0.5
 _YOUNG_OUTBOX: Final = timedelta(seconds=1)
 _CLOCK_CHECK_SECONDS: Final = 10.0
-_MOST_CLOCK_DIFFERENCE: Final = timedelta(minutes=1)
+MOST_CLOCK_DIFFERENCE: Final = timedelta(minutes=1)
 _DRAIN_SECONDS: Final = 6.0
 _STOP_SECONDS: Final = 8.0
 """A worker that is told to stop ends in ten seconds, also if PostgreSQL says nothing just then."""
@@ -294,7 +294,7 @@ class Term:
         if self._config.simulated_time:
             return
         difference = abs(self._config.clock.now() - await self.store.database_time())
-        self.clock_disagrees = difference if difference > _MOST_CLOCK_DIFFERENCE else None
+        self.clock_disagrees = difference if difference > MOST_CLOCK_DIFFERENCE else None
         self.writer.stop_clock(stopped=self.clock_disagrees is not None)
         if self.clock_disagrees is not None:
             _log.error(

@@ -51,7 +51,7 @@ class HttpServer:
         Raises:
             OSError: the port is taken, or the address does not belong to this host.
         """
-        sockets = await _bound(host, port)
+        sockets = await listening_sockets(host, port)
         bound: int = sockets[0].getsockname()[1]
         self._serving = asyncio.create_task(self._server.serve(sockets), name="http")
         _log.info("http.listening", host=host, port=bound)
@@ -107,7 +107,7 @@ def _bounded(request_seconds: float | None) -> type[_Bounded]:
     return type("_Bounded", (_Bounded,), {"seconds": request_seconds})
 
 
-async def _bound(host: str, port: int) -> list[socket.socket]:
+async def listening_sockets(host: str, port: int) -> list[socket.socket]:
     """A listening socket for each address of the host.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
-from aiokafka.protocol.admin import DescribeConfigsRequest, DescribeGroupsRequest
+from aiokafka.protocol.admin import ApiVersionRequest, DescribeConfigsRequest, DescribeGroupsRequest
 from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
@@ -126,6 +126,26 @@ class Probe:
         if set(looks) - self._client._topics:  # noqa: SLF001 - what its own refreshes ask for, instead of every topic
             self._client.set_topics(looks)
         return TopicLooks(looks, denied)
+
+    async def rights(self, names: Iterable[str]) -> dict[str, int]:
+        """What this user may do with each of the topics, a bit for each operation; nothing where it is not told.
+
+        Raises:
+            KafkaError: the broker does not answer.
+        """
+        answer = await self._ask(self._any_node(), TopicsRequest(sorted(names), with_rights=True))
+        if answer.API_VERSION < 10:  # noqa: PLR2004 - as above
+            return {}
+        return {name: rest[3] for error_code, name, *rest in answer.topics if not error_code and rest[3] >= 0}
+
+    async def requests_known(self) -> dict[int, int]:
+        """The requests that a broker understands, by number, each with its newest version.
+
+        Raises:
+            KafkaError: the broker does not answer.
+        """
+        answer = await self._ask(self._any_node(), ApiVersionRequest())
+        return {key: newest for key, _, newest in answer.api_versions}
 
     async def starts(self, looks: Mapping[str, TopicLook]) -> Offsets:
         """The first offset of each partition's log."""

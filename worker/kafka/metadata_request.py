@@ -97,15 +97,20 @@ _MetadataRequestStruct: TypeAlias = MetadataRequest_v5 | _MetadataRequestV12
 
 
 class TopicsRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
-    """Ask what is known of some topics; makes none. Brokers before 3.1 answer without topic ids."""
+    """Ask what is known of some topics; makes none. Brokers before 3.1 answer without topic ids.
+
+    `with_rights`: also what this user may do there, which those brokers do not tell.
+    """
 
     API_KEY = 3
 
-    def __init__(self, topics: list[str]) -> None:
-        self._topics = topics
+    def __init__(self, topics: list[str], *, with_rights: bool = False) -> None:
+        self._topics, self._with_rights = topics, with_rights
 
     def build(self, request_struct_class: type) -> RequestStruct:
         """The request in the version that this broker understands."""
         if request_struct_class is _MetadataRequestV12:
-            return _MetadataRequestV12([(_NO_TOPIC_ID, topic, {}) for topic in self._topics], False, False, {})
+            tags: dict[int, bytes] = {}
+            topics = [(_NO_TOPIC_ID, topic, tags) for topic in self._topics]
+            return _MetadataRequestV12(topics, False, self._with_rights, tags)
         return MetadataRequest_v5(self._topics, False)

@@ -76,7 +76,7 @@ async def migrate(database_url: str, *, worker_url: str | None = None, setting: 
         UsageError: no ledger can live in that database, and nothing was made; or the worker's role does not exist.
         OSError, asyncpg.PostgresError: the database is away, or refuses.
     """
-    if not await _is_current(database_url, setting):
+    if not await is_up_to_date(database_url, setting):
         await _upgrade_beside_others(database_url, setting)
     connection = await connect(database_url, _SESSION, setting=setting)
     try:
@@ -85,8 +85,13 @@ async def migrate(database_url: str, *, worker_url: str | None = None, setting: 
         connection.terminate()
 
 
-async def _is_current(database_url: str, setting: str) -> bool:
-    """Whether there is nothing to upgrade; if there is, the place is checked before anything is changed."""
+async def is_up_to_date(database_url: str, setting: str = "DATABASE_URL") -> bool:
+    """Whether there is nothing to upgrade; if there is, the place is checked. Changes nothing.
+
+    Raises:
+        UsageError: no ledger can live in that database, or its schema is another program's.
+        OSError, asyncpg.PostgresError: the database is away, or refuses.
+    """
     connecting = connect(database_url, _SESSION, setting=setting)
     connection = await connected_or_refused(connecting, database_url, setting)
     try:

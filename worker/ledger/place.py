@@ -26,8 +26,7 @@ async def require_place(connection: Connection, database_url: str, setting: str)
     if place is None:
         raise asyncpg.InterfaceError("a statement that always has a row had none")
     schema, role = place["schema"], place["role"]
-    if place["read_only"]:
-        raise read_only(where, setting)
+    await require_writable(connection, database_url, setting)
     if schema is None:
         raise UsageError(
             f"{where} has none of the schemas on the search_path of the role {role!r}. "
@@ -38,6 +37,16 @@ async def require_place(connection: Connection, database_url: str, setting: str)
             f"{where}: the role {role!r} may not create tables in the schema {schema!r}. Run `connects migrate` as its "
             f"owner (CONNECTS_MIGRATE_URL), GRANT CREATE ON SCHEMA {schema} to that role, or correct {setting}."
         )
+
+
+async def require_writable(connection: Connection, database_url: str, setting: str) -> None:
+    """Refuse a database in which nothing can be written.
+
+    Raises:
+        UsageError: it is a standby, or read-only by a setting.
+    """
+    if await connection.fetchval(_SQL["read_only"]):
+        raise read_only(f"PostgreSQL at {without_password(database_url)}", setting)
 
 
 async def require_own_revisions(connection: Connection, database_url: str, setting: str) -> None:

@@ -1,6 +1,6 @@
 """What is said when PostgreSQL has no more connections for a worker."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 
@@ -17,6 +17,13 @@ _LIMITS: Final = {
 }
 """By what the server says; whatever else it says is about its own limit."""
 _SERVERS_LIMIT: Final = "the server's limit (max_connections)"
+
+
+class Limit(NamedTuple):
+    """How many connections may be open at once, and `whose` limit that is, with where it is set."""
+
+    most: int
+    whose: str
 
 
 class NoSlot(Transient):
@@ -48,23 +55,28 @@ def no_slot(error: Exception, has: int) -> NoSlot:
     )
 
 
+async def limits_of(connection: Connection) -> list[Limit]:
+    """The limits that count for this role, however many connections are in use now."""
+    row = await connection.fetchrow(_SQL["slots"])
+    if row is None:
+        return []
+    limits = (
+        (row["of_role"], f"the role {row['role']} (ALTER ROLE {row['quoted_role']} CONNECTION LIMIT ...)"),
+        (row["of_database"], f"the database {row['database']} (ALTER DATABASE {row['quoted_database']} ...)"),
+        (row["of_server"], "the server (max_connections)"),
+    )
+    return [Limit(most, whose) for most, whose in limits if most is not None]
+
+
 async def require_slots(connection: Connection) -> None:
     """Refuse an address that can never have as many connections as a worker needs, however many are in use now.
 
     Raises:
         UsageError: with the limit that is too low.
     """
-    row = await connection.fetchrow(_SQL["slots"])
-    if row is None:
-        return
-    limits = (
-        (row["of_role"], f"the role {row['role']} (ALTER ROLE {row['quoted_role']} CONNECTION LIMIT ...)"),
-        (row["of_database"], f"the database {row['database']} (ALTER DATABASE {row['quoted_database']} ...)"),
-        (row["of_server"], "the server (max_connections)"),
-    )
-    for limit, whose in limits:
-        if limit is not None and limit < LEAST:
+    for most, whose in await limits_of(connection):
+        if most < LEAST:
             raise UsageError(
-                f"DATABASE_URL: the limit of {whose} allows {limit} connections, and a worker needs at least {LEAST}. "
+                f"DATABASE_URL: the limit of {whose} allows {most} connections, and a worker needs at least {LEAST}. "
                 f"Raise it; {MOST_BY_DEFAULT} for the leader and {STANDBY} for each standby are enough."
             )

@@ -128,7 +128,7 @@ class _Ledger(msgspec.Struct, frozen=True):
     holds: list[Hold] = []
 
 
-class _Reported(NamedTuple):
+class Reported(NamedTuple):
     """What a worker said of itself, and how many seconds ago."""
 
     holder: str
@@ -163,7 +163,7 @@ async def status(settings: Settings) -> Status:
         if lag is not None and ledger.held:
             stuck = await standstill(connection, lag.not_on_hold, ledger.holder)
             found += [Found("no-progress", "", what) for what in [stuck] if what is not None]
-        reports = await _reports(connection)
+        reports = await reports_of_workers(connection)
     if lag is not None and lag.not_on_hold:
         lag = msgspec.structs.replace(lag, seconds=_waited(ledger, reports, begun))
     if lag is not None:
@@ -258,13 +258,13 @@ def _owed_problem(owed: OwedInShort) -> str | None:
     )
 
 
-async def _reports(connection: Connection) -> list[_Reported]:
+async def reports_of_workers(connection: Connection) -> list[Reported]:
     """What the workers that run say of themselves."""
     rows = await connection.fetch(_SQL["reports"])
-    return [_Reported(row["holder"], row["seconds"], read_report(row["report"])) for row in rows]
+    return [Reported(row["holder"], row["seconds"], read_report(row["report"])) for row in rows]
 
 
-def _waited(ledger: _Ledger, reports: list[_Reported], begun: float) -> float:
+def _waited(ledger: _Ledger, reports: list[Reported], begun: float) -> float:
     """For how many seconds records that wait have been there: as the leader saw it, or since the last batch.
 
     Without either, since this command looked first, which was at the monotonic time `begun`.
@@ -276,7 +276,7 @@ def _waited(ledger: _Ledger, reports: list[_Reported], begun: float) -> float:
     return round(max(waited, 0.001), 3)
 
 
-def _as_watched(row: HiddenRecords, reports: list[_Reported]) -> HiddenRecords:
+def _as_watched(row: HiddenRecords, reports: list[Reported]) -> HiddenRecords:
     """The same, since when a worker has seen it."""
     about = f"{row.topic}/{row.partition}"
     watched = [
@@ -288,7 +288,7 @@ def _as_watched(row: HiddenRecords, reports: list[_Reported]) -> HiddenRecords:
     return msgspec.structs.replace(row, since=min([row.since, *watched]))
 
 
-def _with_times(found: list[Found], reports: list[_Reported], holds: Mapping[str, datetime]) -> list[StatusProblem]:
+def _with_times(found: list[Found], reports: list[Reported], holds: Mapping[str, datetime]) -> list[StatusProblem]:
     """What this command found, and what hinders a worker, each with the time since when it is known.
 
     `holds` has since when each of them lasts.
@@ -344,7 +344,7 @@ def _problems(ledger: _Ledger, lag: Lag | None, kafka_problem: str | None, unpub
         yield Found("hold", hold.target, f"{hold_in_words(hold)}.")
     if lag is None:
         return
-    yield from _topic_problems(lag, unpublished)
+    yield from topic_problems(lag, unpublished)
     if lag.not_on_hold and not ledger.held:
         waiting = counted(lag.not_on_hold, "record waits", "records wait")
         yield Found("no-worker", "", f"no worker runs, and {waiting}. Start one with `connects run`.")
@@ -353,7 +353,7 @@ def _problems(ledger: _Ledger, lag: Lag | None, kafka_problem: str | None, unpub
         yield Found("lag", "", f"{oldest} has waited for {lag.seconds:.0f} s.")
 
 
-def _topic_problems(lag: Lag, unpublished: int) -> Iterator[Found]:
+def topic_problems(lag: Lag, unpublished: int) -> Iterator[Found]:
     """What is wrong with topics and partitions, the worker's own first."""
     if missing := lag.missing_outputs:
         yield Found(

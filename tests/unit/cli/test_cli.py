@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[3]
 NOBODY_LISTENS = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "DATABASE_URL": "postgresql://u:s3cret@127.0.0.1:1/x"}
 COMMANDS = [
     *("run", "demo", "migrate", "settings", "history", "explain", "answer", "status", "owed", "balances", "verify"),
-    "console",
+    *("console", "doctor"),
     *("topics create", "parked list", "parked release", "positions list", "positions set", "relay show"),
     *("positions hold", "positions resume"),
     *(

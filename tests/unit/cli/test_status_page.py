@@ -94,7 +94,7 @@ def test_only_what_is_marked_needs_a_person(status: Status, code: int, monkeypat
         "DATABASE_URL": "postgresql://u@127.0.0.1:1/x",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("worker.cli._asking._silence_library_logs", lambda: None)  # it would silence other tests' logs
+    monkeypatch.setattr("worker.cli._asking.silence_library_logs", lambda: None)  # it would silence other tests' logs
     answer = CliRunner().invoke(app, ["status"])
     assert answer.exit_code == code
     assert ("! " in answer.stdout) == (code == 1)
