@@ -16,7 +16,7 @@ BLOCKS: dict[str, tuple[int, int]] = {
     "README.md": (2, 2),
     "docs/add-a-rule.md": (0, 1),
     "docs/console.md": (0, 1),
-    "docs/incidents.md": (10, 14),
+    "docs/incidents.md": (10, 16),
     "docs/kubernetes.md": (0, 6),
     "docs/operations.md": (21, 4),
     "docs/queries.md": (0, 1),

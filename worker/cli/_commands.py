@@ -85,6 +85,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
             "Records that can never be decided.",
             list="List the last dead letters, newest first.",
             show="Show one dead letter with its key, headers and value.",
+            export="Write dead letters as lines to mend, and to add by a plan.",
         ),
         "schemas": _group(
             "The contract's messages, as JSON Schema.",

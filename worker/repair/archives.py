@@ -1,7 +1,8 @@
 """Archives of events: JSON lines in files, plain or compressed by gzip or Zstandard, or on standard input.
 
 A line is an event with its topic in one more field, `topic`, or `{"topic": ..., "value": ...}` with the record's value
-as an object or as text; where it names none, the topic is the caller's. No line takes more memory than LONGEST_LINE.
+as an object or as text; where it names none, the topic is the caller's. `value_base64` in the place of `value` is what
+a dead letter held that is no event. No line takes more memory than LONGEST_LINE.
 """
 
 import gzip
@@ -30,6 +31,10 @@ LONGEST_LINE: Final = 8 * LARGEST_VALUE_BYTES
 """Bytes. A value in text has up to six bytes for one of its own."""
 _GZIP, _ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BLOCK: Final = 1024 * 1024
+_BASE64: Final = "value_base64"
+_NO_EVENT: Final = (
+    "its value is in base64 (value_base64), for it is no JSON object: write the event that was meant as value"
+)
 _BROKEN: Final = (EOFError, zlib.error, gzip.BadGzipFile, cramjam.DecompressionError)
 _read_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_text: Final = msgspec.json.Decoder(str).decode
@@ -37,6 +42,10 @@ _read_text: Final = msgspec.json.Decoder(str).decode
 
 class BrokenArchive(WorkerError):
     """An archive that is not whole, or is compressed in another way than it says."""
+
+
+class NoEvent(ValueError):
+    """A line whose value is no event, and says so; this module handles it."""
 
 
 class Line(NamedTuple):
@@ -116,6 +125,8 @@ def line_read(source: str, number: int, line: bytes, topic: str | None) -> Line 
     """What a line is: an event that names its topic, or is of `topic`, or neither."""
     try:
         named, value = _split(line)
+    except NoEvent as error:
+        return BadLine(source, number, str(error))
     except ValueError as error:
         if topic is None:
             return BadLine(source, number, f"not a JSON object: {error}")
@@ -140,6 +151,7 @@ def _split(line: bytes) -> tuple[str | None, bytes]:
     """The topic that a line names, if it does, and the record's value, to the byte as far as it can be.
 
     Raises:
+        NoEvent: its value is in base64, as that of a dead letter that is no event.
         ValueError: it is not a JSON object, or its topic is not text.
     """
     try:
@@ -152,6 +164,8 @@ def _split(line: bytes) -> tuple[str | None, bytes]:
         topic = _read_text(members.pop("topic"))
     except msgspec.MsgspecError:
         raise ValueError("its topic is not text") from None
+    if _BASE64 in members and "value" not in members:
+        raise NoEvent(_NO_EVENT)
     if (value := members.get("value")) is not None:
         return topic, _read_text(value).encode() if value.startswith(b'"') else value
     return topic, b"{" + b",".join(msgspec.json.encode(name) + b":" + raw for name, raw in members.items()) + b"}"

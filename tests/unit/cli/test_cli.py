@@ -26,6 +26,7 @@ COMMANDS = [
     *(
         "dead-letters list",
         "dead-letters show",
+        "dead-letters export",
         "schemas export",
         "schemas check",
         "schemas catalogue",

@@ -36,6 +36,16 @@ def line(value: dict[str, Any]) -> bytes:
     return json.dumps(value).encode() + b"\n"
 
 
+@pytest.mark.parametrize("content", ['"/wA="', "null", "7"])
+def test_a_dead_letter_that_is_no_event_is_a_bad_line_and_says_why(tmp_path: Path, content: str) -> None:
+    first = f'{{"topic": "{TOPIC}", "value_base64": {content}}}'
+    lines = f'{first}\n{{"topic": "{TOPIC}", "value": {{}}, "value_base64": "x"}}\n'
+    (bad, mended) = lines_of(tmp_path / "letters", lines.encode())
+    assert isinstance(bad, BadLine)
+    assert "value_base64" in bad.why
+    assert mended == Line(str(tmp_path / "letters"), 2, TOPIC, b"{}")
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "hour.jsonl"

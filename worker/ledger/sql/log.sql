@@ -47,3 +47,19 @@ SELECT min(seq) AS seq, count(*) AS decisions FROM (
     JOIN decisions d ON d.kind = 'first' AND d.topic = p.topic AND d.incarnation = i.incarnation AND d.partition = p.partition
     WHERE p.topic = $1 AND ($2::int IS NULL OR p.partition = $2) AND d."offset" BETWEEN $3 AND $4 LIMIT $5
 ) AS found
+
+-- name: letters_between
+-- The dead letters after seq $1 up to seq $2 of these causes ($3) and topics ($4; null: all) that were rejected from $5 on and before $6
+-- (null: no limit), $7 at most, by how many bytes their values have.
+SELECT l.decision_seq AS seq, coalesce(octet_length(l.value), 0) AS bytes
+FROM dead_letters l JOIN LATERAL (SELECT recorded_at FROM decisions WHERE seq = l.decision_seq LIMIT 1) d ON true
+WHERE l.decision_seq > $1 AND l.decision_seq <= $2
+  AND ($3::text[] IS NULL OR l.error_code = ANY($3)) AND ($4::text[] IS NULL OR l.topic = ANY($4))
+  AND ($5::timestamptz IS NULL OR d.recorded_at >= $5) AND ($6::timestamptz IS NULL OR d.recorded_at < $6)
+ORDER BY l.decision_seq LIMIT $7
+
+-- name: letters
+-- These dead letters, with what they held and when they were rejected.
+SELECT l.decision_seq, l.topic, l.partition, l."offset", l.timestamp_ms, l.error_code, l.error_detail, d.recorded_at, l.value
+FROM dead_letters l JOIN LATERAL (SELECT recorded_at FROM decisions WHERE seq = l.decision_seq LIMIT 1) d ON true
+WHERE l.decision_seq = ANY($1::bigint[]) ORDER BY l.decision_seq
