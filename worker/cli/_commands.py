@@ -38,6 +38,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
             "The record of what was decided.",
             find="List the decisions that match what is known of them.",
             releases="Show which release decided from where to where.",
+            export="Write all decisions as JSON lines, for a data warehouse.",
         ),
         "bundle": _group(
             "Proofs of decisions, in a file that needs no ledger to be checked.",

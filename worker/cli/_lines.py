@@ -8,6 +8,7 @@ from typing import Final
 
 import typer
 
+from worker.cli._errors import say
 from worker.new_file import new_file
 from worker.terminal import json_for
 
@@ -33,6 +34,14 @@ def lines_to(out: str) -> Iterator[Callable[[bytes], None]]:
             new.is_wanted = new.is_wanted or bool(lines)
 
         yield write
+
+
+def say_of(out: str, line: str) -> None:
+    """Say what was written: on standard output, or beside the lines if they are there."""
+    if out == STANDARD_OUTPUT:
+        say(line)
+    else:
+        typer.echo(line)
 
 
 def _print(lines: bytes) -> None:

@@ -1,5 +1,8 @@
-"""How far a long command is, on standard error."""
+"""How far a long command is, on standard error; and that it was asked to stop."""
 
+import asyncio
+import signal
+from contextlib import suppress
 from typing import Final
 
 from worker.cli._errors import say
@@ -20,3 +23,17 @@ def show_progress(progress: Progress) -> None:
     left = progress.seconds_left
     rest = "" if left is None else f", {lasting(left)} left"
     say(f"{progress.name}: {progress.done}{of_all} {progress.unit}, {progress.rate:.0f} a second{rest}")
+
+
+def until_interrupted() -> asyncio.Event:
+    """Set by the first Ctrl-C; a second one ends the command where it is."""
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def stop() -> None:
+        say("stopping after this chunk; press Ctrl-C again to end now")
+        stopping.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    with suppress(RuntimeError, ValueError):  # not in the main thread: then Ctrl-C does not come here
+        loop.add_signal_handler(signal.SIGINT, stop)
+    return stopping

@@ -19,7 +19,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from worker.doctor.looks import Look, ok, unknown, wrong
 from worker.domain.rule_catalogue import RULES
-from worker.errors import Transient, UsageError
+from worker.errors import Transient, UsageError, WorkerError
 from worker.kafka.broker import Probe, probing
 from worker.kafka.config_requests import SetTopicSettings
 from worker.kafka.output.relay_opening import transactional_id_of
@@ -121,7 +121,7 @@ async def _rights(probe: Probe, settings: Settings) -> AsyncIterator[Look]:
     try:
         async with snapshot(settings.database_url) as connection:
             transactional_id = transactional_id_of(prefix, await ledger_id_of(connection))
-    except Exception:  # noqa: BLE001 - what is wrong with the database is a look at PostgreSQL
+    except WorkerError:  # what is wrong with the database is a look at PostgreSQL
         return
 
     async def coordinated() -> bool:
@@ -206,7 +206,7 @@ async def _lag(settings: Settings) -> Lag:
         async with snapshot(settings.database_url) as connection:
             positions = await stored_positions(connection)
             holds = await stored_holds(connection)
-    except Exception:  # noqa: BLE001 - as above
+    except WorkerError:  # as above
         positions, holds = {}, {}
     return await measure_lag(settings, positions, holds)
 

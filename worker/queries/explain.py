@@ -134,8 +134,17 @@ async def decisions_of(connection: Connection, seqs: set[int]) -> list[DecisionR
         followed = [row["seq"] for row in step if row["outcome"] in _MAY_BE_FOLLOWED]
         newest = await _seqs(connection, "seqs_following", followed) - known if followed else set()
         known |= newest
+    return await _with_changes(connection, sorted(rows, key=_seq))
+
+
+async def decisions_between(connection: Connection, first: int, last: int) -> list[DecisionRecord]:
+    """The decisions of these seqs and those between them, and nothing that follows them."""
+    return await _with_changes(connection, await connection.fetch(_SQL["decisions"], _listed(range(first, last + 1))))
+
+
+async def _with_changes(connection: Connection, rows: Sequence[asyncpg.Record]) -> list[DecisionRecord]:
     changes = await _changes(connection, [row["seq"] for row in rows])
-    return [_told(row, changes.get(row["seq"], [])) for row in sorted(rows, key=_seq)]
+    return [_told(row, changes.get(row["seq"], [])) for row in rows]
 
 
 async def _changes(connection: Connection, seqs: Sequence[int]) -> dict[int, list[ChangeMade]]:

@@ -34,7 +34,7 @@ COMMANDS = [
         "policy check",
         "policy what-if",
     ),
-    *("local up", "local down", "local status", "log find", "log releases"),
+    *("local up", "local down", "local status", "log find", "log releases", "log export"),
     *("bundle export", "bundle check"),
     *("replay plan", "replay show", "replay apply", "replay status", "replay log", "replay stop", "replay undo"),
 ]

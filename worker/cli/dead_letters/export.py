@@ -9,7 +9,7 @@ import typer
 from schemas.catalogue import INPUT_TOPICS
 from worker.cli._asking import answer
 from worker.cli._errors import FOUND_SOMETHING, say
-from worker.cli._lines import STANDARD_OUTPUT, lines_to
+from worker.cli._lines import STANDARD_OUTPUT, lines_to, say_of
 from worker.cli._options import Json
 from worker.cli._output import print_json
 from worker.cli._values import instant, require_one_of, require_order
@@ -68,7 +68,7 @@ def command(
         print_json(found)
     elif found.letters:
         summary = f"{out}: {counted(found.letters, 'dead letter')}"
-        say(f"{summary}, {found.not_json:,} of them no JSON object" if found.not_json else summary)
+        say_of(out, f"{summary}, {found.not_json:,} of them no JSON object" if found.not_json else summary)
     if not found.letters:
         raise typer.Exit(FOUND_SOMETHING)
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import typer
 from rich.console import Group, RenderableType
 
+from worker.cli._progress import until_interrupted
 from worker.cli.replay._pages import booked_table
 from worker.cli.replay._plans import how_it_ended, not_booked_table
-from worker.cli.replay._steps import in_steps, until_interrupted
+from worker.cli.replay._steps import in_steps
 from worker.database_url import taken_apart
 from worker.plain_text import plain
 from worker.rehearsal import ON, Rehearsed, rehearsing

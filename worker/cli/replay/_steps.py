@@ -1,8 +1,6 @@
 """Applying a plan in steps, each with a line about what became of it, until it is interrupted."""
 
 import asyncio
-import signal
-from contextlib import suppress
 
 from worker.cli._errors import say
 from worker.cli.replay._plans import became
@@ -22,17 +20,3 @@ async def in_steps(connection: Connection, plan: Plan, way: Way, ask: Ask, stopp
     async for applied in apply(plan, await answered_triggers(connection, plan.hash), way, ask, stopping):
         say(became(applied))
     return applied
-
-
-def until_interrupted() -> asyncio.Event:
-    """Set by the first Ctrl-C; a second one ends the command where it is."""
-    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def stop() -> None:
-        say("stopping after this chunk; press Ctrl-C again to end now")
-        stopping.set()
-        loop.remove_signal_handler(signal.SIGINT)
-
-    with suppress(RuntimeError, ValueError):  # not in the main thread: then Ctrl-C does not come here
-        loop.add_signal_handler(signal.SIGINT, stop)
-    return stopping

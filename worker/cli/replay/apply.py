@@ -10,9 +10,10 @@ from worker.cli._changes import who
 from worker.cli._errors import FOUND_SOMETHING, refusals
 from worker.cli._options import Actor, Json, Why, require_reason
 from worker.cli._output import print_found
+from worker.cli._progress import until_interrupted
 from worker.cli.replay._plans import how_it_ended, nothing_to_apply
 from worker.cli.replay._rehearsed import copy_named, rehearsed, rehearsed_page
-from worker.cli.replay._steps import in_steps, until_interrupted
+from worker.cli.replay._steps import in_steps
 from worker.errors import OperatorNeeded, UsageError
 from worker.queries import commands
 from worker.queries.asking import connected
