@@ -10,7 +10,12 @@ class WorkerError(Exception):
 
 
 class Transient(WorkerError):
-    """The database or the broker is away or said no for now: retry with backoff."""
+    """The database or the broker is away or said no for now: retry with backoff.
+
+    `problem` is the kind of problem that it is while it lasts (`worker/problems.py`).
+    """
+
+    problem = "recovering"
 
 
 class Bug(WorkerError):

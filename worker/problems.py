@@ -16,6 +16,8 @@ NEXT: Final = {
     "kafka": "Bring Kafka back, or correct the setting that is named. The worker goes on by itself",
     "postgresql": "Bring PostgreSQL back, or free connections. The worker goes on by itself",
     "recovering": "Remove the cause: make room on the disk, free connections, bring PostgreSQL back. It is tried again",
+    "differs-from-published": "Remove the cause: docs/operations.md, A wallet differs after a restore",
+    "not-made-again": "Wait while it catches up; if it stays: docs/operations.md, The database was restored",
     "taking-over": "Wait for what is named; the log of that worker says more",
     "reading": "Bring the brokers back. The worker goes on by itself",
     "publishing": "Bring the brokers and the output topics back. What is decided waits in the outbox",
@@ -37,6 +39,7 @@ NEXT: Final = {
     "encoding": "Move the ledger to a database of encoding UTF8",
 }
 """What to do, by kind."""
+_TRIED_AGAIN: Final = ("recovering", "differs-from-published")
 
 _log = structlog.get_logger(__name__)
 
@@ -95,7 +98,7 @@ class ProblemList:
                 _log.warning("problem.found", kind=one.kind, since=since.isoformat(), next=NEXT[one.kind], **words)
             self._known[key] = _Known(Problem(one.kind, one.about, what, since, one.hinders), now, is_logged)
         for key, known in tuple(self._known.items()):
-            lasts = FLAPPING if known.problem.kind == "recovering" else timedelta(0)
+            lasts = FLAPPING if known.problem.kind in _TRIED_AGAIN else timedelta(0)
             if key not in current and now - known.seen_at >= lasts:
                 del self._known[key]
                 seconds = round((now - known.problem.since).total_seconds(), 1)

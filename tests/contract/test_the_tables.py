@@ -22,7 +22,7 @@ JOIN pg_attribute a ON a.attnum = k.attnum
 WHERE i.indrelid = $1::text::regclass AND a.attrelid = i.indrelid AND i.indisunique GROUP BY c.relname
 """
 CHECKS = "SELECT conname FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype = 'c'"
-NOT_IN_MEMORY = {"leader", "positions", "outbox", "relay_state", "commands", "workers", "alembic_version"}
+NOT_IN_MEMORY = {"leader", "positions", "outbox", "relay_state", "commands", "workers", "adopted", "alembic_version"}
 """Tables that are kept there in another way, or not at all."""
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from worker.domain.model import FreelancerId
 from worker.domain.state import Changed
 from worker.engine.batch_builder import LARGE
+from worker.engine.holding_back import HoldingBack
 from worker.engine.open_batch import OpenBatch
 from worker.futures import consume_exception
 from worker.kafka.records import InputRecord, Position, TopicPartition
@@ -110,11 +111,13 @@ class Commits:
         self.positions = Positions({})
         self.last_decisions: dict[FreelancerId, int] = {}
         """The last decision that names each freelancer who is in memory."""
+        self.holding_back = HoldingBack(store)
 
     async def open(self) -> None:
         """Go on from where the ledger ends."""
         self.tail = await self._store.tail()
         self.positions = Positions(await self._store.positions())
+        await self.holding_back.open()
         self._pending = []
 
     def begin(self) -> OpenBatch:
@@ -188,7 +191,9 @@ class Commits:
         self, batch: Batch, open_batch: OpenBatch, records: int, seconds: tuple[float, float, float]
     ) -> None:
         begun = time.monotonic()
+        await self.holding_back.hold_back(batch)
         await self._store.commit(batch, self._conditions.epoch)
+        self.holding_back.committed(batch)
         commit_seconds = time.monotonic() - begun
         self._in_flight = None
         others = open_batch.rejected_with_others

@@ -42,6 +42,8 @@ class Service:
         self._reach = KafkaReach(config.kafka)
         self.term: Term | None = None
         self.last_error: str | None = None
+        self._trouble = Transient.problem
+        """Which kind of problem the last error is."""
         self._stopping = asyncio.Event()
         self._problems = ProblemList()
         self._reported: set[tuple[str, str]] = set()
@@ -71,16 +73,16 @@ class Service:
             found = (("kafka", self._reach.trouble), ("postgresql", self.leadership.trouble))
             yield from (Found(kind, "", what, hinders=True) for kind, what in found if what)
             if self.last_error:
-                yield Found("recovering", "", self.last_error, hinders=True)
+                yield Found(self._trouble, "", self.last_error, hinders=True)
         elif not term.opened:
             waiting = f", waiting for {term.relay.waits_for}" if term.relay.waits_for else ""
             intake = None if term.intake.healthy else term.intake.last_error
             reason = term.store.trouble or term.relay.last_error or intake or self.last_error
-            kind = "recovering" if reason and reason == self.last_error else "taking-over"
+            kind = self._trouble if reason and reason == self.last_error else "taking-over"
             yield Found(kind, "", reason or f"taking the ledger over{waiting}", hinders=True)
         else:
             if self.last_error:
-                yield Found("recovering", "", self.last_error, hinders=True)
+                yield Found(self._trouble, "", self.last_error, hinders=True)
             for kind, lane in (("reading", term.intake), ("publishing", term.relay)):
                 if not lane.healthy and lane.last_error:
                     yield Found(kind, "", lane.last_error, hinders=True)
@@ -163,7 +165,7 @@ class Service:
                 await self._work_through(self.term)
                 return
             except Transient as error:
-                self.last_error = str(error)
+                self.last_error, self._trouble = str(error), error.problem
                 _log.warning("recovering", error=str(error))
             finally:
                 await self.term.close()

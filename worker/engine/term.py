@@ -170,6 +170,9 @@ class Term:
             yield Found("hidden-records", f"{topic}/{partition}", hidden_in_words(topic, partition, hidden))
         for hold in in_order(self.writer.holds):
             yield Found("hold", hold.target, hold_in_words(hold))
+        if left := self.writer.not_made_again:
+            words = f"{left} messages that were published before the database was restored are not made again yet"
+            yield Found("not-made-again", "", words)
         for wrong in self.topics.wrong:
             yield Found("topic-settings", wrong, wrong)
         if intake.shared_group is not None:

@@ -91,6 +91,11 @@ class Writer:
         return self._loop.business_time
 
     @property
+    def not_made_again(self) -> int:
+        """How many messages were published before the ledger was restored and are not made again yet."""
+        return self._commits.holding_back.not_made_again
+
+    @property
     def is_committing(self) -> bool:
         """Whether a batch is under way to the ledger: the next one has to wait for it."""
         return self._commits.is_committing

@@ -65,6 +65,8 @@ class BatchWriting:
     async def write(self, connection: Connection, batch: Batch) -> None:
         """Write all that a batch holds; the caller commits."""
         await _write_rare(connection, batch)
+        if batch.held_back:
+            await connection.execute(_SQL["hold_back"], *map(list, zip(*batch.held_back, strict=True)), batch.batch_no)
         large = {name for name in (*_COPIED, *_MERGED, *_NEW) if len(getattr(batch, name)) >= at_once.SMALL_ROWS}
         for table in _MERGED:
             if table in large:

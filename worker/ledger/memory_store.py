@@ -36,6 +36,7 @@ from worker.domain.state import Awaited, Held
 from worker.errors import BatchRefused, LeadershipLost
 from worker.kafka.holds import Hold, by_place
 from worker.kafka.output.outbox import OutboxRow
+from worker.kafka.output.published_before import Named, PublishedBefore
 from worker.kafka.records import Position, TopicPartition
 from worker.ledger.leaves import log_after
 from worker.ledger.membership_rows import read_charge, read_membership
@@ -364,6 +365,14 @@ class MemoryStore(MemoryPlans):
         if batch.outbox_seq is not None and batch.batch_uid is not None and batch.outbox is not None:
             row = OutboxRow(batch.outbox_seq, batch.batch_uid, batch.recorded_at, batch.outbox)
             self._outbox[batch.outbox_seq] = row
+
+    async def not_made_again(self) -> int:
+        """None: a ledger in memory was never restored."""
+        return 0
+
+    async def published_before(self, names: Sequence[Named]) -> dict[Named, PublishedBefore]:  # noqa: ARG002
+        """None, as above."""
+        return {}
 
     # What the relay asks.
 

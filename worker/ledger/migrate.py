@@ -51,7 +51,7 @@ STATE: Final = (
         "outbox",
     ),
     *("memberships", "parked", "parked_triggers", "policies", "positions", "relay_state", "seen_events", "spends"),
-    *("amended", "replayed", "replays", "voided", "workers"),
+    *("adopted", "amended", "replayed", "replays", "voided", "workers"),
 )
 """All other tables of the ledger: the worker's role may change them. Other tables are not ours to grant."""
 

@@ -33,6 +33,7 @@ from worker.fault_points import FaultPoint, no_fault
 from worker.futures import in_turns
 from worker.kafka.holds import Hold, by_place
 from worker.kafka.output.outbox import DeadLetter, OutboxRow
+from worker.kafka.output.published_before import Named, PublishedBefore
 from worker.kafka.records import Position, TopicPartition
 from worker.ledger.appointments import Rows, read_appointments
 from worker.ledger.batch_writing import BatchWriting
@@ -319,6 +320,15 @@ class PostgresStore:
         """What stands for a decision, which names this proposal if it is on one, since corrections."""
         ((_, *columns),) = await self._rows("standing", [seq], [proposal_id])
         return Standing(*columns)
+
+    async def not_made_again(self) -> int:
+        """How many adopted messages are not made again yet."""
+        return int((await self._rows("not_made_again"))[0][0])
+
+    async def published_before(self, names: Sequence[Named]) -> dict[Named, PublishedBefore]:
+        """Those of these messages that were adopted and are not made again yet."""
+        rows = await self._rows("published_before", *map(list, zip(*names, strict=True)))
+        return {Named(*row[:3]): PublishedBefore(*row[3:]) for row in rows}
 
     async def commit(self, batch: Batch, epoch: int) -> None:
         """Write a batch in one transaction, proving the epoch first.

@@ -27,6 +27,7 @@ from worker.domain.rules.decides import Standing
 from worker.domain.state import Amended, Awaited, Due, Held, Voided
 from worker.kafka.holds import Hold
 from worker.kafka.output.outbox import DeadLetterDatabase, RelayDatabase
+from worker.kafka.output.published_before import Named, PublishedBefore
 from worker.kafka.records import Position, TopicPartition
 from worker.ledger.merkle import EMPTY, Log
 from worker.ledger.tables import (
@@ -226,6 +227,8 @@ class Batch:
     unvoided: list[int] = field(default_factory=list)
     """Decisions that were voided and count again, by seq; of a spend its row is among `new_spends`."""
     amended: list[Amended] = field(default_factory=list)
+    held_back: list[Named] = field(default_factory=list)
+    """Messages that are made again and were published before the ledger was restored: they are not in `outbox`."""
 
     @property
     def in_words(self) -> str:
@@ -426,6 +429,16 @@ class Store(Protocol):
 
     async def standing(self, seq: int, proposal_id: ProposalId | None) -> Standing:
         """What stands for a decision, which names this proposal if it is on one, since corrections."""
+        ...
+
+    # What was published before the ledger was restored from a backup.
+
+    async def not_made_again(self) -> int:
+        """How many adopted messages are not made again yet."""
+        ...
+
+    async def published_before(self, names: Sequence[Named]) -> dict[Named, PublishedBefore]:
+        """Those of these messages that were adopted and are not made again yet."""
         ...
 
     # Writing.

@@ -1,6 +1,6 @@
 """Messages on their way out, and how a batch of them is packed into one outbox row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -31,6 +31,8 @@ class TracedMessage(Message, frozen=True, array_like=True):
 _encoder = msgspec.msgpack.Encoder()
 _written = msgspec.json.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
+_raw_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_message_decoder = msgspec.msgpack.Decoder(Message)
 _traced_decoder = msgspec.msgpack.Decoder(list[TracedMessage])
 
 
@@ -53,3 +55,10 @@ def unpack(packed: bytes) -> list[Message]:
 def unpack_traced(packed: bytes) -> list[TracedMessage]:
     """Give back what `pack` packed, in order, with the trace context of each that has one."""
     return _traced_decoder.decode(bytes(cramjam.lz4.decompress_block(packed)))
+
+
+def without(packed: bytes, is_left_out: Callable[[Message], bool]) -> bytes:
+    """Pack again what `pack` packed, without some messages; the others stay as they are, their trace context too."""
+    raws = _raw_decoder.decode(bytes(cramjam.lz4.decompress_block(packed)))
+    left = [raw for raw in raws if not is_left_out(_message_decoder.decode(raw))]
+    return bytes(cramjam.lz4.compress_block(_encoder.encode(left)))

@@ -435,3 +435,19 @@ INSERT INTO policies (version, effective_from, hash, document, batch_no) VALUES 
 
 -- name: database_time
 SELECT clock_timestamp()
+
+-- name: not_made_again
+-- How many messages that were published before a restore were not made again yet; an adoption counts once its command is answered.
+SELECT count(*) FROM adopted a
+WHERE a.held_in IS NULL AND EXISTS (SELECT FROM commands c WHERE c.id = a.command AND c.answer ->> 'outcome' = 'applied')
+
+-- name: published_before
+-- Those of these messages that were published before a restore and are not made again yet.
+SELECT a.topic, a.freelancer_id, a.what, a.content, a.partition, a."offset"
+FROM unnest($1::text[], $2::text[], $3::text[]) AS made (topic, freelancer_id, what) JOIN adopted a USING (freelancer_id, topic, what)
+WHERE a.held_in IS NULL AND EXISTS (SELECT FROM commands c WHERE c.id = a.command AND c.answer ->> 'outcome' = 'applied')
+
+-- name: hold_back
+-- Note in which batch these messages are made again.
+UPDATE adopted a SET held_in = $4 FROM unnest($1::text[], $2::text[], $3::text[]) AS made (topic, freelancer_id, what)
+WHERE (a.freelancer_id, a.topic, a.what) = (made.freelancer_id, made.topic, made.what)

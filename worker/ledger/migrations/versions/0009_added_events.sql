@@ -118,3 +118,20 @@ CREATE TABLE amended (
 CREATE OR REPLACE VIEW grants AS
 SELECT rule, split_part(natural_key, '//', 1) AS natural_key, freelancer_id, occurred_at, delta AS connects, decision_seq
 FROM changes c WHERE natural_key IS NOT NULL AND NOT EXISTS (SELECT FROM voided v WHERE v.decision_seq = c.decision_seq);
+
+-- Messages that were published before the ledger was restored from a backup, as `connects relay adopt` found them in the output topics: one that
+-- is made again is compared, and not published a second time. what: the version of the wallet or membership, or the charge's id. content: a
+-- hash of each compared field, in their order. partition and offset: where the message is. command: of the adoption, which is in force once
+-- that is answered. held_in: the batch that made it again. For good: `verify` asks which messages were booked a second time.
+CREATE TABLE adopted (
+    freelancer_id   text        NOT NULL,
+    topic           text        NOT NULL,
+    what            text        NOT NULL,
+    content         bytea       NOT NULL,
+    partition       int         NOT NULL,
+    "offset"        bigint      NOT NULL,
+    command         uuid        NOT NULL,
+    held_in         bigint,
+    PRIMARY KEY (freelancer_id, topic, what)
+);
+CREATE INDEX adopted_not_made_again ON adopted (freelancer_id, topic) WHERE held_in IS NULL;
