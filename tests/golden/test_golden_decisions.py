@@ -14,6 +14,7 @@ OPERATORS_ONLY = {
     *("failure-in-rule", "refused-by-postgresql", "waits-behind", "unreadable-record", "batch-too-large"),
     *("position-set", "wrong-arguments", "command-failed", "unknown-command", "not-parked", "released", "fails-again"),
     *("plan-begun", "plan-is-open", "plan-applied", "plan-interrupted", "plan-stopped", "plan-closed", "plan-refused"),
+    *("outputs-adopted", "adoption-interrupted"),
     *("on-hold", "resumed", "already-on-hold", "not-on-hold", "topic-on-hold", "worker-stopping"),
 }
 """Reasons that no event of the corpus can have: a bug in a rule, records that are not read, an operator's command."""

@@ -81,6 +81,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
         "relay": _group(
             "What was published.",
             show="Compare the ledger with Kafka's marker of what was published.",
+            adopt="Go on after the database was restored from a backup.",
         ),
         "dead-letters": _group(
             "Records that can never be decided.",

@@ -257,11 +257,17 @@ async def _replay_stop(writer: CommandableWriter, command: Command) -> Answer:
     return Answer(*await replay_commands.stop(writer, command.arguments))
 
 
+async def _adopt(_writer: CommandableWriter, _command: Command) -> Answer:
+    """Answer an adoption that ended before its own process did: what it found is not in force."""
+    return Answer("declined", "adoption-interrupted", {})
+
+
 _HANDLERS: Final[dict[str, Callable[[CommandableWriter, Command], Awaitable[Answer]]]] = {
     "positions-set": _set_position,
     "positions-hold": _hold,
     "positions-resume": _resume,
     "parked-release": _release,
+    "relay-adopt": _adopt,
     "replay-begin": _replay_begin,
     "replay-decide": _replay_decide,
     "replay-stop": _replay_stop,

@@ -70,6 +70,18 @@ async def ask(
     return Answered(f"command:{command}", outcome, reason, words, told, by_worker)
 
 
+async def keep(
+    settings: Settings, command: UUID, name: str, arguments: Mapping[str, object], actor: str, why: str
+) -> None:
+    """Keep a command that whoever leads the ledger now answers at once.
+
+    Raises:
+        OperatorNeeded, Transient: the database cannot be used.
+    """
+    async with connected(settings.database_url) as connection:
+        await connection.execute(_SQL["ask"], command, name, msgspec.json.encode(arguments).decode(), actor, why)
+
+
 async def _wait_for_answer(
     connection: Connection, command: UUID, settings: Settings, execute: Execute, deadline: float
 ) -> tuple[str, bool]:

@@ -74,12 +74,12 @@ async def restore_marker(settings: Settings, leadership: Leadership) -> MarkerRe
     producer = relay_producer(kafka, prefix, ledger_id, store, _TRANSACTION_SECONDS)
     try:
         with kafka_failures(kafka):
-            count = await _require_sound_topic(settings)
+            count = await require_sound_topic(settings)
             await producer.start()  # fences the last relay: what it had open is aborted or committed now
             places = await output_places(producer, prefix)
             async with asyncio.timeout(_LOOK_SECONDS):
                 look = await producer.end_hanging(places)
-            await _until_all_is_visible(look)
+            await until_all_is_visible(look)
             figures = await compare(kafka, prefix + MARKER_TOPIC, ledger_id, store)
             if figures.marker is not None or figures.contradiction() is None:
                 raise OperatorNeeded("the marker is not lost: nothing is restored. `connects relay show` has it.")
@@ -102,7 +102,12 @@ async def restore_marker(settings: Settings, leadership: Leadership) -> MarkerRe
     return MarkerRestored(published, figures.last_seq - published, found.partitions)
 
 
-async def _until_all_is_visible(look: Look) -> None:
+async def until_all_is_visible(look: Look) -> None:
+    """Wait until no transaction of others hides what is published behind it.
+
+    Raises:
+        Transient: it takes too long.
+    """
     try:
         async with asyncio.timeout(_OTHERS_SECONDS):
             await look.until_others_are_over()
@@ -113,8 +118,12 @@ async def _until_all_is_visible(look: Look) -> None:
         ) from None
 
 
-async def _require_sound_topic(settings: Settings) -> int:
-    """The marker topic's partition count; refuses one that would lose the marker again."""
+async def require_sound_topic(settings: Settings) -> int:
+    """The marker topic's partition count.
+
+    Raises:
+        OperatorNeeded: it does not exist, or would lose the marker again.
+    """
     topic = settings.topic_prefix + MARKER_TOPIC
     async with probing(settings.kafka_kwargs()) as probe:
         looks = (await probe.topics([topic])).found
@@ -139,5 +148,6 @@ async def _require_known(settings: Settings, found: Published, pending_ids: set[
                 raise OperatorNeeded(
                     f"{record.topic}, partition {record.partition}, offset {record.offset} has {what} of "
                     f"{body['freelancer_id']}, which this ledger does not know: it is an older copy of the one that "
-                    "published it. Restore the newest database. Nothing was written."
+                    "published it. Restore the newest database, or, if none is newer, run `connects relay adopt`. "
+                    "Nothing was written."
                 )

@@ -70,6 +70,8 @@ OPERATORS: Final[Mapping[str, Callable[[About], Draft]]] = {
             "position-set",
             "on-hold",
             "resumed",
+            "outputs-adopted",
+            "adoption-interrupted",
             "already-on-hold",
             "not-on-hold",
             "topic-on-hold",

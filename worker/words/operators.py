@@ -135,6 +135,18 @@ def _resumed(_outcome: str, _subject: Subject, facts: Facts) -> str:
     return f"Resumed: {_place(facts)}. Reading goes on where it stopped.{_asked_by(facts)}"
 
 
+def _outputs_adopted(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    messages = counted(int(str(facts.get("messages", 0))), "message was", "messages were")
+    return (
+        f"Adopted: {messages} published before the database was restored, and will be held back when made again. "
+        f"Publishing goes on after outbox row {facts.get('goes_on_after', 0)}.{_asked_by(facts)}"
+    )
+
+
+def _adoption_interrupted(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    return f"Nothing was adopted: the command was interrupted. Run it again.{_asked_by(facts)}"
+
+
 def _already_on_hold(_outcome: str, _subject: Subject, facts: Facts) -> str:
     changed = "" if facts.get("let_time_go_on") else " To let business time go on meanwhile, add --let-time-go-on."
     if facts.get("whole_topic") and facts.get("partition") is not None:
@@ -260,6 +272,8 @@ OPERATOR_WORDS: Final[Mapping[str, Words]] = {
     "position-set": _position_set,
     "on-hold": _on_hold,
     "resumed": _resumed,
+    "outputs-adopted": _outputs_adopted,
+    "adoption-interrupted": _adoption_interrupted,
     "already-on-hold": _already_on_hold,
     "not-on-hold": _not_on_hold,
     "topic-on-hold": _topic_on_hold,

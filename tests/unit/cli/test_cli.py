@@ -21,7 +21,7 @@ NOBODY_LISTENS = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "DATABASE_URL": "pos
 COMMANDS = [
     *("run", "demo", "migrate", "settings", "history", "explain", "answer", "status", "owed", "balances", "verify"),
     *("console", "doctor"),
-    *("topics create", "parked list", "parked release", "positions list", "positions set", "relay show"),
+    *("topics create", "parked list", "parked release", "positions list", "positions set", "relay show", "relay adopt"),
     *("positions hold", "positions resume"),
     *(
         "dead-letters list",

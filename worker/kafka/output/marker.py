@@ -29,6 +29,8 @@ _REQUEST_TIMEOUT_MS: Final = 10_000
 class Marker(msgspec.Struct, frozen=True):
     """All outbox rows up to `seq` are published; `batch_uid` is that row's, `epoch` that of the worker who sent it.
 
+    A `seq` of 0: none is, as the ledger was restored from a backup without any; `batch_uid` means nothing then.
+
     `partitions` has the partition count by which each output topic (without prefix) is keyed, fixed at its first use.
     """
 
@@ -180,7 +182,7 @@ class Figures(msgspec.Struct, frozen=True):
             return "the ledger has dropped rows that this cluster's marker does not know as published"
         if self.published > self.last_seq:
             return "this cluster's marker knows rows as published that the ledger does not have"
-        if marker is not None and marker.batch_uid != self.ledger_batch_uid:
+        if marker is not None and marker.seq and marker.batch_uid != self.ledger_batch_uid:
             return "the batch that the marker names is another one in the ledger"
         return None
 
@@ -245,6 +247,7 @@ def refuse(why: str, figures: Figures, topic: str) -> OperatorNeeded:
         )
     return OperatorNeeded(
         f"the relay must not go on: {why} ({figures}). Was the database restored, or is this another cluster? "
-        "Look with `connects relay show`. Mend it by restoring the newest database, or by pointing DATABASE_URL and "
-        "KAFKA_BOOTSTRAP_SERVERS at the ledger and the cluster that belong together."
+        "Look with `connects relay show`. Mend it by restoring the newest database, or, if it was restored and none is "
+        "newer, by `connects relay adopt`; or by pointing DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS at the ledger and "
+        "the cluster that belong together."
     )

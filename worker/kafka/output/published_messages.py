@@ -65,18 +65,24 @@ async def last_published(kafka: Mapping[str, Any], prefix: str, ledger_id: UUID,
         KafkaError, OSError: the broker is away.
     """
     ids: set[str] = set()
-    counts = await _partition_counts(kafka, prefix)
+    counts = await partition_counts(kafka, prefix)
     async with consumer_of(kafka, "read_committed") as consumer:
         for name, count in counts.items():
             for partition in range(count):
                 place = TopicPartition(prefix + name, partition)
-                beginning, end = await _span(consumer, place)
+                beginning, end = await span_of(consumer, place)
                 floor = max(beginning, await _offset_at(consumer, place, since - _CLOCKS_DIFFER, end))
                 ids |= {event_id_of(record) for record in await _last_records(consumer, place, ledger_id, floor, end)}
     return ids
 
 
-async def _partition_counts(kafka: Mapping[str, Any], prefix: str) -> dict[str, int]:
+async def partition_counts(kafka: Mapping[str, Any], prefix: str) -> dict[str, int]:
+    """How many partitions each output topic (without prefix) has.
+
+    Raises:
+        OperatorNeeded: a topic does not exist.
+        KafkaError, OSError: the broker is away.
+    """
     async with probing(kafka) as probe:
         looks = (await probe.topics({prefix + name for name in OUTPUT_TOPICS})).found
     if missing := {prefix + name for name in OUTPUT_TOPICS} - looks.keys():
@@ -91,7 +97,7 @@ async def _read_published(kafka: Mapping[str, Any], prefix: str, ledger_id: UUID
         OperatorNeeded: a topic does not exist, or its messages are keyed by no number of partitions.
         KafkaError, OSError, TimeoutError: the broker is away.
     """
-    counts = await _partition_counts(kafka, prefix)
+    counts = await partition_counts(kafka, prefix)
     found = Published()
     async with consumer_of(kafka, "read_committed") as consumer:
         for name, count in counts.items():
@@ -121,7 +127,7 @@ async def _published_through(database: RelayDatabase, known_through: int, found:
         there = ids & found.event_ids
         if there and (ended or there != ids):
             raise _not_in_order(seq)
-        ended = ended or not there
+        ended = ended or (not there and bool(ids))  # a row without messages: all of it was published before a restore
         published = published if ended else seq
         known |= ids
     return published, known
@@ -146,7 +152,7 @@ async def _records_of(
     consumer: AIOKafkaConsumer, place: TopicPartition, ledger_id: UUID, since: datetime | None
 ) -> list[ConsumerRecord]:
     """The ledger's messages at the end of a partition: since then, and in any case the last one."""
-    beginning, end = await _span(consumer, place)
+    beginning, end = await span_of(consumer, place)
     start = end if since is None else await _offset_at(consumer, place, since, end)
     records = await _read(consumer, place, ledger_id, max(beginning, start), end)
     return records or await _last_records(consumer, place, ledger_id, beginning, end)
@@ -165,7 +171,7 @@ async def _last_records(
         look_back *= 10
 
 
-async def _span(consumer: AIOKafkaConsumer, place: TopicPartition) -> tuple[int, int]:
+async def span_of(consumer: AIOKafkaConsumer, place: TopicPartition) -> tuple[int, int]:
     """Where a partition begins and ends for readers of committed records; the consumer is assigned to it."""
     consumer.assign([place])
     return (await consumer.beginning_offsets([place]))[place], (await consumer.end_offsets([place]))[place]
@@ -180,13 +186,19 @@ async def _read(
     consumer: AIOKafkaConsumer, place: TopicPartition, ledger_id: UUID, start: int, end: int
 ) -> list[ConsumerRecord]:
     """The ledger's messages between two offsets."""
+    return [record async for part in read_in_parts(consumer, place, ledger_id, start, end) for record in part]
+
+
+async def read_in_parts(
+    consumer: AIOKafkaConsumer, place: TopicPartition, ledger_id: UUID, start: int, end: int
+) -> AsyncIterator[list[ConsumerRecord]]:
+    """The ledger's messages between two offsets, some at a time; the consumer is assigned to the partition."""
     consumer.seek(place, start)
-    source, records = source_of(ledger_id), list[ConsumerRecord]()
+    source = source_of(ledger_id)
     while await consumer.position(place) < end:
         read = await consumer.getmany(place, timeout_ms=_POLL_MS, max_records=_BATCH)
-        records += [record for record in read.get(place, ()) if source_of_record(record) == source]
+        yield [record for record in read.get(place, ()) if source_of_record(record) == source]
         await asyncio.sleep(0)  # getmany answers at once while it has something
-    return records
 
 
 class _WithHeaders(Protocol):

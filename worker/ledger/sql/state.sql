@@ -293,3 +293,9 @@ WHERE c.name IN ('replay-begin', 'replay-stop') AND d.reason IN ('plan-begun', '
 
 -- name: replays
 SELECT plan, triggers, actor, why, state, decision_seq FROM replays ORDER BY plan
+
+-- name: made_again
+-- Which of these versions were published before the database was restored and then made again.
+SELECT a.freelancer_id, wanted.version FROM unnest($1::text[], $2::bigint[]) AS wanted (freelancer_id, version)
+JOIN adopted a ON a.freelancer_id = wanted.freelancer_id AND a.topic = 'wallet-updated' AND a.what = wanted.version::text
+WHERE a.held_in IS NOT NULL
