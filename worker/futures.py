@@ -7,6 +7,8 @@ from typing import Any, Final, TypeVar
 from worker.errors import Transient
 
 Item = TypeVar("Item")
+_CANCEL_AGAIN_SECONDS: Final = 10.0
+"""Longer than anything that ends in order takes for that."""
 _ITEMS_A_TURN: Final = 2_000
 """How many rows become objects between two turns of the event loop: a few milliseconds."""
 
@@ -48,10 +50,37 @@ async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
 
 
 async def cancelled(tasks: "Sequence[asyncio.Task[Any]]") -> None:
-    """Cancel these tasks, and wait until they have ended."""
+    """Cancel these tasks, and wait until they have ended.
+
+    Again and again: a library may swallow the cancellation, and the task goes on as if nobody had asked it to end.
+    """
     for task in tasks:
+        consume_exception(task)
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
+        for task in pending:
+            task.cancel()
+
+
+async def end_in_time(ending: Coroutine[Any, Any, object], seconds: float) -> None:
+    """Wait until `ending`, which closes something of a library's, is over, but no longer than that; then let go of it.
+
+    As a task of its own: aiokafka's clients swallow the cancellation of whoever waits in their `close`. A task that
+    was cancelled just then would never end.
+
+    Raises:
+        Exception: what `ending` raised in that time.
+    """
+    task = asyncio.ensure_future(ending)
+    consume_exception(task)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if task.done() and not task.cancelled():
+            task.result()
+    finally:
+        task.cancel()
 
 
 async def in_turns(items: Sequence[Item]) -> AsyncIterator[Sequence[Item]]:

@@ -6,7 +6,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
@@ -19,6 +19,7 @@ from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
+from worker.futures import end_in_time
 from worker.kafka.config_requests import SetTopicSettings
 from worker.kafka.guards import guard_clients
 from worker.kafka.metadata_request import TopicsRequest
@@ -102,9 +103,7 @@ class Probe:
 
     async def stop(self) -> None:
         """Close the connections; one whose other end takes nothing more does not keep it from ending."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._client.close()
+        await end_in_time(self._client.close(), _CLOSE_SECONDS)
 
     async def topics(self, names: Iterable[str]) -> TopicLooks:
         """Those of the topics that exist, or may exist. None is made by asking.

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_co
 
 from schemas.catalogue import INPUT_TOPICS, OUTPUT_TOPICS
 from worker.errors import OperatorNeeded
+from worker.futures import end_in_time
 from worker.kafka.broker import Probe, TopicLook, probing
 from worker.kafka.guards import guard_clients
 from worker.kafka.output.marker import MARKER_TOPIC, partitions_in_use
@@ -239,6 +240,4 @@ async def _administering(kafka: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdmi
             await admin.start()
             yield admin
         finally:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECONDS):
-                    await admin.close()
+            await end_in_time(admin.close(), _CLOSE_SECONDS)

@@ -12,6 +12,7 @@ import asyncpg
 import structlog
 
 from worker.errors import LeadershipLost, OperatorNeeded
+from worker.futures import cancelled
 from worker.ledger.connections import AWAY, Connection, Session, connect
 from worker.ledger.slots import lacks_slot, no_slot
 from worker.ledger.sql import load
@@ -275,9 +276,7 @@ class Leadership:
         if self._lease_end is not None:
             self._lease_end.cancel()
         if self._renewing is not None:
-            self._renewing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._renewing
+            await cancelled([self._renewing])
             self._renewing = None
             self._drop_connection()  # the cancelled statement may still be under way on it
 

@@ -16,6 +16,7 @@ from aiokafka.errors import (
 )
 
 from worker.backoff import Backoff
+from worker.futures import cancelled
 from worker.kafka.broker import Probe
 from worker.kafka.connect_errors import in_words
 from worker.kafka.holds import NO_HOLDS, Holds
@@ -127,11 +128,7 @@ class Intake:
     async def stop(self) -> None:
         """Stop reading and forget what is buffered."""
         session, self._session = self._session, None
-        for task in (self._watch, self._commits):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        await cancelled([task for task in (self._watch, self._commits) if task is not None])
         self._watch = self._commits = None
         if session is not None:
             await _closed(session)

@@ -7,7 +7,6 @@ that changes what is read happens there or in a survey; a lock keeps surveys apa
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -16,6 +15,7 @@ from aiokafka.errors import ConsumerStoppedError
 from aiokafka.structs import ConsumerRecord
 
 from worker.backoff import Backoff
+from worker.futures import end_in_time
 from worker.kafka.broker import Probe
 from worker.kafka.connect_errors import in_words
 from worker.kafka.holds import Holds
@@ -346,9 +346,8 @@ class ReadingSession:
     async def _stop_application(self) -> None:
         application, self._application, self._consumer = self._application, None, None
         if application is not None:
-            with suppress(TimeoutError):  # a connection whose other end takes nothing more need not close in order
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await application.stop()
+            # A connection whose other end takes nothing more need not close in order.
+            await end_in_time(application.stop(), _STOP_SECONDS)
 
 
 def _end_of_run(records: Sequence[ConsumerRecord], at: int) -> int:

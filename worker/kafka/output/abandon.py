@@ -13,7 +13,7 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from worker.futures import consume_exception
+from worker.futures import consume_exception, end_in_time
 
 _STOP_SECONDS: Final = 1.0
 _ATTEMPTS: Final = 10
@@ -36,9 +36,8 @@ async def abandon(producer: AIOKafkaProducer) -> None:
     await _end(producer._sender.sender_task)
     if producer._txn_manager is not None:
         consume_exception(producer._txn_manager._transaction_waiter)
-    with suppress(TimeoutError, OSError, KafkaError):
-        async with asyncio.timeout(_STOP_SECONDS):
-            await producer.client.close()
+    with suppress(OSError, KafkaError):
+        await end_in_time(producer.client.close(), _STOP_SECONDS)
 
 
 async def _end(sender: "asyncio.Task[None] | None") -> None:

@@ -13,6 +13,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.errors import OperatorNeeded, Transient
+from worker.futures import end_in_time
 from worker.kafka.broker import probing
 from worker.kafka.guards import guard_clients
 from worker.kafka.output.outbox import RelayDatabase
@@ -24,6 +25,7 @@ _FIRST_LOOK_BACK: Final = 1_000
 _POLL_MS: Final = 200
 _BATCH: Final = 5_000
 _REQUEST_TIMEOUT_MS: Final = 10_000
+_CLOSE_SECONDS: Final = 2.0
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -147,7 +149,7 @@ async def consumer_of(kafka: Mapping[str, Any], isolation_level: str) -> AsyncIt
         yield consumer
     finally:
         await asyncio.sleep(0)  # aiokafka's stop raises CancelledError when its coordinator's task has not run at all
-        await consumer.stop()
+        await end_in_time(consumer.stop(), _CLOSE_SECONDS)
 
 
 async def _last_marker(consumer: AIOKafkaConsumer, place: TopicPartition, end: int, key: bytes) -> Marker | None:
