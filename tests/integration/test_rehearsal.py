@@ -225,8 +225,10 @@ async def test_a_standby_server_is_neither_the_ledger_nor_a_copy_of_it(tmp_path:
         replica = await asyncio.to_thread(primary.replica)
         try:
             connects = asking(primary.url(), tmp_path)
-            (tmp_path / "none.jsonl").touch()
-            assert (await connects("replay plan --add none.jsonl --out hour.plan")).code == 0
+            event = Events()("freelancer-registered", freelancer_id="f-1").value
+            (tmp_path / "lost.jsonl").write_bytes((event or b"") + b"\n")
+            made = await connects("replay plan --add lost.jsonl --topic freelancer-registered --out hour.plan")
+            assert made.code == 0, made
             for live, copy, which in ((primary, replica, "--on"), (replica, primary, "DATABASE_URL")):
                 refused = await connects(f"{REHEARSE} {copy.url()}", DATABASE_URL=live.url())
                 assert (refused.code, f"{which} is a standby server. " in refused.err) == (2, True), refused

@@ -45,7 +45,7 @@ class BrokenArchive(WorkerError):
 
 
 class NoEvent(ValueError):
-    """A line whose value is no event, and says so; this module handles it."""
+    """A line whose value is no event, and says so. It never leaves this module, so it is no `WorkerError`."""
 
 
 class Line(NamedTuple):

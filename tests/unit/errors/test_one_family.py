@@ -15,6 +15,7 @@ OUTSIDE = {
     "worker.kafka.contact._Unused",
     "worker.proof.following.DoesNotFollow",
     "worker.proof.triggers.NotDue",
+    "worker.repair.archives.NoEvent",
     "worker.replies.writing.Missing",
 }
 """Their docstrings say why."""
