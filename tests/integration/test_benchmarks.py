@@ -7,6 +7,8 @@ import pytest
 from benchmarks.__main__ import parsed, run
 from worker.embedded.stack import LocalStack
 
+pytestmark = pytest.mark.in_turn
+
 
 async def test_the_benchmarks_run(stack: LocalStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = "--events 1000 --live-seconds 1 --live-rate 100 --renewals 0 --partitions 2"
