@@ -59,8 +59,8 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the check still takes at this rate; None: that is not known."""
-        return (self.total - self.done) / self.rate if self.total and self.done else None
+        """How long the check still takes at this rate; None: that is not known, or more came than there was."""
+        return (self.total - self.done) / self.rate if 0 < self.done <= self.total else None
 
 
 class Range(NamedTuple):

@@ -35,3 +35,10 @@ def test_a_line_has_what_is_done_of_all_the_rate_and_the_time_left(
 )
 def test_a_finding_says_where_it_is(finding: Finding, place: str) -> None:
     assert finding.place == place
+
+
+def test_beside_live_traffic_more_may_come_than_there_was_and_no_time_is_left() -> None:
+    progress = Progress()
+    progress.begin("decided-again", 10)
+    progress.advance(11)
+    assert progress.seconds_left is None
