@@ -3,7 +3,6 @@
 The part of `connects relay adopt` that reads Kafka and writes the marker; who leads meanwhile is worker/offline.py.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, NoReturn
@@ -15,7 +14,7 @@ from aiokafka.structs import ConsumerRecord
 
 from worker.errors import OperatorNeeded, Transient
 from worker.kafka.contact import kafka_failures
-from worker.kafka.output.marker import MARKER_TOPIC, Figures, Marker, compare, consumer_of, marker_key
+from worker.kafka.output.marker import Figures, Marker, consumer_of
 from worker.kafka.output.messages import unpack
 from worker.kafka.output.open_transactions import Look
 from worker.kafka.output.outbox import RelayDatabase
@@ -23,7 +22,7 @@ from worker.kafka.output.partitioner import partition_of
 from worker.kafka.output.place import Place, named
 from worker.kafka.output.published_before import Named, differing, read_message
 from worker.kafka.output.published_messages import partition_counts, read_in_parts, span_of
-from worker.kafka.output.relay_opening import output_places, transactional_id_of
+from worker.kafka.output.relay_opening import transactional_id_of
 from worker.kafka.output.transactions import TransactionalProducer, TransactionFailed
 from worker.ledger.connections import Connection
 from worker.ledger.leadership import Leadership
@@ -31,7 +30,7 @@ from worker.ledger.postgres import PostgresStore
 from worker.ledger.sql import load
 from worker.proof.checks import Progress
 from worker.queries.asking import connected
-from worker.queries.restore_marker import require_sound_topic, until_all_is_visible
+from worker.queries.restore_marker import figures_without_a_relay, send_marker
 from worker.settings import Settings
 
 _SQL: Final = load("adopt.sql")
@@ -42,7 +41,6 @@ _NAMED_IN: Final = {
 }
 _NAMES: Final = 1_000
 _TRANSACTION_SECONDS: Final = 15.0
-_LOOK_SECONDS: Final = 60.0
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 _NOTHING: Final = "Nothing was changed."
 _NO_BATCH: Final = UUID(int=0)
@@ -145,13 +143,8 @@ class Adopting:
             OperatorNeeded: nothing is to be adopted, or it would be a guess.
             Transient: the database or Kafka is away.
         """
-        await require_sound_topic(self._settings)
-        await self.producer.start()  # fences the last relay: what it had open is aborted or committed now
-        places = await output_places(self.producer, self._prefix)
-        async with asyncio.timeout(_LOOK_SECONDS):
-            look = await self.producer.end_hanging(places)
-        await until_all_is_visible(look)
-        figures = await compare(self._kafka, self._prefix + MARKER_TOPIC, self._leadership.ledger_id, self._store)
+        ledger_id = self._leadership.ledger_id
+        figures = await figures_without_a_relay(self._settings, ledger_id, self.producer, self._store)
         self._require_something(figures)
         counts = await partition_counts(self._kafka, self._prefix)
         partitions = counts if figures.marker is None else {**counts, **figures.marker.partitions}
@@ -169,8 +162,7 @@ class Adopting:
             freelancers = await connection.fetchval(_SQL["freelancers"])
         self._require_explained(figures, through, messages)
         marker_seq = None if figures.marker is None else figures.marker.seq
-        ledger_id = str(self._leadership.ledger_id)
-        return Found(ledger_id, marker_seq, through, left, messages, freelancers, partitions)
+        return Found(str(ledger_id), marker_seq, through, left, messages, freelancers, partitions)
 
     async def forget(self) -> None:
         """Forget what was kept, unless the command that adopts it was answered."""
@@ -183,14 +175,11 @@ class Adopting:
         Raises:
             Transient: Kafka is away, or another relay of this ledger has fenced this one.
         """
-        ledger_id, topic = self._leadership.ledger_id, self._prefix + MARKER_TOPIC
+        leadership = self._leadership
         batch_uid = await self._store.batch_uid_at(found.goes_on_after) or _NO_BATCH
-        marker = Marker(ledger_id, self._leadership.epoch, found.goes_on_after, batch_uid, found.partitions)
-        batch = self.producer.new_batch()
-        batch.append(timestamp=None, key=marker_key(ledger_id), value=marker.encode())
-        place = (topic, partition_of(marker_key(ledger_id), await self.producer.partition_count(topic)))
+        marker = Marker(leadership.ledger_id, leadership.epoch, found.goes_on_after, batch_uid, found.partitions)
         try:
-            await self.producer.transact([(place, [batch])], lambda _point: None)
+            await send_marker(self.producer, self._prefix, marker)
         except TransactionFailed as failure:
             raise Transient(
                 f"the marker may not be written: {failure}. What was found is kept. If a worker of the database before "

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -9,12 +10,13 @@ import structlog
 from worker.errors import OperatorNeeded, Transient
 from worker.kafka.broker import probing
 from worker.kafka.contact import kafka_failures
-from worker.kafka.output.marker import MARKER_TOPIC, Marker, compare, marker_key
+from worker.kafka.output.marker import MARKER_TOPIC, Figures, Marker, compare, marker_key
 from worker.kafka.output.open_transactions import Look
 from worker.kafka.output.partitioner import partition_of
 from worker.kafka.output.place import named
 from worker.kafka.output.published_messages import Published, find_published
 from worker.kafka.output.relay_opening import output_places, relay_producer
+from worker.kafka.output.transactions import TransactionalProducer
 from worker.kafka.topics import check_topics
 from worker.ledger.leadership import Leadership
 from worker.ledger.postgres import PostgresStore
@@ -74,13 +76,7 @@ async def restore_marker(settings: Settings, leadership: Leadership) -> MarkerRe
     producer = relay_producer(kafka, prefix, ledger_id, store, _TRANSACTION_SECONDS)
     try:
         with kafka_failures(kafka):
-            count = await require_sound_topic(settings)
-            await producer.start()  # fences the last relay: what it had open is aborted or committed now
-            places = await output_places(producer, prefix)
-            async with asyncio.timeout(_LOOK_SECONDS):
-                look = await producer.end_hanging(places)
-            await until_all_is_visible(look)
-            figures = await compare(kafka, prefix + MARKER_TOPIC, ledger_id, store)
+            figures = await figures_without_a_relay(settings, ledger_id, producer, store)
             if figures.marker is not None or figures.contradiction() is None:
                 raise OperatorNeeded("the marker is not lost: nothing is restored. `connects relay show` has it.")
             found, published, pending_ids = await find_published(
@@ -91,10 +87,7 @@ async def restore_marker(settings: Settings, leadership: Leadership) -> MarkerRe
             if batch_uid is None:
                 raise OperatorNeeded(f"the ledger has no batch of outbox row {published}. Was the table edited?")
             marker = Marker(ledger_id, leadership.epoch, published, batch_uid, found.partitions)
-            batch = producer.new_batch()
-            batch.append(timestamp=None, key=marker_key(ledger_id), value=marker.encode())
-            place = (prefix + MARKER_TOPIC, partition_of(marker_key(ledger_id), count))
-            await producer.transact([(place, [batch])], lambda _point: None)
+            await send_marker(producer, prefix, marker)
     finally:
         await producer.abandon()
         await store.close()
@@ -102,7 +95,37 @@ async def restore_marker(settings: Settings, leadership: Leadership) -> MarkerRe
     return MarkerRestored(published, figures.last_seq - published, found.partitions)
 
 
-async def until_all_is_visible(look: Look) -> None:
+async def figures_without_a_relay(
+    settings: Settings, ledger_id: UUID, producer: TransactionalProducer, store: PostgresStore
+) -> Figures:
+    """What marker and ledger say, once the last relay is fenced, what it left open is over, and nothing hides messages.
+
+    Raises:
+        OperatorNeeded: the marker's topic does not exist, or would lose the marker again; or as the producer says.
+        Transient, KafkaError, OSError: the database or Kafka is away.
+    """
+    await _require_sound_topic(settings)
+    await producer.start()  # fences the last relay: what it had open is aborted or committed now
+    places = await output_places(producer, settings.topic_prefix)
+    async with asyncio.timeout(_LOOK_SECONDS):
+        look = await producer.end_hanging(places)
+    await _until_all_is_visible(look)
+    return await compare(settings.kafka_kwargs(), settings.topic_prefix + MARKER_TOPIC, ledger_id, store)
+
+
+async def send_marker(producer: TransactionalProducer, prefix: str, marker: Marker) -> None:
+    """Publish a marker by itself.
+
+    Raises:
+        TransactionFailed: it may be published or not.
+        Transient: the broker does not describe its topic.
+    """
+    topic, key = prefix + MARKER_TOPIC, marker_key(marker.ledger_id)
+    place = (topic, partition_of(key, await producer.partition_count(topic)))
+    await producer.transact([(place, [marker.batch(producer.new_batch)])], lambda _point: None)
+
+
+async def _until_all_is_visible(look: Look) -> None:
     """Wait until no transaction of others hides what is published behind it.
 
     Raises:
@@ -118,21 +141,19 @@ async def until_all_is_visible(look: Look) -> None:
         ) from None
 
 
-async def require_sound_topic(settings: Settings) -> int:
-    """The marker topic's partition count.
+async def _require_sound_topic(settings: Settings) -> None:
+    """Refuse a topic in which the marker could not stay.
 
     Raises:
         OperatorNeeded: it does not exist, or would lose the marker again.
     """
     topic = settings.topic_prefix + MARKER_TOPIC
     async with probing(settings.kafka_kwargs()) as probe:
-        looks = (await probe.topics([topic])).found
-        if topic not in looks:
+        if topic not in (await probe.topics([topic])).found:
             raise OperatorNeeded(f"the topic {topic} does not exist. Run `connects topics create`.")
         for wrong in (await check_topics(probe, settings.topic_prefix)).wrong:
             if wrong.topic == topic:
                 raise OperatorNeeded(f"{wrong}. Then run this again.")
-    return len(looks[topic].leaders)
 
 
 async def _require_known(settings: Settings, found: Published, pending_ids: set[str]) -> None:

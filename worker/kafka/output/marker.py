@@ -4,13 +4,14 @@ It says what the database alone cannot know, and what it forgot when it was rest
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from worker.errors import OperatorNeeded, Transient
 from worker.futures import end_in_time
@@ -45,6 +46,12 @@ class Marker(msgspec.Struct, frozen=True):
     def encode(self) -> bytes:
         """The marker as the value of its message."""
         return _encoder.encode(self)
+
+    def batch(self, new_batch: Callable[[], BatchBuilder]) -> BatchBuilder:
+        """The marker as a batch of its own, to be sent to its place."""
+        batch = new_batch()
+        batch.append(timestamp=None, key=marker_key(self.ledger_id), value=self.encode())
+        return batch
 
     @staticmethod
     def decode(value: bytes) -> "Marker":

@@ -20,7 +20,7 @@ from worker.errors import OperatorNeeded, Transient
 from worker.fault_points import FaultPoint, no_fault
 from worker.kafka.connect_errors import in_words
 from worker.kafka.output.flush import Flush, Route, source_of
-from worker.kafka.output.marker import Figures, Marker, marker_key, refuse
+from worker.kafka.output.marker import Figures, Marker, refuse
 from worker.kafka.output.outbox import OutboxRow, RelayDatabase
 from worker.kafka.output.relay_opening import Opening
 from worker.kafka.output.transactions import TransactionalProducer, TransactionFailed
@@ -336,10 +336,7 @@ class Relay:
 
     def _marker_batch(self, producer: TransactionalProducer, seq: int, batch_uid: UUID) -> BatchBuilder:
         partitions = {name: route.partition_count for name, route in self._routes.items()}
-        marker = Marker(self._ledger_id, self._epoch, seq, batch_uid, partitions)
-        batch = producer.new_batch()
-        batch.append(timestamp=None, key=marker_key(self._ledger_id), value=marker.encode())
-        return batch
+        return Marker(self._ledger_id, self._epoch, seq, batch_uid, partitions).batch(producer.new_batch)
 
     # Rows
 
