@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -16,7 +16,7 @@ from aiokafka.errors import (
 )
 
 from worker.backoff import Backoff
-from worker.futures import cancelled
+from worker.futures import cancelled, end_in_time
 from worker.kafka.broker import Probe
 from worker.kafka.connect_errors import in_words
 from worker.kafka.holds import NO_HOLDS, Holds
@@ -299,7 +299,7 @@ class Intake:
                 looked = time.monotonic()
 
 
-async def _closed(session: ReadingSession, wait: Callable[..., Any] = asyncio.wait_for) -> None:
+async def _closed(session: ReadingSession) -> None:
     """Close what a session has open; a broker that is away must not keep it from ending."""
     with suppress(TimeoutError, KafkaError, OSError):
-        await wait(session.close(), _CLOSE_SECONDS)
+        await end_in_time(session.close(), _CLOSE_SECONDS)
