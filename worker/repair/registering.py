@@ -5,12 +5,13 @@ from datetime import date
 from typing import Final, Protocol
 
 from worker.domain.model import FreelancerId, Membership
+from worker.domain.rules.monthly import MONTHLY, UPGRADE
 from worker.domain.state import Held
 from worker.ledger.store import Moved
 from worker.ledger.tables import DecisionRow
 
 _CHOICE: Final = "membership-plan-chosen"
-_OF_A_MEMBERSHIP: Final = ("grant.monthly", "grant.upgrade")
+_OF_A_MEMBERSHIP: Final = (MONTHLY, UPGRADE)
 """Rules by which a membership brings Connects."""
 
 

@@ -102,9 +102,7 @@ class _Undoing:
         if what.connects < 0:
             self._take(booking, what.given, what.lots)
         elif what.taken and what.lot_id is not None and what.expires_at is not None:
-            until = max(what.expires_at, self._at + self._policy.least_life)
-            booking.credit(what.taken, sources[what.rule], self._at, until, what.lot_id)
-            self._facts["given"] = what.taken
+            until = self._give(booking, what.taken, sources[what.rule], what.lot_id, what.expires_at)
             if until > what.expires_at:
                 self._facts["graced"] = what.taken
         granted = (self._found.freelancer_id, what.granted_at, what.connects, what.decision_seq)
@@ -196,6 +194,16 @@ class _Undoing:
     def _booking(self) -> Booking:
         return Booking(self._state, self._state.wallet(self._found.freelancer_id))
 
+    def _give(
+        self, booking: Booking, connects: int, source: str, linked_to: LotId | None, expires_at: datetime | None
+    ) -> datetime:
+        """Give back what was taken, with the end that it had, but for a least life; returns the end."""
+        least = self._at + self._policy.least_life
+        until = max(expires_at or least, least)
+        booking.credit(connects, source, self._at, until, linked_to)
+        self._facts["given"] = connects
+        return until
+
     def _take(self, booking: Booking, connects: int, lots: Sequence[LotId]) -> None:
         self._shortfall = booking.take_from(frozenset(lots), connects, self._at)
         self._facts["taken"] = connects - self._shortfall
@@ -215,9 +223,7 @@ class _Undoing:
         if what.given:
             self._take(booking, what.given - gone, what.lots)
         elif what.taken:
-            least = self._at + self._policy.least_life
-            booking.credit(what.taken, source, self._at, max(expires_at or least, least), linked_to)
-            self._facts["given"] = what.taken
+            self._give(booking, what.taken, source, linked_to, expires_at)
         if gone:
             self._facts["gone"] = gone
         return gone + self._shortfall
