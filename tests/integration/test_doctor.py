@@ -203,16 +203,7 @@ async def test_wrong_topics_short_retention_and_another_member_are_named_once(
 
 async def test_rights_on_kafka_are_told_as_far_as_they_can_be(odd: OddKafka, ledger_url: str, tmp_path: Path) -> None:
     await create_topics(odd.kafka, "rights.", partitions=1, replication=None, inputs=True)
-    given = {
-        "DATABASE_URL": ledger_url,
-        "KAFKA_BOOTSTRAP_SERVERS": odd.limited["bootstrap_servers"],
-        "KAFKA_SECURITY_PROTOCOL": odd.limited["security_protocol"],
-        "KAFKA_SASL_MECHANISM": odd.limited["sasl_mechanism"],
-        "KAFKA_SASL_USERNAME": odd.limited["sasl_plain_username"],
-        "KAFKA_SASL_PASSWORD": odd.limited["sasl_plain_password"],
-        "CONNECTS_TOPIC_PREFIX": "rights.",
-        "CONNECTS_HTTP_PORT": "0",
-    }
+    given = {**odd.settings_of_limited(ledger_url, "rights."), "CONNECTS_HTTP_PORT": "0"}
     found = await Asking(tmp_path, **given)("doctor --json")
     assert found.code == 1
     assert "by SASL_PLAINTEXT as limited" in looks(found, "ok")["kafka reached"][0]

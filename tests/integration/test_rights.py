@@ -40,16 +40,7 @@ async def grant(odd: OddKafka, kind: int, name: str, *operations: int, pattern: 
 
 
 def settings(odd: OddKafka, ledger_url: str, prefix: str) -> dict[str, str]:
-    return {
-        "DATABASE_URL": ledger_url,
-        "KAFKA_BOOTSTRAP_SERVERS": odd.limited["bootstrap_servers"],
-        "KAFKA_SECURITY_PROTOCOL": odd.limited["security_protocol"],
-        "KAFKA_SASL_MECHANISM": odd.limited["sasl_mechanism"],
-        "KAFKA_SASL_USERNAME": odd.limited["sasl_plain_username"],
-        "KAFKA_SASL_PASSWORD": odd.limited["sasl_plain_password"],
-        "CONNECTS_TOPIC_PREFIX": prefix,
-        "CONNECTS_SETTLEMENT_GRACE": "2",
-    }
+    return {**odd.settings_of_limited(ledger_url, prefix), "CONNECTS_SETTLEMENT_GRACE": "2"}
 
 
 async def test_topics_that_this_user_may_not_read_are_named_and_the_others_are_read(

@@ -52,6 +52,18 @@ class OddKafka:
     def kafka(self) -> dict[str, Any]:
         return {"bootstrap_servers": self.stack.addresses.kafka_bootstrap}
 
+    def settings_of_limited(self, ledger_url: str, prefix: str) -> dict[str, str]:
+        """The settings of a worker that is the user with few rights."""
+        return {
+            "DATABASE_URL": ledger_url,
+            "KAFKA_BOOTSTRAP_SERVERS": self.limited["bootstrap_servers"],
+            "KAFKA_SECURITY_PROTOCOL": self.limited["security_protocol"],
+            "KAFKA_SASL_MECHANISM": self.limited["sasl_mechanism"],
+            "KAFKA_SASL_USERNAME": self.limited["sasl_plain_username"],
+            "KAFKA_SASL_PASSWORD": self.limited["sasl_plain_password"],
+            "CONNECTS_TOPIC_PREFIX": prefix,
+        }
+
 
 @contextmanager
 def odd_kafka(folder: Path) -> Iterator[OddKafka]:

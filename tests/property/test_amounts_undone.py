@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit import amending, replaying, undoing, voiding
-from tests.kit.deciding import GRACE, Deciding, as_read, deciding
+from tests.kit.deciding import GRACE, Deciding, as_read
 from tests.kit.deciding_again import decide_again
 from tests.kit.histories import History, Record, listed
 from tests.kit.policies import policies
-from tests.kit.replaying import nothing_is_found
+from tests.kit.replaying import leading, nothing_is_found
 from tests.kit.undoing import balances
 from tests.kit.wrong_release import boosts_come_back_twice
 from tests.property.played import in_order
@@ -79,9 +79,7 @@ async def amend_and_undo(records: list[Record], text: str, case: Case, shown: st
     book = otherwise(text, chance) if case.by_policy else right
     corrected = right if case.by_policy else None
     cut = len(rows) if not case.days_between else chance.randrange(len(rows) // 2, len(rows) + 1)
-    async with asyncio.timeout(LIMIT_SECONDS), deciding(store, book, batch_size=case.batch_size) as decides:
-        decides.add_policies()
-        await decides.writer.advance({})
+    async with asyncio.timeout(LIMIT_SECONDS), leading(store, book, batch_size=case.batch_size) as decides:
         with nullcontext() if case.by_policy else boosts_come_back_twice():
             await decides.decide(as_read(rows[:cut]))
             await decides.commit()

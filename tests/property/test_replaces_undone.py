@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit import replacing, undoing
-from tests.kit.deciding import GRACE, as_read, deciding
+from tests.kit.deciding import GRACE, as_read
 from tests.kit.histories import History, Record, listed
 from tests.kit.policies import policies
-from tests.kit.replaying import nothing_is_found
+from tests.kit.replaying import leading, nothing_is_found
 from tests.kit.undoing import balances
 from tests.property.came_wrong import made_wrong
 from tests.property.played import in_order
@@ -58,9 +58,7 @@ async def replace_and_undo(records: list[Record], text: str, chance: random.Rand
     shown, cut = f"{listed(wrong)}\n{right}", len(rows)
     if days_between:
         cut = chance.randrange(len(rows) // 2, len(rows) + 1)
-    async with asyncio.timeout(LIMIT_SECONDS), deciding(store, book, batch_size=50) as decides:
-        decides.add_policies()
-        await decides.writer.advance({})
+    async with asyncio.timeout(LIMIT_SECONDS), leading(store, book, batch_size=50) as decides:
         await decides.decide(as_read(rows[:cut]))
         await decides.commit()
         if decides.writer.business_time is None:

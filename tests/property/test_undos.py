@@ -22,7 +22,7 @@ from tests.kit.histories import History, Record, listed
 from tests.kit.overlays import MemorySnapshot
 from tests.kit.passing_over import passing_over
 from tests.kit.policies import policies
-from tests.kit.replaying import PLAN, apply, nothing_is_found
+from tests.kit.replaying import PLAN, apply, leading, nothing_is_found
 from tests.model.answers import Row
 from tests.property.played import in_order
 from tests.property.test_voids import NEW, sent_again
@@ -101,9 +101,7 @@ async def go_on_and_undo(
     parts = sorted(chance.randrange(len(rows) + 1) for _ in range(3))
     store, book = MemoryStore(), policies(text)
     shown = f"{len(both)} records, parted at {parts}, and {len(lost)} that are added\n{listed(both)}\n{listed(lost)}"
-    async with asyncio.timeout(LIMIT_SECONDS), deciding(store, book, batch_size=50) as decides:
-        decides.add_policies()
-        await decides.writer.advance({})
+    async with asyncio.timeout(LIMIT_SECONDS), leading(store, book, batch_size=50) as decides:
         with passing_over(lambda *_: chance.random() < 0.3):
             await go_on(decides, rows[: parts[0]], 1)
         if decides.writer.business_time is None:

@@ -23,7 +23,7 @@ from tests.kit import replaying, undoing, voiding
 from tests.kit.deciding import GRACE, as_read, deciding
 from tests.kit.histories import History, Record, listed
 from tests.kit.policies import policies
-from tests.kit.replaying import nothing_is_found
+from tests.kit.replaying import leading, nothing_is_found
 from tests.property.compared import balances_are_the_models, decided_through, truly
 from tests.property.played import in_order
 from tests.property.variety import FOR_GOOD, POLICIES, SEEDS, any_histories, looking
@@ -153,9 +153,7 @@ async def go_on_and_void(records: list[Record], text: str, chance: random.Random
     rows = in_order(both, text)
     part = chance.randrange(len(rows) + 1)
     store, book, shown = MemoryStore(), policies(text), f"parted at {part} of {len(both)} records\n{listed(both)}"
-    async with asyncio.timeout(LIMIT_SECONDS), deciding(store, book, batch_size=50) as decides:
-        decides.add_policies()
-        await decides.writer.advance({})
+    async with asyncio.timeout(LIMIT_SECONDS), leading(store, book, batch_size=50) as decides:
         await decides.decide(as_read(rows[:part]))
         await decides.commit()
         early = await voiding.plan(store, book, voiding.seqs_of(store, *_known(store, ids)))
@@ -198,9 +196,7 @@ async def void_and_undo_in_turn(records: list[Record], text: str, chance: random
     rows, plans = in_order(both, text), list[str]()
     cuts = [0, *sorted(chance.randrange(len(rows) + 1) for _ in range(3)), len(rows)]
     store, book, shown = MemoryStore(), policies(text), f"cut at {cuts} of {len(both)} records\n{listed(both)}"
-    async with asyncio.timeout(LIMIT_SECONDS), deciding(store, book, batch_size=50) as decides:
-        decides.add_policies()
-        await decides.writer.advance({})
+    async with asyncio.timeout(LIMIT_SECONDS), leading(store, book, batch_size=50) as decides:
         for begin, end in itertools.pairwise(cuts):
             await decides.decide(as_read(rows[begin:end]))
             await decides.commit()

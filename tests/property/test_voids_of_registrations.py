@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit import undoing, voiding
-from tests.kit.deciding import as_read, deciding
+from tests.kit.deciding import as_read
 from tests.kit.histories import History, Record, listed
 from tests.kit.lives import small_lives
 from tests.kit.policies import policies
-from tests.kit.replaying import nothing_is_found
+from tests.kit.replaying import leading, nothing_is_found
 from tests.property.compared import balances_are_the_models, truly
 from tests.property.played import in_order
 from tests.property.variety import FOR_GOOD, POLICIES, SEEDS, any_histories, looking
@@ -96,9 +96,7 @@ async def void_and_compare(records: list[Record], text: str, chance: random.Rand
     rows = in_order(both, text)
     cut = chance.randrange(len(rows) + 1)
     store, book, shown = MemoryStore(), policies(text), f"cut at {cut} of {len(both)} records\n{listed(both)}"
-    async with asyncio.timeout(LIMIT_SECONDS), deciding(store, book, batch_size=50) as decides:
-        decides.add_policies()
-        await decides.writer.advance({})
+    async with asyncio.timeout(LIMIT_SECONDS), leading(store, book, batch_size=50) as decides:
         await decides.decide(as_read(rows[:cut]))
         await decides.commit()
         known = {row.event_id for row in store.tables.decisions if row.kind == "first"}
