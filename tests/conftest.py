@@ -25,7 +25,10 @@ _DAY: Final = "TEST_DAY"  # for all processes of a run, also where it goes on pa
 
 # How long an example takes says how busy the machine is, and nothing about the code.
 hypothesis.settings.register_profile(
-    "on a busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "on a busy machine",
+    deadline=None,
+    max_examples=int(os.environ.get("TEST_EXAMPLES", "30")),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("on a busy machine")
 

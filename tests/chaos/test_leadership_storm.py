@@ -81,6 +81,7 @@ class Storm:
         return found[0]
 
 
+@pytest.mark.in_turn
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 async def test_leaders_fall_one_after_the_other_and_the_ledger_does_not_notice(world: World) -> None:

@@ -97,6 +97,7 @@ def test_all_guards_of_the_copy_hold_and_its_own_test_passes(copy: Path, changed
     assert " passed" in run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
 
 
+@pytest.mark.in_turn
 def test_the_code_of_the_guide_is_as_clean_as_ours(copy: Path, changed: set[str]) -> None:
     python = [name for name in sorted(changed) if name.endswith(".py")]
     run(copy, "-m", "ruff", "check", "--no-cache", *python)

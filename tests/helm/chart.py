@@ -42,9 +42,14 @@ def recorded_file(name: str) -> Path:
     return _HERE / "rendered" / f"{name}.yaml"
 
 
+def documents(text: str) -> list[Any]:
+    """What YAML holds, read by libyaml: PyYAML's own parser takes a second for the chart's CRDs."""
+    return list(yaml.load_all(text, Loader=yaml.CSafeLoader))
+
+
 def recorded(name: str) -> list[Manifest]:
     """The manifests that were rendered from a set of values when they were recorded."""
-    return list(yaml.safe_load_all(recorded_file(name).read_text(encoding="utf-8")))
+    return documents(recorded_file(name).read_text(encoding="utf-8"))
 
 
 def rendered(values: Path, *options: str, chart: Path = CHART, version: str = NEWEST) -> list[Manifest]:
@@ -54,7 +59,7 @@ def rendered(values: Path, *options: str, chart: Path = CHART, version: str = NE
         Refused: helm refuses the values.
     """
     output = ask("template", "connects", str(chart), "--values", str(values), "--kube-version", version, *options)
-    return [manifest for manifest in yaml.safe_load_all(output) if manifest]
+    return [manifest for manifest in documents(output) if manifest]
 
 
 def ask(*arguments: str) -> str:
@@ -79,7 +84,7 @@ def without_files(manifests: list[Manifest]) -> list[Manifest]:
 
 
 def _without_file(manifest: Manifest) -> Manifest:
-    if manifest["kind"] == "PrometheusRule" and manifest["spec"] == yaml.safe_load(ALERTS.read_text(encoding="utf-8")):
+    if manifest["kind"] == "PrometheusRule" and manifest["spec"] == documents(ALERTS.read_text(encoding="utf-8"))[0]:
         return {**manifest, "spec": {"file": str(ALERTS.relative_to(ROOT))}}
     if manifest.get("data") == {DASHBOARD.name: DASHBOARD.read_text(encoding="utf-8")}:
         return {**manifest, "data": {DASHBOARD.name: str(DASHBOARD.relative_to(ROOT))}}

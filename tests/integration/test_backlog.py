@@ -70,6 +70,7 @@ async def test_a_backlog_worked_off_through_many_kills_and_produced_twice_comes_
     agree(ledger, folded(history, ledger.business_time))
 
 
+@pytest.mark.in_turn
 async def test_late_events_are_decided_by_the_rules_for_late_events(world: World) -> None:
     """The model follows the recorded order; nothing else shows what comes late."""
     history = a_backlog(LATE_EVENTS, late=0.02, poison=0.01)

@@ -151,6 +151,7 @@ async def test_letters_wait_for_their_topic_while_wallets_go_on(
     await asyncio.wait({relaying})
 
 
+@pytest.mark.in_turn
 @pytest.mark.own_servers
 async def test_a_broker_that_was_killed_is_waited_for(
     stack: LocalStack, kafka: dict[str, Any], topics: str, ledger: Ledger, running: Running

@@ -181,22 +181,18 @@ WHAT_COMES = re.compile(r" (?:From \d|The next \d|You can choose).*")
 
 
 @pytest.mark.parametrize("name", ["pavel", "lucia", "maya", "bruno", "dario"])
-def test_explain_says_the_same(name: str, shown: subprocess.CompletedProcess[str], stack: LocalStack) -> None:
+async def test_explain_says_the_same(
+    name: str, shown: subprocess.CompletedProcess[str], stack: LocalStack, tmp_path: Path
+) -> None:
     case = next(case for case in SEED_CASES if case.name == name)
     answer, command = told_about(case, in_a_line(shown.stdout))
     addresses = stack.addresses
-    explained = subprocess.run(  # noqa: S603 - our own program
-        [*CONNECTS, "explain", *command.split()],
-        env=environment(KAFKA_BOOTSTRAP_SERVERS=addresses.kafka_bootstrap, DATABASE_URL=addresses.database_url),
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
-    assert explained.returncode == 0, explained.stderr
+    connects = Asking(tmp_path, KAFKA_BOOTSTRAP_SERVERS=addresses.kafka_bootstrap, DATABASE_URL=addresses.database_url)
+    explained = await connects(f"explain {command}")
+    assert explained.code == 0, explained.err
     said = WHAT_COMES.sub("", answer.strip())
     assert len(said.split()) > 15, answer
-    assert said in in_a_line(explained.stdout), explained.stdout
+    assert said in in_a_line(explained.out), explained.out
 
 
 BREAKING = {
@@ -295,6 +291,7 @@ async def test_a_charge_that_is_asked_for_again_is_paid_once(stack: LocalStack) 
     assert not paid & failed, "it took back its word"
 
 
+@pytest.mark.in_turn
 async def test_it_fails_when_the_ledger_is_tampered_with(stack: LocalStack, folder: Path) -> None:
     """A second demo in the same folder, whose ledger somebody edits; afterwards the stack is stopped, as was asked."""
     process = await asyncio.create_subprocess_exec(
@@ -399,18 +396,11 @@ def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("clock", ["yesterday", "2026-03-01@x", "2026-03-01T00:00:00Z@0", "2026-03-01T00:00:00Z@1e9"])
-def test_a_time_that_cannot_be_shown_is_refused_in_a_line(clock: str, tmp_path: Path) -> None:
-    refused = subprocess.run(  # noqa: S603 - our own program
-        [*CONNECTS, "demo", "--dir", str(tmp_path / "none")],
-        env=environment(CONNECTS_CLOCK=clock),
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("connects: CONNECTS_CLOCK: ")
-    assert refused.stderr.count("\n") == 1
+async def test_a_time_that_cannot_be_shown_is_refused_in_a_line(clock: str, tmp_path: Path) -> None:
+    refused = await Asking(tmp_path, CONNECTS_CLOCK=clock).as_process(f"demo --dir {tmp_path / 'none'}")
+    assert refused.code == 2
+    assert refused.err.startswith("connects: CONNECTS_CLOCK: ")
+    assert refused.err.count("\n") == 1
     assert not (tmp_path / "none").exists()
 
 

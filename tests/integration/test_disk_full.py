@@ -52,6 +52,7 @@ async def small_ledger(world: World, small_disk: Path) -> str:
     return name
 
 
+@pytest.mark.in_turn
 async def test_a_full_disk_is_known_to_all_and_over_once_there_is_room(
     world: World, small_disk: Path, small_ledger: str
 ) -> None:

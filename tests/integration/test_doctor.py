@@ -167,6 +167,7 @@ async def test_a_ledger_of_an_older_release_and_a_newer_one(world: World) -> Non
     assert "newer than" in looks(await connects("doctor --json"), "ok")["postgresql schema"][0]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("silent", [False, True])
 async def test_a_server_that_is_away_is_one_line_in_time(world: World, *, silent: bool) -> None:
     begun = time.monotonic()
@@ -201,6 +202,7 @@ async def test_wrong_topics_short_retention_and_another_member_are_named_once(
     assert "kafka topic-settings" not in wrong
 
 
+@pytest.mark.in_turn
 async def test_rights_on_kafka_are_told_as_far_as_they_can_be(odd: OddKafka, ledger_url: str, tmp_path: Path) -> None:
     await create_topics(odd.kafka, "rights.", partitions=1, replication=None, inputs=True)
     given = {**odd.settings_of_limited(ledger_url, "rights."), "CONNECTS_HTTP_PORT": "0"}

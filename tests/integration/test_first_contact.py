@@ -234,6 +234,7 @@ RUN = [
 ]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("name", RUN)
 def test_a_worker_ends_before_it_takes_the_ledger_or_serves_a_page(name: str, places: Places, tmp_path: Path) -> None:
     (case,) = [case for case in CASES if case.name == name]
@@ -264,6 +265,7 @@ GOES_ON = [
 ]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("name", GOES_ON)
 def test_a_worker_that_does_not_reach_kafka_says_why_and_leaves_the_ledger_to_others(
     name: str, places: Places, tmp_path: Path

@@ -40,6 +40,7 @@ async def relaying(broker: SecuredKafka) -> AsyncIterator[Proxy]:
         server.close()
 
 
+@pytest.mark.in_turn
 async def test_a_leader_that_loses_kafka_hands_the_ledger_to_a_standby_that_has_it(
     broker: SecuredKafka, database_url: str, prefix: str, tmp_path: Path
 ) -> None:

@@ -168,6 +168,7 @@ async def test_a_topic_on_hold_waits_with_business_time_through_a_takeover_and_a
     assert asked == [("on-hold", WHY), ("resumed", "the importer is repaired")]
 
 
+@pytest.mark.in_turn
 async def test_beside_a_partition_on_hold_time_goes_on_if_that_is_wanted(world: World) -> None:
     """It is on hold from before the first start on; what comes there meanwhile is late when it is resumed."""
     flow, connects = Flow(), world.asking()

@@ -131,6 +131,7 @@ def outbid(timeline: Timeline) -> list[InputRecord]:
     return [boosted, timeline.event("boost-outbid", day(2), **named)]
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(
     ("events", "ends", "balance"),
     [
@@ -155,6 +156,7 @@ async def test_the_event_loop_turns_while_a_wallet_of_many_lots_is_worked_on(
         await has_balance(decides, balance)
 
 
+@pytest.mark.in_turn
 async def test_the_event_loop_turns_while_a_credit_pays_very_many_debts(database_url: str) -> None:
     timeline = Timeline()
     async with deciding(database_url, policies(), batch_size=5_000) as decides:
@@ -167,6 +169,7 @@ async def test_the_event_loop_turns_while_a_credit_pays_very_many_debts(database
         await has_balance(decides, 7)
 
 
+@pytest.mark.in_turn
 async def test_the_event_loop_turns_while_a_job_with_very_many_proposals_is_closed(database_url: str) -> None:
     timeline = Timeline()
     async with deciding(database_url, policies(), batch_size=5_000) as decides:
@@ -180,6 +183,7 @@ async def test_the_event_loop_turns_while_a_job_with_very_many_proposals_is_clos
         await has_balance(decides, MANY)
 
 
+@pytest.mark.in_turn
 async def test_the_event_loop_turns_while_a_late_hire_takes_back_very_many_refunds(database_url: str) -> None:
     timeline = Timeline()
     hire = {"job_id": "j-1", "freelancer_id": "f-1", "contract_id": "c-1"}
@@ -195,6 +199,7 @@ async def test_the_event_loop_turns_while_a_late_hire_takes_back_very_many_refun
         await has_balance(decides, 0)
 
 
+@pytest.mark.in_turn
 async def test_the_event_loop_turns_while_a_membership_has_very_many_answers_to_charges_nobody_asked_for(
     database_url: str,
 ) -> None:

@@ -677,6 +677,7 @@ async def test_what_a_producer_says_of_the_time_of_sending_makes_no_lag(
     assert reader.intake.lag_seconds == 0
 
 
+@pytest.mark.in_turn
 @pytest.mark.own_servers
 async def test_a_broker_that_dies_is_waited_for(stack: LocalStack, topics: InputTopics, start: StartIntake) -> None:
     await topics.create(REGISTERED)
@@ -763,6 +764,7 @@ async def test_a_compacted_topic_is_not_taken_for_another_one(topics: InputTopic
     assert values(await reader.take(1)) == [registered(2, at(2))]
 
 
+@pytest.mark.in_turn
 @pytest.mark.own_servers
 async def test_an_intake_started_while_the_broker_is_away_begins_when_it_is_back(
     stack: LocalStack, kafka: dict[str, Any], topics: InputTopics, prefix: str

@@ -117,6 +117,7 @@ def test_a_paused_broker_is_seen_as_paused_and_resumes(stack: LocalStack) -> Non
     assert stack.status().kafka == "running"
 
 
+@pytest.mark.in_turn
 async def test_up_repairs_a_stack_whose_servers_were_killed_right_after_a_commit(stack: LocalStack) -> None:
     async with a_topic(stack) as topic:
         await produce_in_a_transaction(stack, topic, b"kept")
@@ -131,6 +132,7 @@ async def test_up_repairs_a_stack_whose_servers_were_killed_right_after_a_commit
     await connection.close()
 
 
+@pytest.mark.in_turn
 def test_a_pid_file_that_names_a_stranger_fools_nobody_and_the_stranger_lives(stack: LocalStack) -> None:
     stack.stop_kafka()
     stack.stop_postgres(immediate=True)

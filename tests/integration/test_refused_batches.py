@@ -121,6 +121,7 @@ async def test_the_one_event_of_a_batch_that_is_refused_is_found_and_all_others_
         )
 
 
+@pytest.mark.in_turn
 @kinds
 async def test_many_events_that_are_refused_are_each_found(database_url: str, kind: str) -> None:
     await forbid(database_url, kind)

@@ -385,6 +385,7 @@ async def test_topics_that_do_not_exist_are_waited_for(kafka: dict[str, Any], pr
     await relay.close()
 
 
+@pytest.mark.in_turn
 @pytest.mark.own_servers
 async def test_a_broker_that_was_killed_is_waited_for(
     stack: LocalStack, kafka: dict[str, Any], topics: str, ledger: Ledger, running: Running

@@ -71,6 +71,7 @@ async def goes_on(world: World, was: Restored) -> None:
     assert (busy.code, "a worker leads the ledger" in busy.err) == (1, True), busy
 
 
+@pytest.mark.in_turn
 async def test_a_backup_of_before_anything_was_published_makes_everything_again(world: World) -> None:
     def nothing(_happens: Events) -> None:
         pass
@@ -93,6 +94,7 @@ async def all_is_read(world: World) -> bool:
     return all(read.get(place, 0) >= count for place, count in world.produced.items())
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("point", ["before-commit", "after-commit", "inside-kafka-transaction", "after-kafka-commit"])
 async def test_a_history_is_made_again_through_kills(world: World, point: str) -> None:
     """A copy in the middle of a history; its worker is killed while it makes the rest again."""
@@ -129,6 +131,7 @@ async def test_a_history_is_made_again_through_kills(world: World, point: str) -
         await world.close()
 
 
+@pytest.mark.in_turn
 async def test_the_first_wallet_that_differs_is_named_and_nothing_wrong_is_published(world: World) -> None:
     """The copy passes over a purchase, as if its record were gone; then it is read after all."""
 
@@ -161,6 +164,7 @@ async def test_the_first_wallet_that_differs_is_named_and_nothing_wrong_is_publi
         await is_whole_again(world, was)
 
 
+@pytest.mark.in_turn
 async def test_an_adoption_that_ends_before_its_marker_is_written_is_run_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +182,7 @@ async def test_an_adoption_that_ends_before_its_marker_is_written_is_run_again(
         await is_whole_again(world, was)
 
 
+@pytest.mark.in_turn
 async def test_an_adoption_that_ends_before_it_is_recorded_counts_for_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +220,7 @@ async def test_what_the_retention_of_a_topic_has_passed_is_not_guessed(world: Wo
         await refused(world)
 
 
+@pytest.mark.in_turn
 async def test_a_lost_marker_is_no_obstacle_and_a_deleted_topic_is(world: World) -> None:
     async with restored(world) as was:
         await make_anew(world, "connects-relay-marker")

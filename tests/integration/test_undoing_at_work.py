@@ -4,6 +4,8 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from schemas.outputs import WalletUpdated
 from tests.integration.test_amounts import (
     NOON,
@@ -159,6 +161,7 @@ async def a_void_that_was_altered_is_found(world: World, connects: Asking) -> No
     assert "a correction is on it, and the row is missing" in verified.text, verified
 
 
+@pytest.mark.in_turn
 async def test_corrected_amounts_are_undone_while_worker_and_command_are_killed(world: World) -> None:
     world.it_is(NOON)
     happens, connects = Events(NOON - timedelta(days=2)), world.asking()

@@ -144,6 +144,7 @@ async def test_what_cannot_be_compared_is_counted_by_its_name(decided: World) ->
     assert (compared["records"], compared["messages"], compared["in_the_outbox"]) == (2, 3, 1)
 
 
+@pytest.mark.in_turn
 async def test_what_an_open_transaction_hides_and_what_was_aborted_are_no_findings(world: World) -> None:
     send = Events()
     async with input_topics(world.kafka, world.prefix) as topics:

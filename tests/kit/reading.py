@@ -4,12 +4,15 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from tests.kit.waiting import PATIENCE_SECONDS, until
+
+_BACKOFF_MS: Final = 5
+"""aiokafka waits so long for each topic that it does not know yet; 100 by default, two seconds for all topics."""
 
 
 class Reader:
@@ -52,9 +55,11 @@ async def reading(
     kafka: Mapping[str, Any], topic: str, partitions: int = 3, *, new: Iterable[str] = ()
 ) -> AsyncIterator[Reader]:
     """A reader of the topic; topics that are `new` are waited for until each of their partitions has a leader."""
+    places = [TopicPartition(name, partition) for name in new for partition in range(partitions)]
+    async with AIOKafkaConsumer(**kafka, retry_backoff_ms=_BACKOFF_MS) as asking:
+        await asking.end_offsets(places)
     consumer = AIOKafkaConsumer(**kafka, isolation_level="read_committed", auto_offset_reset="earliest")
     await consumer.start()
-    await consumer.end_offsets([TopicPartition(name, partition) for name in new for partition in range(partitions)])
     consumer.assign([TopicPartition(topic, partition) for partition in range(partitions)])
     reader = Reader()
     following = asyncio.create_task(reader.follow(consumer))

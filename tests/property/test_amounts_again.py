@@ -92,6 +92,7 @@ def test_whatever_is_amended_is_booked_once_and_stands(records: list[Record], po
     asyncio.run(amend_and_compare(records, POLICIES[policy], wrong, f"policy {policy!r}, {wrong}\n{listed(records)}"))
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("by_policy", [True, False])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_marketplaces_days_are_amended(seed: int, by_policy: bool) -> None:  # noqa: FBT001

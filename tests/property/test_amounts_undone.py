@@ -62,6 +62,7 @@ def test_amounts_that_were_corrected_and_undone(records: list[Record], policy: s
     asyncio.run(amend_and_undo(records, POLICIES[policy], case, f"policy {policy!r}, {case}\n{listed(records)}"))
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize(("by_policy", "days_between"), [(True, 0), (False, 0), (False, 30)])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_marketplaces_corrected_amounts_are_undone(seed: int, by_policy: bool, days_between: int) -> None:  # noqa: FBT001

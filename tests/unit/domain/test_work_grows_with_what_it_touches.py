@@ -28,7 +28,7 @@ from worker.domain.model import (
 from worker.domain.rules.grants import _granted_in_window
 from worker.domain.state import State
 
-SMALL, LARGE = 2_000, 30_000
+SMALL, LARGE = 1_000, 15_000
 ROUNDS = 2
 ONE_BY_ONE = 300
 FREELANCER, JOB = FreelancerId("f-1"), JobId("j-1")

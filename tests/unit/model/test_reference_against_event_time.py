@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, note, settings
+from hypothesis import given, note
 from hypothesis import strategies as st
 
 from tests.kit.histories import MEMBERSHIPS, History, MembershipYears, Record, listed, small_histories
@@ -14,13 +14,14 @@ from tests.kit.policies import as_document, policy_text, with_promo_codes
 from tests.model.event_time import Result, fold
 from tests.model.ledger import check, grants_of, ledger_of
 from tests.model.story import POLICY, START, Decided, policy_with
+from tests.property.variety import looking
 
 POLICIES = {
     "overdrafts allowed": POLICY,
     "overdrafts declined": policy_with(overdraft="decline"),
     "with promo codes": as_document(with_promo_codes(policy_text(late_cycle_start="after-anniversary"))),
 }
-many = settings(max_examples=200)
+many = looking(examples=500)
 
 
 def folded(records: list[Record], policy: dict[str, Any]) -> Result:
