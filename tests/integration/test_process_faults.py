@@ -21,7 +21,7 @@ from worker.ledger.leadership import LEASE_SECONDS
 TAKEOVER_SECONDS = 5.0
 HISTORY = {"freelancers": 25, "jobs": 40, "events": 1_200}
 SEED = 101
-PROPOSALS = size("CLOSURE_PROPOSALS", 10_000, least=4_000)
+PROPOSALS = size("CLOSURE_PROPOSALS", 10_000, least=6_000)
 
 undisturbed_story: list[tuple[object, ...]] = []
 

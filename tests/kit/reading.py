@@ -55,9 +55,9 @@ async def reading(
     kafka: Mapping[str, Any], topic: str, partitions: int = 3, *, new: Iterable[str] = ()
 ) -> AsyncIterator[Reader]:
     """A reader of the topic; topics that are `new` are waited for until each of their partitions has a leader."""
-    places = [TopicPartition(name, partition) for name in new for partition in range(partitions)]
-    async with AIOKafkaConsumer(**kafka, retry_backoff_ms=_BACKOFF_MS) as asking:
-        await asking.end_offsets(places)
+    if places := [TopicPartition(name, partition) for name in new for partition in range(partitions)]:
+        async with AIOKafkaConsumer(**kafka, retry_backoff_ms=_BACKOFF_MS) as asking:
+            await asking.end_offsets(places)
     consumer = AIOKafkaConsumer(**kafka, isolation_level="read_committed", auto_offset_reset="earliest")
     await consumer.start()
     consumer.assign([TopicPartition(topic, partition) for partition in range(partitions)])
