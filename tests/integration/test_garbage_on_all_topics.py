@@ -1,6 +1,6 @@
 """A test producer writes to all topics, about real freelancers and jobs, while real events come: it is voided.
 
-Whole size: TEST_GARBAGE_EVENTS (5000): each void waits for a commit of its own.
+Whole size: TEST_GARBAGE_EVENTS (5000).
 """
 
 import json

@@ -26,6 +26,8 @@ from worker.kafka.records import LARGEST_PARTITION, Position, TopicPartition
 from worker.ledger.store import OpenCommand, ParkedKey
 
 _log: Final = structlog.get_logger(__name__)
+_REPLAY_DECIDE: Final = "replay-decide"
+"""The one command that may take long, and lets live events come in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,27 +125,38 @@ class CommandRunner:
         self._writer = writer
 
     async def run(self, command: Command) -> Answer:
-        """Carry one command out, in a batch of its own, with its answer.
+        """Carry one command out to its end, with its answer in the batch of the last thing that it set in motion.
 
         One that fails here is answered as well: every worker would end with it, one after the other.
         """
+        while (answer := await self.go_on(command, None)) is None:
+            pass
+        return answer
+
+    async def go_on(self, command: Command, seconds: float | None) -> Answer | None:
+        """Carry a command out, as `run` does; one that takes long for about so many seconds.
+
+        None: it is not done yet, and goes on when it is asked for again.
+        """
         while True:
             try:
-                answer = await self._carry_out(command)
+                answer = await self._carry_out(command, seconds)
             except WorkerError:
                 raise
             except Exception as failure:  # noqa: BLE001 - whatever it is
                 _log.exception("command.failed", command=command.name, id=str(command.id))
                 await self._writer.forget()
                 answer = Answer("declined", "command-failed", {"error": f"{type(failure).__name__}: {failure}"})
-            if await self._writer.answer(command, answer):
+            if answer is None or await self._writer.answer(command, answer):
                 return answer
 
-    async def _carry_out(self, command: Command) -> Answer:
+    async def _carry_out(self, command: Command, seconds: float | None) -> Answer | None:
         handler = _HANDLERS.get(command.name)
-        if handler is None:
-            return Answer("declined", "unknown-command", {"name": command.name})
         try:
+            if command.name == _REPLAY_DECIDE:
+                return await _replay_decide(self._writer, command, seconds)
+            if handler is None:
+                return Answer("declined", "unknown-command", {"name": command.name})
             return await handler(self._writer, command)
         except WrongArguments as wrong:
             return Answer("declined", "wrong-arguments", {"detail": str(wrong)})
@@ -249,8 +262,9 @@ async def _replay_begin(writer: CommandableWriter, command: Command) -> Answer:
     return Answer(*await replay_commands.begin(writer, command.arguments, command.actor, command.why))
 
 
-async def _replay_decide(writer: CommandableWriter, command: Command) -> Answer:
-    return Answer(*await replay_commands.decide(writer, command.arguments, command_cause(command.id)))
+async def _replay_decide(writer: CommandableWriter, command: Command, seconds: float | None) -> Answer | None:
+    replied = await replay_commands.decide(writer, command.arguments, command_cause(command.id), seconds)
+    return None if replied is None else Answer(*replied)
 
 
 async def _replay_stop(writer: CommandableWriter, command: Command) -> Answer:
@@ -269,7 +283,6 @@ _HANDLERS: Final[dict[str, Callable[[CommandableWriter, Command], Awaitable[Answ
     "parked-release": _release,
     "relay-adopt": _adopt,
     "replay-begin": _replay_begin,
-    "replay-decide": _replay_decide,
     "replay-stop": _replay_stop,
 }
 

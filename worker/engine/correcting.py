@@ -1,5 +1,6 @@
 """Deciding corrections: the triggers of a plan that no event caused, on the wallets and jobs as they are now."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
@@ -24,7 +25,8 @@ from worker.domain.state import State
 from worker.domain.triggers import Received, SettleAgain
 from worker.engine.decide_loop import DecideLoop
 from worker.engine.loading.cache import Cache
-from worker.ledger.store import ParkedKey, Store
+from worker.errors import Transient
+from worker.ledger.store import ParkedKey, Past, Store
 from worker.repair.plan import Correction, Decide, OfADecision, Replace, Settle, Undo, Void
 from worker.repair.replacing import read_to_replace
 from worker.repair.undoing import read_to_undo
@@ -49,30 +51,36 @@ async def load_for(corrections: Sequence[Correction], cache: Cache, business_tim
     await cache.load_whole_spends(spends, business_time)
 
 
-async def with_found(
-    correction: OfADecision, store: Store, cache: Cache, business_time: datetime | None
-) -> OfADecision | Refused:
-    """A correction of a decision with what the ledger says of that now; and have in memory what deciding it asks about.
+async def look_up(
+    corrections: Sequence[OfADecision], store: Store, cache: Cache, business_time: datetime | None
+) -> list[OfADecision | Refused | Exception]:
+    """Corrections of decisions, each with what the ledger says of its decision now, or why it may not be.
 
-    All that was decided before has to be in the ledger.
+    Then what deciding them asks about is in memory. An exception is the failure of looking that one up.
 
     Raises:
         Transient: the database is away.
     """
+    past = store.together()
+    found = await asyncio.gather(*(_look_up(one, past) for one in corrections), return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException) and (isinstance(one, Transient) or not isinstance(one, Exception)):
+            raise one
+    known = [one.found for one in found if isinstance(one, OfADecision)]
+    asked = (one.what if isinstance(one, ToReplace) else one for one in known if one is not None)
+    await cache.load_to_correct(asked, business_time)
+    return [one for one in found if isinstance(one, OfADecision | Refused | Exception)]
+
+
+async def _look_up(correction: OfADecision, past: Past) -> OfADecision | Refused:
     found: ToVoid | ToReplace | ToUndo | Refused
     if isinstance(correction, Undo):
-        found = await read_to_undo(store, correction.seq)
+        found = await read_to_undo(past, correction.seq)
     elif isinstance(correction, Replace):
-        found = await read_to_replace(store, correction.seq, correction.event.encode())
+        found = await read_to_replace(past, correction.seq, correction.event.encode())
     else:
-        found = await read_to_void(store, correction.seq)
-    if isinstance(found, Refused):
-        return found
-    if isinstance(found, ToUndo):
-        await cache.load_to_undo(found, business_time)
-    else:
-        await cache.load_to_void(found.what if isinstance(found, ToReplace) else found, business_time)
-    return msgspec.structs.replace(correction, found=found)
+        found = await read_to_void(past, correction.seq)
+    return found if isinstance(found, Refused) else msgspec.structs.replace(correction, found=found)
 
 
 async def with_standing(correction: Decide, store: Store) -> Decide:
@@ -198,7 +206,9 @@ class Trying:
         if instant is None:
             raise AssertionError("nothing was decided yet that could be corrected")
         if isinstance(correction, OfADecision):
-            found = await with_found(correction, self._store, self._loop.cache, instant)
+            (found,) = await look_up([correction], self._store, self._loop.cache, instant)
+            if isinstance(found, Exception):
+                raise found
             if isinstance(found, Refused):
                 results[correction.number] = found
                 return

@@ -174,6 +174,11 @@ class DecideLoop:
         """Whether the open batch has as much as a batch may have, and should be cut."""
         return self.builder.open_batch.is_full(self._narrowing.most)
 
+    @property
+    def most_decisions(self) -> int:
+        """How many decisions the next batch may have."""
+        return self._narrowing.most
+
     # Records.
 
     async def decide(self, records: Sequence[InputRecord]) -> None:

@@ -45,11 +45,11 @@ class ReplayingWriter(Protocol):
         ...
 
     async def replay(
-        self, plan: str, triggers: Sequence[Trigger], cause: Cause, *, give_only: bool
-    ) -> list[ReplayedRow]:
+        self, plan: str, triggers: Sequence[Trigger], cause: Cause, *, give_only: bool, seconds: float | None = None
+    ) -> list[ReplayedRow] | None:
         """Decide triggers of a plan in their order, and commit them; returns what became of each.
 
-        `cause` is the command, which is the cause of corrections.
+        `cause` is the command, which is the cause of corrections. None: the `seconds` are over, and some are left.
         """
         ...
 
@@ -105,8 +105,13 @@ async def begin(writer: ReplayingWriter, arguments: dict[str, Any], actor: str, 
     return Replied("applied", "plan-begun", facts)
 
 
-async def decide(writer: ReplayingWriter, arguments: dict[str, Any], cause: Cause) -> Replied:
-    """Decide a chunk of a plan's triggers; what was answered before keeps its first answer."""
+async def decide(
+    writer: ReplayingWriter, arguments: dict[str, Any], cause: Cause, seconds: float | None = None
+) -> Replied | None:
+    """Decide a chunk of a plan's triggers; what was answered before keeps its first answer.
+
+    With `seconds` for about so long; None: it goes on when it is asked again.
+    """
     asked = read_arguments(arguments, _Decide)
     if not 1 <= len(asked.triggers) <= MOST_IN_A_CHUNK:
         raise WrongArguments(f"a command carries 1 to {MOST_IN_A_CHUNK} triggers, not {len(asked.triggers)}")
@@ -127,7 +132,9 @@ async def decide(writer: ReplayingWriter, arguments: dict[str, Any], cause: Caus
         raise WrongArguments(f"the worker reads no topic {unknown[0]}")
     if not all(isinstance(trigger, Added) or trigger.corrects for trigger in asked.triggers):
         raise WrongArguments("a correction names the events that it corrects")
-    answered = await writer.replay(asked.plan, asked.triggers, cause, give_only=asked.give_only)
+    answered = await writer.replay(asked.plan, asked.triggers, cause, give_only=asked.give_only, seconds=seconds)
+    if answered is None:
+        return None
     outcomes = Counter(row.outcome for row in answered)
     facts |= {"booked": outcomes["booked"], "deviated": outcomes["deviated"], "left_out": outcomes["left-out"]}
     if len(answered) < len(numbers):

@@ -21,9 +21,9 @@ from worker.engine.correcting import (
     Ordered,
     decide_correction,
     load_for,
+    look_up,
     note_booked,
     subject_of_correction,
-    with_found,
     with_standing,
 )
 from worker.engine.decide_loop import DecideLoop
@@ -56,7 +56,14 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Deviates(WorkerError):
-    """A trigger brought something else than was planned: what was decided since the last commit is decided again."""
+    """A trigger brought something else than was planned: what was decided since the last commit is decided again.
+
+    `number` is the trigger's.
+    """
+
+    def __init__(self, number: int, why: str) -> None:
+        super().__init__(why)
+        self.number = number
 
 
 class NotBooked(NamedTuple):
@@ -79,6 +86,13 @@ class Chunk:
     latest: datetime
     """No event may be dated later."""
     deviating: dict[int, NotBooked] = field(default_factory=dict)
+    doubtful: set[int] = field(default_factory=set)
+    """Those that did so beside others that were decided together with them: each is decided again, by itself."""
+
+    def doubt(self, number: int) -> None:
+        """Decide a trigger by itself before it is said to deviate: others were decided with it."""
+        del self.deviating[number]
+        self.doubtful.add(number)
 
 
 class Replaying:
@@ -96,18 +110,26 @@ class Replaying:
         self._chunk, self._failing = chunk, failing
         self._behind: dict[tuple[str, str], int] = {}
         """Wallets and jobs of which a trigger was not booked, and the number of the first of these triggers."""
+        self._found: dict[int, OfADecision | Refused | Exception] = {}
+        """What the ledger says of what corrections correct, of those that were looked up and not decided yet."""
+        self.has_more = False
+        """Whether there are more triggers without an answer than were prepared."""
 
-    async def prepare(self) -> list[tuple[Trigger, InputRecord | None]]:
-        """Load what the triggers ask about; returns those that have no answer yet.
+    async def prepare(self, most: int) -> list[tuple[Trigger, InputRecord | None]]:
+        """Load what the triggers ask about; returns the first of those that have no answer yet, so many at most.
 
-        Those that add an event have it as a record, if it is valid.
+        Those that add an event have it as a record, if it is valid. Corrections of decisions do not count: what they
+        ask about is loaded when they are looked up.
 
         Raises:
             Transient: the database is away.
         """
         chunk, loop = self._chunk, self._loop
         known = await self._store.replayed(chunk.plan, [one.number for one in chunk.triggers])
-        left = [(one, self._record_of(one)) for one in chunk.triggers if one.number not in known]
+        unanswered = [one for one in chunk.triggers if one.number not in known]
+        loaded = [place for place, one in enumerate(unanswered) if not isinstance(one, OfADecision)]
+        self.has_more = len(loaded) > most
+        left = [(one, self._record_of(one)) for one in unanswered[: loaded[most] if self.has_more else None]]
         subjects = [_subject(*one) for one in left]
         freelancers = sorted({one.freelancer_id for one in subjects if one.freelancer_id is not None})
         jobs = sorted({one.job_id for one in subjects if one.job_id is not None})
@@ -133,6 +155,16 @@ class Replaying:
         if not_booked.outcome == "deviated" or not_booked.reason == PARKED:
             self._leave_behind(trigger.number, row.freelancer_id, row.job_id)
         self._loop.builder.open_batch.batch.replayed.append(row)
+
+    async def look_up(self, corrections: Sequence[OfADecision]) -> list[OfADecision | Refused | Exception]:
+        """Read what the ledger says of what these correct, for `run`; all that has to do with them is to be in it.
+
+        Raises:
+            Transient: the database is away.
+        """
+        found = await look_up(corrections, self._store, self._loop.cache, self._loop.business_time)
+        self._found = {one.number: what for one, what in zip(corrections, found, strict=True)}
+        return found
 
     def is_known_to_deviate(self, trigger: Trigger) -> bool:
         """Whether it was decided before, in a state that was thrown away: what is before it should be committed."""
@@ -238,7 +270,7 @@ class Replaying:
         if instant is None:
             raise AssertionError("nothing was decided yet that could be corrected")
         if isinstance(trigger, OfADecision):
-            trigger = await self._with_found(trigger)
+            trigger = self._with_found(trigger)
         elif isinstance(trigger, Decide):
             trigger = await with_standing(trigger, self._store)
 
@@ -249,8 +281,10 @@ class Replaying:
         size = builder.size_of(FreelancerId(trigger.freelancer_id))
         return trigger, await _in_thread_if(decide, is_large=size > LARGE)
 
-    async def _with_found(self, trigger: OfADecision) -> OfADecision:
-        found = await with_found(trigger, self._store, self._loop.cache, self._loop.business_time)
+    def _with_found(self, trigger: OfADecision) -> OfADecision:
+        found = self._found.pop(trigger.number)
+        if isinstance(found, Exception):
+            raise found
         if isinstance(found, Refused):
             done = {"void": "voided", "replace": "replaced", "undo": "undone"}[kind_of(trigger)]
             raise self._deviates(trigger, "other-outcome", f"it cannot be {done}: {found.why}")
@@ -278,7 +312,7 @@ class Replaying:
     def _deviates(self, trigger: Trigger, reason: str, detail: str) -> Deviates:
         """Note that nothing of a trigger is to be booked, and why; returns what to raise if it was decided."""
         self._chunk.deviating[trigger.number] = NotBooked("deviated", reason, detail)
-        return Deviates(f"trigger {trigger.number} of plan {self._chunk.plan}: {reason}")
+        return Deviates(trigger.number, f"trigger {trigger.number} of plan {self._chunk.plan}: {reason}")
 
     def _row(
         self, trigger: Trigger, not_booked: NotBooked | None, seq: int | None, record: InputRecord | None

@@ -17,7 +17,7 @@ import structlog
 
 from worker.domain.policy import PolicyBook
 from worker.domain.rule_catalogue import RULES
-from worker.engine.commands import CommandRunner, read_command
+from worker.engine.commands import Command, CommandRunner, read_command
 from worker.engine.commit import Commits, Committed
 from worker.engine.new_policies import check_policies
 from worker.engine.writer import Writer
@@ -48,6 +48,12 @@ _LEAST_CLOCK_SECONDS: Final = 0.015
 """Beside live events clock work goes on for so long before the next of them are taken, and while what they ask about is
 loaded: at most 50 ms in all, and less once the batch before is committed."""
 _CATCH_UP_CLOCK_SECONDS: Final = 0.5
+_LIVE_COMMAND_SECONDS: Final = 0.02
+"""Beside live events a chunk of a plan is worked off in parts of about so long: what is begun is finished."""
+_OF_PLANS: Final = frozenset({"replay-begin", "replay-decide"})
+_BETWEEN_CHUNKS_SECONDS: Final = 0.02
+_MORE_CHUNKS_SECONDS: Final = 2.0
+"""A plan's next chunk is asked for within moments of the last answer, so it is looked for often for so long."""
 _YOUNG_OUTBOX: Final = timedelta(seconds=1)
 _CLOCK_CHECK_SECONDS: Final = 10.0
 MOST_CLOCK_DIFFERENCE: Final = timedelta(minutes=1)
@@ -130,6 +136,10 @@ class Term:
         self._young_outbox = _YOUNG_OUTBOX if not config.simulated_time else timedelta.max
         self._last_batch = time.monotonic()
         self._dropped_through = 0
+        self._commands = list[OpenCommand]()
+        """What operators ask and is not done yet, the first of it perhaps half."""
+        self._under_way: Command | None = None
+        self._next_commands = self._replays_until = 0.0
 
     async def open(self) -> None:
         """Take over in the one right order: relay first, then the ledger's tail, then reading.
@@ -203,7 +213,8 @@ class Term:
             if writer.left_records:
                 break
             await self._send_at_once(records)
-            waiting = 0.0 if records or not finished else _IDLE_SECONDS
+            await self._carry_out_commands()
+            waiting = 0.0 if records or not finished or self._commands else self._idle_seconds
             if time.monotonic() >= next_chores:
                 await self._do_chores()
                 next_chores = time.monotonic() + _CHORES_SECONDS
@@ -266,14 +277,45 @@ class Term:
             self._reached("between-chunks")
         return finished
 
+    @property
+    def _idle_seconds(self) -> float:
+        """How long nothing is done when nothing comes: not long while a plan is applied, of which more is asked."""
+        return _BETWEEN_CHUNKS_SECONDS if time.monotonic() < self._replays_until else _IDLE_SECONDS
+
+    async def _carry_out_commands(self) -> None:
+        """Carry out what operators ask, in their order; of what takes long a part, if live events come meanwhile."""
+        if not self._commands:
+            if time.monotonic() < self._next_commands:
+                return
+            self._commands = await self.store.open_commands()
+            if self._commands:
+                await self.writer.flush()
+        while self._commands and not self.writer.is_stopping:  # else the next leader carries it out
+            if not await self._go_on_with(self._commands[0]):
+                return
+            del self._commands[0]
+        pause = _BETWEEN_CHUNKS_SECONDS if time.monotonic() < self._replays_until else _CHORES_SECONDS
+        self._next_commands = time.monotonic() + pause
+
+    async def _go_on_with(self, asked: OpenCommand) -> bool:
+        """Carry one command out, or some more of it; False if it is not done yet."""
+        if self._under_way is None:
+            self._under_way = read_command(asked)
+        command = self._under_way
+        if command.name in _OF_PLANS:
+            self._replays_until = time.monotonic() + _MORE_CHUNKS_SECONDS
+        seconds = _LIVE_COMMAND_SECONDS if self.intake.is_live() else _CATCH_UP_CLOCK_SECONDS
+        answer = await CommandRunner(self.writer).go_on(command, seconds)
+        if answer is None:
+            return False
+        self._under_way = None
+        self.intake.hold(self.writer.holds)  # nothing has been taken since the answer was committed
+        _log.info("command", name=command.name, actor=command.actor, outcome=answer.outcome, reason=answer.reason)
+        if answer.reread:
+            raise Transient("positions were changed: restarting the input")
+        return True
+
     async def _do_chores(self) -> None:
-        commands = await self.store.open_commands()
-        if commands:
-            await self.writer.flush()
-        for command in commands:
-            if self.writer.is_stopping:
-                break  # the next leader carries it out
-            await self._run_command(command)
         offsets = self.intake.advanced()
         positions = self.writer.positions
         moved = any(
@@ -284,14 +326,6 @@ class Term:
             self._drop_published()
             await self.writer.advance(offsets)
         await self.intake.commit_offsets({source: position.next_offset for source, position in positions.items()})
-
-    async def _run_command(self, asked: OpenCommand) -> None:
-        command = read_command(asked)
-        answer = await CommandRunner(self.writer).run(command)
-        self.intake.hold(self.writer.holds)  # nothing has been taken since the answer was committed
-        _log.info("command", name=command.name, actor=command.actor, outcome=answer.outcome, reason=answer.reason)
-        if answer.reread:
-            raise Transient("positions were changed: restarting the input")
 
     async def _compare_clocks(self) -> None:
         if self._config.simulated_time:

@@ -5,6 +5,7 @@ any failure everything in memory is thrown away and read again (the recovery pat
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -13,6 +14,7 @@ import structlog
 
 from worker.domain.model import Cause
 from worker.domain.policy import Policy, PolicyBook
+from worker.engine.chunk_work import ChunkWork, Ended
 from worker.engine.commands import Answer, Command, command_decision
 from worker.engine.commit import Commits, Committed
 from worker.engine.correcting import Result, Trying, load_for, may_concern
@@ -28,7 +30,7 @@ from worker.ledger.leaves import as_text
 from worker.ledger.store import Conditions, ParkedKey, ParkedTrigger, Store
 from worker.ledger.tables import AnswerRow, HoldRow, PolicyRow, ReplayedRow, ReplayRow
 from worker.release import release
-from worker.repair.plan import Added, Correction, Decide, OfADecision, Trigger
+from worker.repair.plan import Correction, Decide, OfADecision, Trigger
 from worker.words.explanations import worded
 
 _log = structlog.get_logger(__name__)
@@ -64,6 +66,8 @@ class Writer:
         """What is on hold, by place, as the ledger has it or the next batch stores it."""
         self._waited: dict[ParkedKey, int] = {}
         """How much waited behind what is being released, before anything of it was decided."""
+        self._chunk: Chunk | None = None
+        """The chunk of a plan that is under way."""
 
     async def open(self) -> None:
         """Begin from what the ledger holds; anything in memory is forgotten."""
@@ -164,14 +168,14 @@ class Writer:
 
     async def flush(self) -> None:
         """Begin to commit what has been decided."""
-        await self._in_spite_of_refusals(self._cut)
+        await self._in_spite_of_refusals(self.cut)
 
     async def advance(self, offsets: dict[TopicPartition, int]) -> None:
         """Store positions that moved over records of no account, and business time; a batch without decisions."""
         self._loop.freshen()
         for source, offset in offsets.items() if not self.left_records else ():
             self._commits.positions.move(source, offset)
-        await self._in_spite_of_refusals(lambda: self._cut(even_empty=True))
+        await self._in_spite_of_refusals(lambda: self.cut(even_empty=True))
 
     def add_policy(self, policy: Policy) -> None:
         """Have the next batch store a policy version, for good."""
@@ -211,7 +215,12 @@ class Writer:
             else:
                 return
 
-    async def _cut(self, *, even_empty: bool = False) -> None:
+    async def cut(self, *, even_empty: bool = False) -> None:
+        """Begin to commit what is decided; one batch at a time, and nothing is done if there is nothing.
+
+        Raises:
+            BatchRefused, LeadershipLost, Transient: of the batch before.
+        """
         await self._loop.cut(even_empty=even_empty)
 
     def abandon(self) -> None:
@@ -243,13 +252,13 @@ class Writer:
         """
         while True:
             try:
-                await self._commit_all()  # what was parked just now is in the ledger then
+                await self.commit_all()  # what was parked just now is in the ledger then
                 if key not in self._waited:  # before a failure batches of it may have been committed
                     self._waited[key] = await self._store.count_parked_triggers(key)
                 failure = await self._release_all(key)
                 if key not in self.parked:
                     return self._waited[key], 0, None
-                await self._commit_all()
+                await self.commit_all()
                 left = await self._store.count_parked_triggers(key)
             except (Bug, BatchRefused) as error:
                 await self.decide(await self._start_over(error))
@@ -289,7 +298,7 @@ class Writer:
             open_batch.batch.released_void.append((waiting.seq, open_batch.next_seq))
         open_batch.batch.triggers_released.append(waiting.seq)
         if self._loop.batch_is_full:
-            await self._cut()
+            await self.cut()
         await asyncio.sleep(0)  # the lease is renewed meanwhile
 
     async def replay_of(self, plan: str) -> ReplayRow | None:
@@ -317,47 +326,40 @@ class Writer:
         self._loop.builder.open_batch.batch.replays.append(replay)
 
     async def replay(
-        self, plan: str, triggers: Sequence[Trigger], cause: Cause, *, give_only: bool
-    ) -> list[ReplayedRow]:
+        self, plan: str, triggers: Sequence[Trigger], cause: Cause, *, give_only: bool, seconds: float | None = None
+    ) -> list[ReplayedRow] | None:
         """Decide triggers of a plan in their order, and commit them; returns what became of each that has an answer.
 
-        One that brings something else than was planned is not booked. Ends early when the worker is to end.
+        One that brings something else than was planned is not booked. Ends early when the worker is to end. With
+        `seconds` it ends after about so long, and gives None if some are left: asked the same again, it goes on.
         """
-        latest = self._now() + timedelta(seconds=self._skew_seconds)
-        chunk = Chunk(plan, triggers, cause, give_only, latest)
+        until = None if seconds is None else time.monotonic() + seconds
+        chunk = self._chunk_of(plan, triggers, cause, give_only=give_only)
+        ended: Ended = "more"
         while True:
             try:
-                await self._commit_all()
-                await self._replay_all(chunk)
-                await self._commit_all(even_empty=bool(self._loop.builder.open_batch.batch.replayed))
+                if ended == "later":
+                    await self.cut(even_empty=bool(self._loop.builder.open_batch.batch.replayed))
+                    return None
+                await self.commit_all()
+                if ended == "more":
+                    replaying = Replaying(self._store, self._loop, self._policies, chunk, self._failing)
+                    ended = await ChunkWork(self, replaying, chunk, self._loop).go_on(until)
+                    continue
             except (Bug, BatchRefused, Deviates) as failure:
                 await self.decide(await self._start_over(failure))
+                ended = "more"
             else:
+                self._chunk = None
                 answered = await self._store.replayed(plan, [one.number for one in triggers])
                 return list(answered.values())
 
-    async def _replay_all(self, chunk: Chunk) -> None:
-        replaying = Replaying(self._store, self._loop, self._policies, chunk, self._failing)
-        before = list[Correction]()
-        self._loop.freshen()
-        for trigger, record in await replaying.prepare():
-            if self.is_stopping and not len(self._loop.builder.open_batch):
-                return
-            # What is before it is not decided a third time when a later one deviates as well.
-            if self._loop.batch_is_full or replaying.is_known_to_deviate(trigger):
-                await self._cut()
-            if isinstance(trigger, OfADecision):  # others read there what it did
-                await self._commit_all()
-                await replaying.run(trigger, record)
-                await self._commit_all()
-                continue
-            if isinstance(trigger, Decide) and may_concern(trigger, before):
-                await self._commit_all()
-                before.clear()
-            if not isinstance(trigger, Added):
-                before.append(trigger)
-            await replaying.run(trigger, record)
-            await asyncio.sleep(0)  # the lease is renewed meanwhile
+    def _chunk_of(self, plan: str, triggers: Sequence[Trigger], cause: Cause, *, give_only: bool) -> Chunk:
+        """The chunk that a command carries: the one that is under way, if it is of that command."""
+        if self._chunk is None or (self._chunk.plan, self._chunk.cause) != (plan, cause):
+            latest = self._now() + timedelta(seconds=self._skew_seconds)
+            self._chunk = Chunk(plan, triggers, cause, give_only, latest)
+        return self._chunk
 
     async def try_corrections(self, corrections: Sequence[Correction], cause: Cause) -> list[Result]:
         """Decide corrections in order, for a plan, and commit those that book something; returns what each came to."""
@@ -365,31 +367,31 @@ class Writer:
         while True:
             before = list[Correction]()
             try:
-                await self._commit_all()
+                await self.commit_all()
                 await self._loop.cache.make_room()
                 await load_for(corrections, self._loop.cache, self.business_time)
                 trying = Trying(self._loop, self._store, self._policies, self._failing)
                 for correction in corrections:
                     if self._loop.batch_is_full:
-                        await self._cut()
+                        await self.cut()
                     if isinstance(correction, OfADecision):  # others read there what it did
-                        await self._commit_all()
+                        await self.commit_all()
                     if isinstance(correction, Decide) and may_concern(correction, before):
-                        await self._commit_all()
+                        await self.commit_all()
                         before.clear()
                     before.append(correction)
                     await trying.run(correction, cause, results)
                     if isinstance(correction, OfADecision):
-                        await self._commit_all()
-                await self._commit_all()
+                        await self.commit_all()
+                await self.commit_all()
             except (Bug, BatchRefused) as failure:
                 await self.decide(await self._start_over(failure))
             else:
                 return [results[correction.number] for correction in corrections]
 
-    async def _commit_all(self, *, even_empty: bool = False) -> None:
-        """Commit what is decided, and wait until it is in the ledger."""
-        await self._cut(even_empty=even_empty)
+    async def commit_all(self) -> None:
+        """Commit what is decided, and what became of a plan's triggers, and wait until it is in the ledger."""
+        await self.cut(even_empty=bool(self._loop.builder.open_batch.batch.replayed))
         await self._commits.settle()
 
     async def forget(self) -> None:
@@ -409,7 +411,7 @@ class Writer:
         asked = (command.name, as_text(command.arguments), command.actor, command.why, command.asked_at)
         self._loop.builder.open_batch.batch.answers.append(AnswerRow(command.id, as_text(told), *asked))
         try:
-            await self._commit_all()
+            await self.commit_all()
         except BatchRefused as refusal:
             await self.decide(await self._start_over(refusal))
             return False

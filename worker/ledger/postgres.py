@@ -44,6 +44,7 @@ from worker.ledger.leadership import guard
 from worker.ledger.leaves import log_after
 from worker.ledger.membership_rows import read_charge, read_membership
 from worker.ledger.merkle import stored_log
+from worker.ledger.past import Together, in_full, linked_lots, mentioned, moved_since, naming, standing
 from worker.ledger.pool import Pool, Purpose
 from worker.ledger.refused import REFUSED, refused
 from worker.ledger.replaced import first_decision_of
@@ -57,6 +58,7 @@ from worker.ledger.store import (
     OpenCommand,
     ParkedKey,
     ParkedTrigger,
+    Past,
     Tail,
 )
 from worker.ledger.tables import (
@@ -290,26 +292,23 @@ class PostgresStore:
 
     async def in_full(self, seq: int) -> tuple[DecisionRow, list[ChangeRow]] | None:
         """A decision and its changes."""
-        rows = await self._rows("decision_in_full", seq)
-        if not rows:
-            return None
-        return DecisionRow._make(rows[0]), [ChangeRow._make(row) for row in await self._rows("changes_in_full", seq)]
+        return (await in_full(self._rows, [seq]))[0]
 
     async def moved_since(self, freelancer_id: FreelancerId, version: int) -> list[Moved]:
         """What moved in a wallet from this version on, in order."""
-        return [Moved._make(row) for row in await self._rows("moved_since", freelancer_id, version)]
+        return (await moved_since(self._rows, [(freelancer_id, version)]))[0]
 
     async def linked_lots(self, freelancer_id: FreelancerId) -> list[tuple[LotId, LotId]]:
         """The lots of a freelancer that are linked to another one, and which."""
-        return [(row["lot_id"], row["linked_to"]) for row in await self._rows("linked_lots", freelancer_id)]
+        return (await linked_lots(self._rows, [freelancer_id]))[0]
 
     async def naming(self, proposal_id: ProposalId) -> list[DecisionRow]:
         """The withdrawals and outbids that name a proposal, in ledger order."""
-        return [DecisionRow._make(row) for row in await self._rows("naming_proposal", proposal_id)]
+        return (await naming(self._rows, [proposal_id]))[0]
 
     async def mentioned(self, keys: Sequence[str], after: int) -> list[DecisionRow]:
         """The decisions after `after` that are mentioned under these keys (see `mentions.py`), in ledger order."""
-        return [DecisionRow._make(row) for row in await self._rows("mentioned", list(keys), after)]
+        return (await mentioned(self._rows, [(tuple(keys), after)]))[0]
 
     async def settled_by(self, job_id: JobId, proposal_id: ProposalId) -> list[tuple[int, int]]:
         """The settlements of a spend on a job: the decision of each one's closure, and its own."""
@@ -318,8 +317,11 @@ class PostgresStore:
 
     async def standing(self, seq: int, proposal_id: ProposalId | None) -> Standing:
         """What stands for a decision, which names this proposal if it is on one, since corrections."""
-        ((_, *columns),) = await self._rows("standing", [seq], [proposal_id])
-        return Standing(*columns)
+        return (await standing(self._rows, [(seq, proposal_id)]))[0]
+
+    def together(self) -> Past:
+        """The same answers about the past: what many ask at once is looked up in one statement."""
+        return Together(self, self._rows)
 
     async def not_made_again(self) -> int:
         """How many adopted messages are not made again yet."""

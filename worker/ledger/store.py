@@ -248,7 +248,71 @@ class Moved(NamedTuple):
     movements: str
 
 
-class Store(Protocol):
+class Past(Protocol):
+    """What is asked of a ledger about decisions that are to be voided, replaced or undone; as of a `Store`."""
+
+    async def first_decisions(self, seqs: Sequence[int]) -> dict[int, FirstDecision]:
+        """The decisions of these seqs, to compare repeats with."""
+        ...
+
+    async def lots(self, ids: Sequence[tuple[FreelancerId, LotId]]) -> list[Lot]:
+        """The lots of these freelancers and ids that exist, also those that `wallets` leaves out."""
+        ...
+
+    async def grants(self, keys: Iterable[tuple[str, str]]) -> list[Grant]:
+        """Grants made under these (rule, natural key); of a key that was freed by a void one that does not stand."""
+        ...
+
+    async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:
+        """Every job asked for, with its proposals, closures and hire; one never heard of is empty."""
+        ...
+
+    async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
+        """The spends of these proposals that exist."""
+        ...
+
+    async def memberships(self, ids: Sequence[FreelancerId]) -> dict[FreelancerId, Membership]:
+        """Every membership asked for; one never heard of has not begun."""
+        ...
+
+    async def held(self, ids: Sequence[FreelancerId]) -> list[Held]:
+        """These freelancers' membership events that cannot count yet, in ledger order."""
+        ...
+
+    # What a decision that is to be voided has done.
+
+    async def in_full(self, seq: int) -> tuple[DecisionRow, list[ChangeRow]] | None:
+        """A decision and its changes."""
+        ...
+
+    async def moved_since(self, freelancer_id: FreelancerId, version: int) -> list[Moved]:
+        """What moved in a wallet from this version on, in order."""
+        ...
+
+    async def linked_lots(self, freelancer_id: FreelancerId) -> list[tuple[LotId, LotId]]:
+        """The lots of a freelancer that are linked to another one, and which."""
+        ...
+
+    async def naming(self, proposal_id: ProposalId) -> list[DecisionRow]:
+        """The withdrawals and outbids that name a proposal, in ledger order."""
+        ...
+
+    # What a decision of a plan that is to be undone has done.
+
+    async def mentioned(self, keys: Sequence[str], after: int) -> list[DecisionRow]:
+        """The decisions after `after` that are mentioned under these keys (see `mentions.py`), in ledger order."""
+        ...
+
+    async def settled_by(self, job_id: JobId, proposal_id: ProposalId) -> list[tuple[int, int]]:
+        """The settlements of a spend on a job: the decision of each one's closure, and its own."""
+        ...
+
+    async def standing(self, seq: int, proposal_id: ProposalId | None) -> Standing:
+        """What stands for a decision, which names this proposal if it is on one, since corrections."""
+        ...
+
+
+class Store(Past, Protocol):
     """What a leader needs of a ledger. Every method raises Transient while the ledger cannot be reached.
 
     What is read are working copies: a change of them reaches the ledger by `commit` only.
@@ -307,10 +371,6 @@ class Store(Protocol):
         """Which of these event ids (see `seen_key`) were decided, and by which decision."""
         ...
 
-    async def first_decisions(self, seqs: Sequence[int]) -> dict[int, FirstDecision]:
-        """The decisions of these seqs, to compare repeats with."""
-        ...
-
     # Wallets and jobs, each whole.
 
     async def wallets(self, ids: Sequence[FreelancerId], after: datetime | None) -> dict[FreelancerId, Wallet]:
@@ -321,38 +381,14 @@ class Store(Protocol):
         """The last decision that names each of these freelancers; 0 for one that no decision names."""
         ...
 
-    async def lots(self, ids: Sequence[tuple[FreelancerId, LotId]]) -> list[Lot]:
-        """The lots of these freelancers and ids that exist, also those that `wallets` leaves out."""
-        ...
-
-    async def grants(self, keys: Iterable[tuple[str, str]]) -> list[Grant]:
-        """Grants made under these (rule, natural key); of a key that was freed by a void one that does not stand."""
-        ...
-
-    async def jobs(self, ids: Sequence[JobId]) -> dict[JobId, Job]:
-        """Every job asked for, with its proposals, closures and hire; one never heard of is empty."""
-        ...
-
-    async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
-        """The spends of these proposals that exist."""
-        ...
-
     async def awaiting(self, ids: Sequence[ProposalId]) -> list[Awaited]:
         """Withdrawals and outbids that wait for these proposals, in ledger order."""
         ...
 
     # Memberships.
 
-    async def memberships(self, ids: Sequence[FreelancerId]) -> dict[FreelancerId, Membership]:
-        """Every membership asked for; one never heard of has not begun."""
-        ...
-
     async def charges(self, keys: Sequence[ChargeKey]) -> list[Charge]:
         """Those of these charges that were asked for."""
-        ...
-
-    async def held(self, ids: Sequence[FreelancerId]) -> list[Held]:
-        """These freelancers' membership events that cannot count yet, in ledger order."""
         ...
 
     # The clock's work, and what is parked.
@@ -399,36 +435,8 @@ class Store(Protocol):
         """The triggers of a plan about these freelancers or jobs that were answered and not booked."""
         ...
 
-    # What a decision that is to be voided has done.
-
-    async def in_full(self, seq: int) -> tuple[DecisionRow, list[ChangeRow]] | None:
-        """A decision and its changes."""
-        ...
-
-    async def moved_since(self, freelancer_id: FreelancerId, version: int) -> list[Moved]:
-        """What moved in a wallet from this version on, in order."""
-        ...
-
-    async def linked_lots(self, freelancer_id: FreelancerId) -> list[tuple[LotId, LotId]]:
-        """The lots of a freelancer that are linked to another one, and which."""
-        ...
-
-    async def naming(self, proposal_id: ProposalId) -> list[DecisionRow]:
-        """The withdrawals and outbids that name a proposal, in ledger order."""
-        ...
-
-    # What a decision of a plan that is to be undone has done.
-
-    async def mentioned(self, keys: Sequence[str], after: int) -> list[DecisionRow]:
-        """The decisions after `after` that are mentioned under these keys (see `mentions.py`), in ledger order."""
-        ...
-
-    async def settled_by(self, job_id: JobId, proposal_id: ProposalId) -> list[tuple[int, int]]:
-        """The settlements of a spend on a job: the decision of each one's closure, and its own."""
-        ...
-
-    async def standing(self, seq: int, proposal_id: ProposalId | None) -> Standing:
-        """What stands for a decision, which names this proposal if it is on one, since corrections."""
+    def together(self) -> Past:
+        """The same answers as those of `Past`: what many ask at once is looked up together."""
         ...
 
     # What was published before the ledger was restored from a backup.

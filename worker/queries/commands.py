@@ -21,7 +21,9 @@ Execute = Callable[[Settings], Awaitable[None]]
 """Takes the lease, carries open commands out, and hands the lease back; for when no worker runs."""
 
 _SQL: Final = load("asking.sql")
+_FIRST_POLL_SECONDS: Final = 0.01
 _POLL_SECONDS: Final = 0.1
+"""An answer is looked for often at first, for most commands take a moment; then with pauses of up to so long."""
 _UNLED_SECONDS: Final = 1.0
 """A ledger without a leader for this long has no worker; a standby would have taken over."""
 
@@ -88,6 +90,7 @@ async def _wait_for_answer(
     """The answer as it is recorded, and whether a worker gave it."""
     by_worker = True
     unled_since: float | None = None
+    pause = _FIRST_POLL_SECONDS
     while time.monotonic() < deadline:
         answer = await connection.fetchval(_SQL["answer"], command)
         if answer is not None:
@@ -103,7 +106,8 @@ async def _wait_for_answer(
                 by_worker = False
             unled_since = None
             continue
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(pause)
+        pause = min(1.5 * pause, _POLL_SECONDS)
     raise Transient(
         f"nobody answered the command {command} in time. It stays in the ledger, and a worker carries it out when it "
         "can; `connects explain command:" + str(command) + "` tells what became of it."

@@ -11,7 +11,7 @@ import msgspec
 from worker.engine.replay_commands import MOST_IN_A_CHUNK
 from worker.errors import OperatorNeeded, UsageError
 from worker.queries.commands import Answered
-from worker.repair.plan import MOST_TRIGGERS, OfADecision, Trigger
+from worker.repair.plan import MOST_TRIGGERS, Trigger
 from worker.repair.plan_file import Plan
 
 Ask = Callable[[str, dict[str, object]], Awaitable[Answered]]
@@ -19,11 +19,6 @@ Ask = Callable[[str, dict[str, object]], Awaitable[Answered]]
 
 _STEPS: Final = (1, 10, 100, 1_000)
 """How many triggers are decided before what became of them is shown; then a chunk at a time."""
-_MOST_OF_DECISIONS: Final = 20
-"""How many triggers of a command may be of one decision (voids, replaces, undos): each waits for a commit of its own.
-
-Live events wait for the command.
-"""
 _MOST_BYTES: Final = 1024 * 1024
 """How large the triggers of a command may be together, as JSON; one that is larger goes alone."""
 _encode: Final = msgspec.json.Encoder().encode
@@ -82,18 +77,18 @@ def takes_of(plan: Plan) -> int:
 def in_chunks(triggers: Iterable[Trigger], most: int = MOST_IN_A_CHUNK) -> Iterator[tuple[list[Trigger], bool]]:
     """Triggers in their order, in chunks for a command each, and whether a step ends with the chunk."""
     chunk: list[Trigger] = []
-    size, voids, of_step, steps = 0, 0, 0, iter(_STEPS)
+    size, of_step, steps = 0, 0, iter(_STEPS)
     step = next(steps)
     for trigger in triggers:
         length = len(_encode(trigger))
-        if chunk and (len(chunk) == most or voids == _MOST_OF_DECISIONS or size + length > _MOST_BYTES):
+        if chunk and (len(chunk) == most or size + length > _MOST_BYTES):
             yield chunk, False
-            chunk, size, voids = [], 0, 0
+            chunk, size = [], 0
         chunk.append(trigger)
-        size, voids, of_step = size + length, voids + isinstance(trigger, OfADecision), of_step + 1
+        size, of_step = size + length, of_step + 1
         if of_step == step:
             yield chunk, True
-            chunk, size, voids, of_step, step = [], 0, 0, 0, next(steps, MOST_IN_A_CHUNK)
+            chunk, size, of_step, step = [], 0, 0, next(steps, MOST_IN_A_CHUNK)
     if chunk:
         yield chunk, True
 

@@ -181,7 +181,7 @@ class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="decid
 
 
 OfADecision = Void | Replace | Undo
-"""Corrections of one decision: each reads what the ledger says of it, and is a batch of its own."""
+"""Corrections of one decision: each reads what the ledger says of it."""
 Correction = Settle | Void | Replace | Decide | Undo
 Trigger = Added | Settle | Void | Replace | Decide | Undo
 _KINDS: Final[Mapping[type[Trigger], Kind]] = {

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from worker.domain.model import FreelancerId, JobId, ProposalId
 from worker.domain.rules.decides import Standing
 from worker.domain.state import Voided
+from worker.ledger import past
 from worker.ledger.postgres import read_tail
 from worker.ledger.replaced import first_decision_of
 from worker.ledger.sql import load
@@ -180,22 +181,19 @@ class PostgresSnapshot(PostgresRows):
 
     async def in_full(self, seq: int) -> tuple[DecisionRow, list[ChangeRow]] | None:
         """A decision and its changes."""
-        rows = await self._fetch("decision_in_full", seq)
-        if not rows:
-            return None
-        return DecisionRow(*rows[0]), [ChangeRow(*row) for row in await self._fetch("changes_in_full", seq)]
+        return (await past.in_full(self._fetch, [seq]))[0]
 
     async def moved_since(self, freelancer_id: FreelancerId, version: int) -> list[Moved]:
         """What moved in a wallet from this version on, in order."""
-        return [Moved(*row) for row in await self._fetch("moved_since", freelancer_id, version)]
+        return (await past.moved_since(self._fetch, [(freelancer_id, version)]))[0]
 
     async def naming(self, proposal_id: ProposalId) -> list[DecisionRow]:
         """The withdrawals and outbids that name a proposal, in ledger order."""
-        return [DecisionRow(*row) for row in await self._fetch("naming_proposal", proposal_id)]
+        return (await past.naming(self._fetch, [proposal_id]))[0]
 
     async def mentioned(self, keys: Sequence[str], after: int) -> list[DecisionRow]:
         """The decisions after `after` that are mentioned under these keys (see `mentions.py`), in ledger order."""
-        return [DecisionRow(*row) for row in await self._fetch("mentioned", list(keys), after)]
+        return (await past.mentioned(self._fetch, [(tuple(keys), after)]))[0]
 
     async def settled_by(self, job_id: JobId, proposal_id: ProposalId) -> list[tuple[int, int]]:
         """The settlements of a spend on a job: the decision of each one's closure, and its own."""

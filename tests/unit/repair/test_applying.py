@@ -80,16 +80,10 @@ def test_the_steps_are_1_10_100_1000_and_then_chunks_of_500() -> None:
     assert numbers == list(range(1, 2_313))
 
 
-def test_a_chunk_has_few_voids_for_each_waits_for_a_commit() -> None:
+def test_voids_come_in_chunks_as_large_as_those_of_other_triggers() -> None:
     expected = Expected("applied", "voided", {"f-1": -1})
     voids = (Void(n, n, "f-1", None, None, "badge-earned", [f"e-{n}"], "resent.txt", n, expected) for n in range(1, 60))
-    assert [(len(chunk), ends) for chunk, ends in in_chunks(voids)] == [
-        (1, True),
-        (10, True),
-        (20, False),
-        (20, False),
-        (8, True),
-    ]
+    assert [(len(chunk), ends) for chunk, ends in in_chunks(voids)] == [(1, True), (10, True), (48, True)]
 
 
 def test_a_chunk_has_at_most_a_mebibyte_of_triggers() -> None:

@@ -12,7 +12,7 @@ from worker.domain.cards import Need
 from worker.domain.model import BurnOrder, ChargeKey, FreelancerId, JobId, LotId, Membership, ProposalId, Spend, Wallet
 from worker.domain.policy import PolicyBook
 from worker.domain.rule_catalogue import RULES
-from worker.domain.rules.undone import ToUndo, UndoneAdd, UndoneForgetting, UndoneVoid
+from worker.domain.rules.undone import ToUndo
 from worker.domain.rules.voids import ToVoid
 from worker.domain.state import Changed, Held, State
 from worker.engine.loading.needs import Needs
@@ -133,38 +133,11 @@ class Cache:
         """Have these wallets in memory, or know that they do not exist yet."""
         await self._have(Needs(freelancers=ids), business_time)
 
-    async def load_to_void(self, what: ToVoid, business_time: datetime | None) -> None:
-        """Have in memory what voiding a decision asks about."""
-        if what.is_of_job:
-            await self.load_jobs([JobId(what.job_id or "")])
-            return
-        wanted = Needs(freelancers=[what.freelancer_id], proposals=what.drawn_by)
-        if what.is_of_proposal:
-            wanted.proposals[what.awaited[0].proposal_id] = None
-        elif what.is_spend:
-            wanted.proposals[ProposalId(what.natural_key)] = None
-            wanted.jobs[JobId(what.job_id or "")] = None
-        else:
-            wanted.grants[what.rule, what.natural_key] = None
-            wanted.memberships |= {} if what.cycle is None else {what.freelancer_id: None}
-        await self._have(wanted, business_time)
-        await self._load_what_they_drew(wanted.proposals, business_time)
-
-    async def load_to_undo(self, found: ToUndo, business_time: datetime | None) -> None:
-        """Have in memory what undoing a decision asks about."""
-        if isinstance(found.what, UndoneAdd):
-            await self.load_to_void(found.what.what, business_time)
-            return
-        if isinstance(found.what, UndoneForgetting):
-            await self.load_jobs([JobId(found.job_id or "")])
-            return
-        wanted = Needs(freelancers=[found.freelancer_id])
-        if isinstance(found.what, UndoneVoid):
-            wanted.grants[found.what.rule, found.what.natural_key] = None
-            wanted.memberships |= {} if found.what.cycle is None else {found.freelancer_id: None}
-        elif found.proposal_id is not None and found.job_id is not None:
-            wanted.proposals[found.proposal_id] = None
-            wanted.jobs[found.job_id] = None
+    async def load_to_correct(self, found: Iterable[ToVoid | ToUndo], business_time: datetime | None) -> None:
+        """Have in memory what voiding, replacing or undoing these decisions asks about."""
+        wanted = Needs()
+        for what in found:
+            wanted.ask_for_correction(what)
         await self._have(wanted, business_time)
         await self._load_what_they_drew(wanted.proposals, business_time)
 

@@ -6,6 +6,8 @@ from typing import Any, Final
 from worker.domain.cards import Need
 from worker.domain.model import ChargeKey, FreelancerId, JobId, ProposalId
 from worker.domain.rule_catalogue import CLOCK_RULES, RULES
+from worker.domain.rules.undone import ToUndo, UndoneAdd, UndoneForgetting, UndoneVoid
+from worker.domain.rules.voids import ToVoid
 from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, SETTLEMENT, Appointment
 
 
@@ -62,6 +64,42 @@ class Needs:
             named = {"freelancer_id": subject, "job_id": subject, "proposal_id": appointment.key}
             for ask in _ASKED_BY_CLOCK[appointment.rank]:
                 ask(self, named)
+
+    def ask_for_correction(self, what: ToVoid | ToUndo) -> None:
+        """What voiding or undoing a decision asks about, of which the ledger says this."""
+        if isinstance(what, ToVoid):
+            self._ask_for_void(what)
+        elif isinstance(what.what, UndoneAdd):
+            self._ask_for_void(what.what.what)
+        else:
+            self._ask_for_undo(what)
+
+    def _ask_for_void(self, what: ToVoid) -> None:
+        if what.is_of_job:
+            self.jobs[JobId(what.job_id or "")] = None
+            return
+        self.freelancers[what.freelancer_id] = None
+        self.proposals.update(dict.fromkeys(what.drawn_by))
+        if what.is_of_proposal:
+            self.proposals[what.awaited[0].proposal_id] = None
+        elif what.is_spend:
+            self.proposals[ProposalId(what.natural_key)] = None
+            self.jobs[JobId(what.job_id or "")] = None
+        else:
+            self.grants[what.rule, what.natural_key] = None
+            self.memberships |= {} if what.cycle is None else {what.freelancer_id: None}
+
+    def _ask_for_undo(self, found: ToUndo) -> None:
+        if isinstance(found.what, UndoneForgetting):
+            self.jobs[JobId(found.job_id or "")] = None
+            return
+        self.freelancers[found.freelancer_id] = None
+        if isinstance(found.what, UndoneVoid):
+            self.grants[found.what.rule, found.what.natural_key] = None
+            self.memberships |= {} if found.what.cycle is None else {found.freelancer_id: None}
+        elif found.proposal_id is not None and found.job_id is not None:
+            self.proposals[found.proposal_id] = None
+            self.jobs[found.job_id] = None
 
 
 def _ask_for_wallet(wanted: Needs, named: Mapping[str, Any]) -> None:

@@ -127,39 +127,46 @@ CROSS JOIN LATERAL (
           AND c.natural_key = wanted.natural_key || CASE n WHEN 0 THEN '' ELSE '//' || n END LIMIT 1) c
 ) found
 
--- name: decision_in_full
+-- name: decisions_in_full
 SELECT seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
        proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload,
        previous_seq, running_time, membership_updated
-FROM decisions WHERE seq = $1
+FROM decisions WHERE seq = ANY($1::bigint[])
 
 -- name: changes_in_full
 SELECT freelancer_id, version, decision_seq, ordinal, occurred_at, recorded_at, rule, reason, policy_version, delta,
        debt_delta, balance_after, explanation, natural_key, movements
-FROM changes WHERE decision_seq = $1 ORDER BY ordinal
+FROM changes WHERE decision_seq = ANY($1::bigint[]) ORDER BY decision_seq, ordinal
 
 -- name: moved_since
--- What moved in a wallet from version $2 on.
-SELECT decision_seq, rule, movements FROM changes WHERE freelancer_id = $1 AND version >= $2 ORDER BY version
+-- What moved in the wallets of freelancers $2, from the versions $3 beside them on; $1 are the numbers of these questions.
+SELECT asked.number, c.decision_seq, c.rule, c.movements FROM unnest($1::int[], $2::text[], $3::bigint[]) AS asked(number, whose, since)
+CROSS JOIN LATERAL (SELECT * FROM changes WHERE freelancer_id = asked.whose AND version >= asked.since ORDER BY version) c
+ORDER BY asked.number, c.version
 
 -- name: linked_lots
-SELECT lot_id, linked_to FROM lots WHERE freelancer_id = $1 AND linked_to IS NOT NULL
+SELECT freelancer_id, lot_id, linked_to FROM lots WHERE freelancer_id = ANY($1::text[]) AND linked_to IS NOT NULL
 
--- name: naming_proposal
--- The withdrawals and outbids that name a proposal, in ledger order.
-SELECT d.seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
+-- name: naming_proposals
+-- The withdrawals and outbids that name these proposals, in ledger order.
+SELECT named.of_proposal, d.seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
        proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload,
        previous_seq, running_time, membership_updated
-FROM (SELECT seq FROM mentions WHERE key = 'p:' || $1) named CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = named.seq LIMIT 1) d
+FROM (
+    SELECT asked.id AS of_proposal, m.seq FROM unnest($1::text[]) AS asked(id)
+    CROSS JOIN LATERAL (SELECT seq FROM mentions WHERE key = ('p:' || asked.id) COLLATE "C") m
+) named CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = named.seq LIMIT 1) d
 WHERE topic IN ('proposal-withdrawn', 'boost-outbid') ORDER BY d.seq
 
 -- name: mentioned
--- The decisions after $2 that are mentioned under these keys.
-SELECT d.seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
+-- The decisions after $3 that are mentioned under the keys $2 beside it; $1 are the numbers of the questions that these are of.
+SELECT named.number, d.seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
        proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload,
        previous_seq, running_time, membership_updated
-FROM (SELECT DISTINCT seq FROM mentions WHERE key = ANY($1::text[]) AND seq > $2) named
-CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = named.seq LIMIT 1) d ORDER BY d.seq
+FROM (
+    SELECT DISTINCT asked.number, m.seq FROM unnest($1::int[], $2::text[], $3::bigint[]) AS asked(number, key, after)
+    CROSS JOIN LATERAL (SELECT seq FROM mentions WHERE key = asked.key COLLATE "C" AND seq > asked.after) m
+) named CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = named.seq LIMIT 1) d ORDER BY named.number, d.seq
 
 -- name: settled_by
 -- The settlements of a spend on a job, with the closure of each.
