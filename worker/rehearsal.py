@@ -79,14 +79,16 @@ class Rehearsal:
         self.connection = connection
         self._store, self._writer, self._actor, self._why = store, writer, actor, why
 
-    async def ask(self, name: str, arguments: dict[str, object]) -> Answered:
+    async def ask(self, name: str, arguments: dict[str, object], why: str | None = None) -> Answered:
         """Carry a command out here and now; commands that were open when the copy was made stay open.
+
+        `why` is its reason, if it has one of its own.
 
         Raises:
             WorkerError: the copy is away, or another rehearsal has taken it.
         """
         command, as_json = uuid4(), msgspec.json.encode(arguments).decode()
-        await self.connection.execute(_ASKING["ask"], command, name, as_json, self._actor, self._why)
+        await self.connection.execute(_ASKING["ask"], command, name, as_json, self._actor, why or self._why)
         (asked,) = [one for one in await self._store.open_commands() if one.id == command]
         answer = await CommandRunner(self._writer).run(read_command(asked))
         words = explain(answer.reason, answer.outcome, Subject(), answer.told)

@@ -1,6 +1,6 @@
 """The checks of `connects verify` beside that of the hashes: sums, refunds that are owed, and every decision again."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Final
 
@@ -10,7 +10,8 @@ from worker.proof import findings
 from worker.proof.checks import Check, Finding, Ground
 from worker.proof.findings import Tally, in_words
 from worker.proof.hashed_rows import bounds
-from worker.proof.passes import decide_freelancer_again, decide_ledger_again
+from worker.proof.parts import Part
+from worker.proof.passes import decide_ledger_again, decide_named_again
 from worker.proof.state_check import CURRENT_STATE
 from worker.queries.asking import connected
 from worker.queries.balances import totals_that_disagree
@@ -91,9 +92,21 @@ async def findings_of_freelancer(
     connection: Connection, freelancer_id: FreelancerId, ground: Ground
 ) -> tuple[list[Finding], Tally]:
     """What is found when one freelancer's decisions are decided again and the rows compared, and what was looked at."""
-    found, tally = await decide_freelancer_again(connection, freelancer_id, ground.progress.advance)
+    found, tally = await findings_of(connection, Part(freelancer=freelancer_id), ground.progress.advance)
     if ground.selected is not None and tally.seqs is not None:
         ground.selected.extend(tally.seqs)
+    return found, tally
+
+
+async def findings_of(
+    connection: Connection, part: Part, advance: Callable[[int], None] = lambda _: None
+) -> tuple[list[Finding], Tally]:
+    """The same of one freelancer or one job; `advance` counts what was looked at.
+
+    Raises:
+        Transient: the ledger is away.
+    """
+    found, tally = await decide_named_again(connection, part, advance)
     return [*_rows(tally), *map(_one, found)], tally
 
 

@@ -11,7 +11,6 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Final, NamedTuple
 
-from worker.domain.model import FreelancerId
 from worker.garbage import seldom_collected
 from worker.ledger.connections import Connection
 from worker.proof.again import Again
@@ -85,15 +84,15 @@ async def decide_ledger_again(
     return whole
 
 
-async def decide_freelancer_again(
-    connection: Connection, freelancer_id: FreelancerId, advance: Callable[[int], None] = lambda _: None
+async def decide_named_again(
+    connection: Connection, part: Part, advance: Callable[[int], None] = lambda _: None
 ) -> tuple[list[Finding], Tally]:
-    """Decide one freelancer's decisions again, and compare the rows; each finding, and the tally that has the rows.
+    """Decide the decisions of one freelancer, or job, again, and compare the rows; each finding, and the tally of rows.
 
     Raises:
         Transient: the ledger is away.
     """
-    reader, part = PostgresReader(connection), Part(freelancer=freelancer_id)
+    reader = PostgresReader(connection)
 
     async def decide() -> tuple[int, Again, list[Finding]]:
         again, through = Again(release(), keeps_seqs=True), await reader.end()

@@ -37,7 +37,8 @@ class NotBooked(msgspec.Struct, frozen=True):
 class PlanRecord(msgspec.Struct, frozen=True):
     """A plan that was begun: by whom, why and when, and how many of its triggers have which outcome.
 
-    `left` is how many have no answer yet. `not_booked` are the first of those that deviated or were left out.
+    `left` is how many have no answer yet. `not_booked` are the first of those that deviated or were left out. Of a plan
+    that was stopped and did not go on: by whom, and why.
     """
 
     plan: str
@@ -51,6 +52,8 @@ class PlanRecord(msgspec.Struct, frozen=True):
     left_out: int
     left: int
     not_booked: list[NotBooked]
+    stopped_by: str | None = None
+    stopped_because: str | None = None
 
 
 class Plans(msgspec.Struct, frozen=True):
@@ -68,6 +71,8 @@ async def plans_begun(connection: Connection, hash_begins: str = "") -> Plans:
         left = row["triggers"] - answered
         named = dict(row)
         named["state"] = state_of(row["state"], left, row["booked"], named.pop("undone"))
+        if row["state"] == "stopped" and (stop := await connection.fetchrow(_SQL["stopped"], row["plan"])) is not None:
+            named |= {"stopped_by": stop["actor"], "stopped_because": stop["why"]}
         found.append(PlanRecord(**named, left=left, not_booked=[NotBooked(*one) for one in rows]))
     return Plans(found)
 

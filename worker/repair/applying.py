@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -38,12 +38,16 @@ class Applied(msgspec.Struct):
     left_out: int = 0
     left: int = 0
     """How many have no answer yet."""
+    through: int = 0
+    """The last trigger that was asked for, by its number."""
     stopped: str | None = None
+    wrong: list[str] = []
+    """What is wrong with what the last step touched: then it is stopped."""
 
     @property
     def is_as_planned(self) -> bool:
-        """Whether each of the plan's triggers was booked."""
-        return not (self.left or self.deviated or self.left_out or self.not_booked_before)
+        """Whether each of the plan's triggers was booked, and nothing is wrong with what they touched."""
+        return not (self.left or self.deviated or self.left_out or self.not_booked_before or self.wrong)
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -107,8 +111,10 @@ async def begin(plan: Plan, ask: Ask) -> None:
 
 async def apply(
     plan: Plan, answered_before: Mapping[int, bool], way: Way, ask: Ask, stopping: asyncio.Event
-) -> AsyncIterator[Applied]:
+) -> AsyncGenerator[Applied]:
     """Have the triggers that have no answer decided, in order; yields what became of them after each step.
+
+    Whoever is not content with a step asks for no further one.
 
     `answered_before` has those that have one, each with whether it was booked.
 
@@ -148,6 +154,7 @@ async def _decide(plan: str, chunk: Sequence[Trigger], way: Way, ask: Ask, appli
         if not reply.done:
             raise OperatorNeeded(reply.explanation)
         applied.asked += len(chunk)
+        applied.through = chunk[-1].number
         applied.left -= len(chunk)
         applied.booked += int(reply.told["booked"] or 0)
         applied.deviated += int(reply.told["deviated"] or 0)

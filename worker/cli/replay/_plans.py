@@ -48,7 +48,14 @@ def how_it_ended(applied: Applied, plan: str, *, on: str = "") -> str:
     if applied.deviated or applied.left_out or applied.not_booked_before:
         there = ", with DATABASE_URL set to the copy," if on else ""
         parts.append(f"`connects replay status {plan}`{there} shows what was not booked, and why.")
-    if applied.stopped == "too-many-deviations":
+    if applied.wrong:
+        more = f" ({len(applied.wrong) - 1:,} more like it)" if len(applied.wrong) > 1 else ""
+        parts.append(
+            f"Stopped, because something is wrong with what was touched up to trigger {applied.through:,}: "
+            f"{applied.wrong[0]}{more}. Nothing more is booked. See `connects verify`, and mend the cause; then apply "
+            "the plan again: it goes on."
+        )
+    elif applied.stopped == "too-many-deviations":
         parts.append(
             "Stopped, because too many deviate: the ledger went on since the plan was made. Make a new plan of what is "
             "left, or raise --most-deviations."
@@ -79,6 +86,8 @@ def _parts(plans: Plans) -> Iterator[RenderableType]:
             f"{counted(one.triggers, 'trigger')} {one.booked:,} booked, {one.deviated:,} deviated, "
             f"{one.left_out:,} left out, {one.left:,} left"
         )
+        if one.stopped_because is not None:
+            yield plain(f"stopped by {one.stopped_by}: {one.stopped_because}")
         if one.not_booked:
             yield not_booked_table(one.not_booked)
             if (more := one.deviated + one.left_out - len(one.not_booked)) > 0:

@@ -11,6 +11,7 @@ from worker.cli.replay._plans import how_it_ended, not_booked_table
 from worker.cli.replay._steps import in_steps
 from worker.database_url import taken_apart
 from worker.plain_text import plain
+from worker.queries.commands import Answered
 from worker.rehearsal import ON, Rehearsed, rehearsing
 from worker.repair.applying import Way, begin
 from worker.repair.plan_file import Plan
@@ -41,8 +42,12 @@ async def rehearsed(settings: Settings, plan: Plan, way: Way, copy: str, by: tup
     """
     stopping = until_interrupted()
     async with rehearsing(settings, copy, plan.header.through_seq, *by) as (rehearsal, conditions):
+
+        async def stop(because: str) -> Answered:
+            return await rehearsal.ask("replay-stop", {"plan": plan.hash, "close": False}, because)
+
         await begin(plan, rehearsal.ask)
-        applied = await in_steps(rehearsal.connection, plan, way, rehearsal.ask, stopping)
+        applied = await in_steps(rehearsal.connection, plan, way, rehearsal.ask, stop, stopping)
         return await rehearsal.what_came_of(applied, conditions)
 
 

@@ -1,22 +1,47 @@
-"""Applying a plan in steps, each with a line about what became of it, until it is interrupted."""
+"""Applying a plan in steps, each with a line about what became of it and a check of what it touched, until it ends."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Final
 
 from worker.cli._errors import say
 from worker.cli.replay._plans import became
 from worker.ledger.connections import Connection
+from worker.proof.step_check import check_step
 from worker.queries.replays import answered_triggers
 from worker.repair.applying import Applied, Ask, Way, apply
 from worker.repair.plan_file import Plan
 
+Stop = Callable[[str], Awaitable[object]]
+"""Stops the plan, for this reason."""
+_CHECKED_BEFORE: Final = 1_000
+"""Of what was answered before so many triggers are checked with the first step: the last one may not have been."""
+_MOST_OF_A_REASON: Final = 500
+"""How many characters of what is wrong are kept with the plan."""
 
-async def in_steps(connection: Connection, plan: Plan, way: Way, ask: Ask, stopping: asyncio.Event) -> Applied:
+
+async def in_steps(
+    connection: Connection, plan: Plan, way: Way, ask: Ask, stop: Stop, stopping: asyncio.Event
+) -> Applied:
     """Have the triggers that have no answer decided; what became of them. `connection` is to the ledger they go to.
+
+    After each step the wallets and jobs that it touched are checked. The plan is stopped when something is wrong.
 
     Raises:
         OperatorNeeded, Transient: as `apply` does.
     """
-    applied = Applied(plan.hash, 0)
-    async for applied in apply(plan, await answered_triggers(connection, plan.hash), way, ask, stopping):
-        say(became(applied))
+    answered = await answered_triggers(connection, plan.hash)
+    checked, applied = max(answered, default=0) - _CHECKED_BEFORE, Applied(plan.hash, 0)
+    async with aclosing(apply(plan, answered, way, ask, stopping)) as steps:
+        async for applied in steps:
+            say(became(applied))
+            if applied.through <= checked:
+                continue  # nothing was asked for
+            found = await check_step(connection, plan.hash, checked + 1, applied.through)
+            checked = applied.through
+            if found.wrong:
+                applied.stopped, applied.wrong = "wrong", found.wrong
+                await stop(f"after trigger {checked:,}: {found.wrong[0]}"[:_MOST_OF_A_REASON])
+                break
     return applied

@@ -54,9 +54,10 @@ def command(
     """Have the active worker carry out a plan: each trigger brings what was planned, or nothing of it is booked.
 
     It begins with 1 trigger, then 10, 100 and 1,000, then 500 at a time, and shows after each step what was booked,
-    what deviated from the plan and what was left out. Live traffic goes on meanwhile. Ctrl-C ends it between two
-    chunks; run again it goes on where it stopped, and nothing is booked twice. A plan that takes Connects needs
-    --give-only or --take-too.
+    what deviated from the plan and what was left out. Then it checks the wallets and jobs that the step touched, by the
+    checks of `connects verify`, and stops the plan if something is wrong. Live traffic goes on meanwhile. Ctrl-C ends
+    it between two chunks; run again it goes on where it stopped, and nothing is booked twice. A plan that takes
+    Connects needs --give-only or --take-too.
 
     --on rehearses the plan on a copy of the ledger: this command applies it there by itself, then does what the clock
     has due, and shows what came of it. Nothing is published from the copy, and no worker can lead it afterwards; look
@@ -106,8 +107,12 @@ async def _apply(settings: Settings, plan: Plan, way: Way, actor: str, why: str)
         async def ask(name: str, arguments: dict[str, object]) -> Answered:
             return await commands.ask(settings, name, arguments, actor=actor, why=why, execute=_refuse)
 
+        async def stop(because: str) -> Answered:
+            arguments = {"plan": plan.hash, "close": False}
+            return await commands.ask(settings, "replay-stop", arguments, actor=actor, why=because, execute=_refuse)
+
         await begin(plan, ask)
-        return await in_steps(connection, plan, way, ask, stopping)
+        return await in_steps(connection, plan, way, ask, stop, stopping)
 
 
 async def _refuse(_settings: Settings) -> None:

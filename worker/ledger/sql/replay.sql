@@ -8,6 +8,12 @@ FROM replays p LEFT JOIN replayed r ON r.plan = p.plan
 LEFT JOIN decisions u ON u.rule = 'correct.undo' AND u.follows = r.decision_seq
 WHERE starts_with(p.plan, $1) GROUP BY p.plan ORDER BY p.begun_at DESC, p.plan
 
+-- name: stopped
+-- By whom and why a plan was stopped last.
+SELECT d.facts ->> 'actor' AS actor, d.facts ->> 'why' AS why
+FROM commands c JOIN decisions d ON d.event_id = 'command:' || c.id AND d.kind IN ('clock', 'command') AND d.outcome <> 'parked'
+WHERE c.name = 'replay-stop' AND d.reason = 'plan-stopped' AND d.facts ->> 'plan' = $1 ORDER BY d.seq DESC LIMIT 1
+
 -- name: not_booked
 -- The first $2 triggers of a plan that were not booked, those that deviated before those that were left out.
 SELECT number, kind, outcome, reason, detail, topic, event_id, source, line FROM replayed

@@ -63,6 +63,22 @@ UNION ALL
 SELECT 'changes', freelancer_id, 'version', version, changes FROM sums WHERE version <> changes
 ORDER BY 1, 2, 3
 
+-- name: touched_by_step
+-- The wallets and jobs that the triggers $2 to $3 of plan $1 changed or name, of those that were booked: how many changes or
+-- proposals each has (of proposals at most $4 are counted), and the first of these decisions.
+WITH booked AS MATERIALIZED (
+    SELECT freelancer_id, job_id, decision_seq FROM replayed WHERE plan = $1 AND number BETWEEN $2 AND $3 AND decision_seq IS NOT NULL),
+wallets AS (
+    SELECT id, min(decision_seq) AS first_seq FROM (
+        SELECT freelancer_id AS id, decision_seq FROM booked
+        UNION ALL SELECT c.freelancer_id, c.decision_seq FROM booked JOIN changes c USING (decision_seq)) named
+    WHERE id IS NOT NULL GROUP BY id),
+jobs AS (SELECT job_id AS id, min(decision_seq) AS first_seq FROM booked WHERE job_id IS NOT NULL GROUP BY job_id)
+SELECT 'wallet' AS kind, id, coalesce((SELECT c.version FROM changes c WHERE c.freelancer_id = id ORDER BY c.version DESC LIMIT 1), 0) AS size, first_seq
+FROM wallets
+UNION ALL
+SELECT 'job', id, (SELECT count(*) FROM (SELECT FROM spends s WHERE s.job_id = id LIMIT $4) counted), first_seq FROM jobs ORDER BY 1, 2
+
 -- name: lots_page
 -- Each page is one statement, of one instant. Decisions are never removed: a row without its decision is always wrong.
 -- The next lots after ($1, $2), $3 of them, and whether their freelancer has a wallet.
