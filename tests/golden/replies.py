@@ -11,22 +11,26 @@ from typing import Final, NamedTuple
 from tests.golden.deciding import decide_corpus, the_policies
 from tests.golden.made_by_hand import CASES, known_of
 from tests.golden.reply_stories import GRACE_SECONDS, QUESTIONS, told
+from tests.golden.ticket_stories import TICKETS, decide_tickets
 from tests.kit.memory_connection import connection_to
 from tests.kit.policies import policies
 from worker.domain.policy import PolicyBook
 from worker.ledger.connections import Connection
 from worker.ledger.memory_store import MemoryStore
+from worker.queries.answers import asking_of
 from worker.queries.explain import decisions_of
 from worker.queries.questions import Grounds, answered
 from worker.queries.wallets import month_of, upcoming_reply, wallet_reply
+from worker.replies.answers import answer_about
 from worker.replies.compose import of_decision, reply_to, with_standing
 from worker.replies.known import Asked, Known
 from worker.replies.months import about_month
 from worker.replies.recorded import DecisionRecord
 from worker.replies.reply import Reply
+from worker.replies.standing import TOPICS
 
 FOLDER: Final = Path(__file__).parent / "replies"
-STORIES, REASONS = FOLDER / "stories.txt", FOLDER / "reasons.txt"
+STORIES, REASONS, TICKETS_TOLD = FOLDER / "stories.txt", FOLDER / "reasons.txt", FOLDER / "tickets.txt"
 
 
 class Recorded(NamedTuple):
@@ -53,6 +57,29 @@ async def to_questions(connection: Connection) -> list[Recorded]:
             recorded.append(Recorded(f"{title}\n$ connects history {key}{OF_A_WALLET[about]}", reply, known))
         else:
             recorded.append(Recorded(f"{title}\n$ connects explain {_option(about)}{key}", reply_to(known), known))
+    return recorded
+
+
+async def of_tickets() -> list[Recorded]:
+    """The replies to the tickets."""
+    store = MemoryStore()
+    await decide_tickets(store)
+    return await to_tickets(connection_to(store))
+
+
+async def to_tickets(connection: Connection) -> list[Recorded]:
+    """The replies to the tickets, in a ledger that has what is behind them."""
+    recorded = []
+    for words, who, about, key in TICKETS:
+        if about in TOPICS:
+            known = await _known(connection, "freelancer", who, policies(), GRACE_SECONDS)
+            asking = await asking_of(connection, who, policies())
+            assert asking is not None
+            asked, reply = f"answer {about} --freelancer {who}", answer_about(about, asking)
+        else:
+            known = await _known(connection, about, key or who, policies(), GRACE_SECONDS)
+            asked, reply = f"explain {_option(about)}{key or who}", reply_to(known)
+        recorded.append(Recorded(f"{words}\n$ connects {asked}", reply, known))
     return recorded
 
 
@@ -148,7 +175,8 @@ async def _record() -> None:
     FOLDER.mkdir(exist_ok=True)
     STORIES.write_text(as_text(await of_stories()), encoding="utf-8")
     REASONS.write_text(as_text(await of_reasons()), encoding="utf-8")
-    sys.stdout.write(f"{STORIES} and {REASONS} are recorded\n")
+    TICKETS_TOLD.write_text(as_text(await of_tickets()), encoding="utf-8")
+    sys.stdout.write(f"{STORIES}, {REASONS} and {TICKETS_TOLD} are recorded\n")
 
 
 if __name__ == "__main__":

@@ -29,9 +29,10 @@ class Question(NamedTuple):
 
 
 def at(when: str) -> datetime:
-    """An instant of 2026: `10-06`, or `10-06 12:00`; at nine where no time is given."""
+    """An instant of 2026: `10-06`, or `10-06 12:00`; at nine where no time is given; `2025-10-06` of another year."""
     day, _, time = when.partition(" ")
-    return datetime.fromisoformat(f"2026-{day}T{time or '09:00'}:00+00:00")
+    year = "" if day.count("-") > 1 else "2026-"
+    return datetime.fromisoformat(f"{year}{day}T{time or '09:00'}:00+00:00")
 
 
 def registers(when: str, who: str) -> Event:
@@ -292,6 +293,11 @@ async def told() -> Connection:
 
 async def decide_stories(place: Place) -> None:
     """Decide the stories in an empty ledger."""
+    await decide_events(place, EVENTS, TODAY)
+
+
+async def decide_events(place: Place, events: list[Event], now: datetime) -> None:
+    """Decide such events in an empty ledger, and let the clock go on until then."""
     async with deciding(place, policies()) as decides:
-        await decides.decide(as_read(in_order(EVENTS)))
-        await decides.until(TODAY)
+        await decides.decide(as_read(in_order(events)))
+        await decides.until(now)

@@ -232,6 +232,11 @@ class _Asked:
             freelancer=bool(self._changes(name)) or bool(self._mentioned(f"f:{name}")),
         )
 
+    def refusals_of_freelancer(self, name: str, most: int) -> Iterable[Row]:
+        named = [self._tables.decisions[seq] for seq in self._mentioned(f"f:{name}")]
+        refused = [one for one in named if one.outcome in {"declined", "withheld"} and one.kind != "settlement"]
+        return [Row(seq=one.seq) for one in sorted(refused, key=lambda one: -one.seq)[:most]]
+
     def last_batch(self) -> Iterable[Row]:
         rows = sorted(self._tables.batches, key=lambda row: row.batch_no)
         for row in rows[-1:]:

@@ -93,6 +93,15 @@ EXAMPLES: Final[dict[str, Any]] = {
             {"kind": "proposals", "rule": "spend.proposal", "connects": -9, "changes": 1},
         ],
         "charges": [],
+        "refused": [
+            {
+                "occurred_at": "2026-11-01T09:00:00Z",
+                "event_id": "iv-9",
+                "topic": "interview-won",
+                "reason": "client-not-established",
+                "explanation": "Nothing granted: the client of job job-519 had not hired anybody before.",
+            }
+        ],
     },
     "changes": {"freelancer_id": "omar", "changes": [_CHANGE], "next": None},
     "proposal": _ANSWER,

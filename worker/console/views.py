@@ -16,7 +16,15 @@ from worker.queries.answers import asking_of
 from worker.queries.explain import open_spend
 from worker.queries.explained import Awaited, DecidedAgain, OpenSpend
 from worker.queries.history import ChangeRecord, Expected, coming
-from worker.queries.lookups import ChargeRecord, changes_before, last_charges, roles_of, sums_by_kind
+from worker.queries.lookups import (
+    ChargeRecord,
+    RefusedRecord,
+    changes_before,
+    last_charges,
+    last_refusals,
+    roles_of,
+    sums_by_kind,
+)
 from worker.queries.memberships import MembershipRecord, MembershipStatus
 from worker.queries.questions import Answered, Grounds, answered
 from worker.queries.wallets import wallet_of
@@ -46,7 +54,7 @@ class FreelancerView(msgspec.Struct, frozen=True):
     """A freelancer's wallet: in words, and what it holds and waits for. `kinds` add up to `balance`.
 
     `lots` are those that expire first, `lots_left_out` counts later ones. `open` are the last proposals that may
-    still bring something back; `open_left_out` counts earlier ones.
+    still bring something back; `open_left_out` counts earlier ones. `refused` are the last that brought nothing.
     """
 
     reply: Reply
@@ -62,6 +70,7 @@ class FreelancerView(msgspec.Struct, frozen=True):
     open_left_out: int
     kinds: list[OfKind]
     charges: list[ChargeRecord]
+    refused: list[RefusedRecord]
 
 
 class ChangesView(msgspec.Struct, frozen=True):
@@ -144,6 +153,7 @@ async def freelancer_view(connection: Connection, key: str, grounds: Grounds) ->
         max(0, len(undecided) - MOST_OPEN),
         await sums_by_kind(connection, key),
         await last_charges(connection, key),
+        await last_refusals(connection, key),
     )
 
 

@@ -4,7 +4,6 @@ from worker.domain.policy import PolicyBook
 from worker.ledger.connections import Connection
 from worker.queries.explain import explain_freelancer
 from worker.queries.replies import member_of, proposals, proposals_of_freelancer
-from worker.replies.several import sums_of
 from worker.replies.topics import Asking
 
 
@@ -16,4 +15,4 @@ async def asking_of(connection: Connection, freelancer_id: str, policies: Policy
     found = await explain_freelancer(connection, freelancer_id, policies, policies.versions[0].effective_from)
     applied = await proposals(connection, await proposals_of_freelancer(connection, freelancer_id))
     policy = policies.versions[-1] if member.read_until is None else policies.in_force(member.read_until)
-    return Asking(policy, member, None, found.decisions, sums_of(applied, found.decisions, policy))
+    return Asking(policy, member, None, found.decisions, applied)

@@ -10,12 +10,24 @@ from schemas.catalogue import INPUT_TOPICS
 from worker.engine.loading.cache import seen_key
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
+from worker.queries.explain import decisions_of
 from worker.queries.history import ChangeRecord, change_record
 from worker.replies.known import Asked
 from worker.replies.months import OfKind, kind_of
 
 _SQL: Final = load("asking.sql")
 _MOST_CHARGES: Final = 20
+_MOST_REFUSALS: Final = 20
+
+
+class RefusedRecord(msgspec.Struct, frozen=True):
+    """Something that brought a freelancer nothing, in words; `event_id` is what its reply is found by."""
+
+    occurred_at: datetime
+    event_id: str | None
+    topic: str | None
+    reason: str
+    explanation: str
 
 
 class ChargeRecord(msgspec.Struct, frozen=True):
@@ -57,6 +69,16 @@ async def sums_by_kind(connection: Connection, freelancer_id: str) -> list[OfKin
     return [
         OfKind(kind_of(row["rule"], came_in=row["connects"] > 0), row["rule"], row["connects"], row["changes"])
         for row in rows
+    ]
+
+
+async def last_refusals(connection: Connection, freelancer_id: str) -> list[RefusedRecord]:
+    """What brought nothing, newest first: an interview, a badge, a code, a month. No change of the wallet shows it."""
+    rows = await connection.fetch(_SQL["refusals_of_freelancer"], freelancer_id, _MOST_REFUSALS)
+    refused = await decisions_of(connection, {row[0] for row in rows})
+    return [
+        RefusedRecord(one.occurred_at or one.recorded_at, one.event_id, one.topic, one.reason, one.explanation)
+        for one in reversed(refused)
     ]
 
 

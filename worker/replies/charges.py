@@ -115,7 +115,7 @@ def _failed(about: About) -> Draft:
         "no",
         f"No: your Plus renewal of {about.day('cycle_start')} could not be paid, so you are on Basic since that day.",
         sentences(failed, brought),
-        sentences(again, then),
+        sentences(again, f"You keep your {connects(member.balance)}." if member is not None else "", then),
         numbers={"amount_cents": about.number("amount_cents")},
         ahead=ahead,
         topics=topics,

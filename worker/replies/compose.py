@@ -14,14 +14,14 @@ from worker.domain.rules.voids import VOID, VOIDED
 from worker.replies import charges, decides, grants, memberships, monthly, refunds, replaces, undos, voids
 from worker.replies.known import Known
 from worker.replies.operators import OPERATORS
-from worker.replies.people import about_person
+from worker.replies.people import about_person, expired_lately, is_of_late
 from worker.replies.proposals import about_proposal
 from worker.replies.recorded import DecisionRecord
 from worker.replies.reply import Draft, Reply, Verdict, composed
 from worker.replies.several import about_job
 from worker.replies.topics import Asking, standing_answers
 from worker.replies.wallets import about_wallet
-from worker.replies.writing import About, Missing, Replies, day, grounds
+from worker.replies.writing import About, Missing, Replies, day, first_up, grounds, sentences
 
 TABLE: Final[Replies] = {
     **grants.REPLIES,
@@ -60,6 +60,12 @@ _VERDICTS: Final[Mapping[str, Verdict]] = {
     "parked": "not-yet",
     "duplicate": "nothing-due",
 }
+_BRING: Final = ("grant.interview", "grant.badge", "grant.certification", "membership.promo", "membership.upgrade")
+"""Rules whose refusals people ask about without an id."""
+_PAID: Final = frozenset({"charge-requested", "upgraded", "renewed", "paid-after-lapse"})
+_MOST_REFUSED: Final = 3
+_MOST_WORDS: Final = 80
+"""Words of a reply, without its lists."""
 _CHARGE: Final = frozenset(
     {"charge-requested", "charge-retried", "charge-failed", "upgraded", "renewed", "cycle-started", "paid-after-lapse"}
 )
@@ -100,9 +106,41 @@ def _by_question(known: Known, decisions: Sequence[DecisionRecord]) -> Draft:
         case "job":
             return about_job(known)
         case "freelancer":
-            return about_person(known)
+            return _of_a_person(known)
         case _:
             return _of_an_event(known, decisions)
+
+
+def _of_a_person(known: Known) -> Draft:
+    """Where somebody's Connects are; what was lost or refused lately too, for that is what people ask about."""
+    draft = about_person(known)
+    refused = [one for one in known.decisions if _brought_nothing(one, known)]
+    lately = [expired_lately(known), *(_in_short(one, known) for one in refused[-1:] if is_of_late(one, known))]
+    for said in lately:
+        longer = draft._replace(then=sentences(draft.then, said))
+        draft = longer if _words_in(longer) <= _MOST_WORDS else draft
+    links = [
+        f"{_in_short(one, known)} A reply: connects explain {one.event_id}"
+        for one in refused[: -_MOST_REFUSED - 1 : -1]
+    ]
+    return draft._replace(agent_only=[*draft.agent_only, *links])
+
+
+def _brought_nothing(one: DecisionRecord, known: Known) -> bool:
+    """Whether a decision is a refusal that no change shows, or a charge that failed and was not made good since."""
+    if one.reason == "charge-failed":
+        return not any(other.seq > one.seq and other.reason in _PAID for other in known.decisions)
+    return one.outcome == "declined" and (one.rule or "").startswith(_BRING)
+
+
+def _in_short(refused: DecisionRecord, known: Known) -> str:
+    """A refusal as a sentence among others; an id at its beginning is not written larger."""
+    said = of_decision(refused, known).headline.removeprefix("No: ")
+    return first_up(said) if said.partition(" ")[0].isalpha() else said
+
+
+def _words_in(draft: Draft) -> int:
+    return len(f"{draft.headline} {draft.why} {draft.then}".split())
 
 
 def _of_a_proposal(known: Known, decisions: Sequence[DecisionRecord]) -> Draft:
@@ -114,16 +152,27 @@ def _of_a_proposal(known: Known, decisions: Sequence[DecisionRecord]) -> Draft:
 def _of_an_event(known: Known, decisions: Sequence[DecisionRecord]) -> Draft:
     mine = [one for one in decisions if one.event_id == known.key] or decisions
     first = mine[0]
-    if reversals := _reversals_of(first, decisions):
-        return of_decision(reversals[-1], known)
-    corrections = [one for one in decisions if (one.rule, one.reason) in _CORRECTIONS and one.follows == first.seq]
-    if corrections and (corrections[-1].rule != REPLACE or not known.applied):
-        return of_decision(corrections[-1], known)
+    corrected = _correction_of(first, decisions)
+    if corrected is not None and (corrected.rule != REPLACE or not known.applied):
+        return of_decision(corrected, known)
     if first.topic == "proposal-submitted" and known.applied and first.reason != "already-spent":
         return about_proposal(known.applied[0], known)
     if first.topic in _ENTRIES and known.applied:
         return about_job(replace(known, key=first.subject.get("job_id", known.key)))
     return of_decision(_later_of(_verdict_of(mine), known), known)
+
+
+def last_word_on(first: DecisionRecord, known: Known) -> Draft:
+    """The reply that a decision gives, or the correction of it that counts; `known` has what followed."""
+    return of_decision(_correction_of(first, known.decisions) or first, known)
+
+
+def _correction_of(first: DecisionRecord, decisions: Sequence[DecisionRecord]) -> DecisionRecord | None:
+    """The correction of a decision, or the undo of one, that counts; None: it stands as it was taken."""
+    if reversals := _reversals_of(first, decisions):
+        return reversals[-1]
+    corrections = [one for one in decisions if (one.rule, one.reason) in _CORRECTIONS and one.follows == first.seq]
+    return corrections[-1] if corrections else None
 
 
 def _reversals_of(first: DecisionRecord, decisions: Sequence[DecisionRecord]) -> list[DecisionRecord]:
@@ -150,7 +199,17 @@ def of_decision(decision: DecisionRecord, known: Known) -> Draft:
         draft = reply(About(decision, known))
     except Missing:
         return as_recorded(decision)
-    return draft._replace(agent_only=[*draft.agent_only, grounds(decision)])
+    why = sentences(draft.why, paid_debts(decision))
+    return draft._replace(why=why, agent_only=[*draft.agent_only, grounds(decision)])
+
+
+def paid_debts(decision: DecisionRecord) -> str:
+    """How many of the Connects that came in paid for earlier proposals: the balance rose by them, and none is left."""
+    came_in = (decision.rule or "").startswith(("grant.", "adjust", "membership."))
+    paid = -sum(change.debt_delta for change in decision.changes if change.delta > 0 > change.debt_delta)
+    if not came_in or not paid:
+        return ""
+    return f"{paid} of them paid for earlier proposals, which had cost more than you had then."
 
 
 def as_recorded(decision: DecisionRecord) -> Draft:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from worker.replies.known import Applied, Known
 from worker.replies.outcomes import ENDED, RETURNS, WAS, Outcome, boost_back_on, returned_of
 from worker.replies.reply import Draft, Next
-from worker.replies.writing import Missing, come, day, first_up, sentences, the, they
+from worker.replies.writing import NOT_OUTBID, Missing, come, day, first_up, paid_in_parts, sentences, the, they
 from worker.words.phrases import connects
 
 
@@ -28,6 +28,10 @@ def kept(applied: Applied, outcome: Outcome, known: Known) -> Draft:
             ahead=_if_reopened(outcome),
             topics=["boosts", *topics],
         )
+    if applied.boost:
+        applied_on = f"You applied on {day(applied.spent_at)}"
+        why = sentences(why.replace(applied_on, paid_in_parts(applied), 1), NOT_OUTBID)
+        topics = ["boosts", *topics]
     return Draft(
         "no",
         f"No: {the(outcome.kept)} for {applied.job_id} {verb}, because {because}.",

@@ -1,10 +1,13 @@
 """Replies about a person as a whole: where their Connects are, what they missed, and what comes."""
 
+from datetime import timedelta
 from typing import Final
 
 from worker.domain.model import Charge
+from worker.domain.rules.expiry import EXPIRE
 from worker.replies.known import Known, Member
 from worker.replies.monthly import how_plus_ended, lifted
+from worker.replies.recorded import DecisionRecord
 from worker.replies.reply import Draft, Next, Reply, composed
 from worker.replies.several import corrected, of_a_person, outcomes
 from worker.replies.wallets import about_wallet, charge_waits
@@ -12,6 +15,7 @@ from worker.replies.writing import SOURCES, About, day, in_a_row, next_one_comes
 from worker.words.phrases import connects, counted, money
 
 _MOST_DAYS: Final = 4
+_LATELY: Final = timedelta(days=31)
 
 
 def about_person(known: Known) -> Draft:
@@ -122,6 +126,26 @@ def _last_monthly(known: Known) -> str:
     if last.has("why"):
         return f"Your last {last.number('connects')} came on {last.day('cycle_start')}. {how_plus_ended(last)}"
     return ""
+
+
+def expired_lately(known: Known) -> str:
+    """What expired in the last days, all of the last day together; people take it for a loss."""
+    went = [
+        change
+        for one in known.decisions
+        for change in one.changes
+        if change.rule == EXPIRE and is_of_late(one, known) and change.freelancer_id == known.key
+    ]
+    if not went:
+        return ""
+    last = max(change.occurred_at for change in went).date()
+    return f"{-sum(one.delta for one in went if one.occurred_at.date() == last)} expired on {day(last)}."
+
+
+def is_of_late(one: DecisionRecord, known: Known) -> bool:
+    """Whether a decision is of the last days."""
+    at = one.occurred_at or one.recorded_at
+    return known.read_until is None or known.read_until - at < _LATELY
 
 
 def _charge(known: Known) -> str:

@@ -1,19 +1,24 @@
 """Several proposals together: of a job, which an agent reads, and of a person. Numbers add up, and each has a line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from worker.domain.policy import Policy
 from worker.replies.known import Applied, Known
 from worker.replies.outcomes import Outcome, amendments_of, outcome_of, returned_of
 from worker.replies.proposals import about_proposal
-from worker.replies.recorded import DecisionRecord
 from worker.replies.reply import Draft, Next, Verdict
 from worker.replies.writing import Missing, are, come, day, in_a_row, next_grant, sentences
 from worker.words.phrases import connects, counted
 
 MOST_LISTED: Final = 8
+_STATES: Final[Mapping[str, str]] = {
+    "open": "undecided",
+    "deciding": "decided in a moment",
+    "kept": "not back",
+    "back": "back",
+    "free": "free",
+}
 _ORDER: Final = {"open": 0, "deciding": 0, "kept": 1, "back": 2, "free": 3}
 _CLOSED: Final = {
     "closed-by-client": "the client closed it without hiring anyone",
@@ -39,10 +44,10 @@ def sums(ones: Sequence[One]) -> dict[str, int]:
     return {"proposals": len(ones), "spent": back + kept + still, "back": back, "kept": kept, "open": still}
 
 
-def sums_of(applied: Sequence[Applied], decisions: Sequence[DecisionRecord], policy: Policy) -> dict[str, int]:
-    """The sums over somebody's proposals that cost something."""
-    known = Known(asked="freelancer", key="", policy=policy, decisions=decisions, applied=applied)
-    return sums([one for one in outcomes(known) if one.applied.spent])
+def in_one_sentence(paid: Sequence[One]) -> tuple[Verdict, str, str]:
+    """The verdict on several proposals of a person, the sentence that adds them up, and when they were sent."""
+    numbers = sums(paid)
+    return _verdict(numbers), _headline(paid, numbers), f"You sent them {_between(paid)}."
 
 
 # A job.
@@ -162,10 +167,12 @@ def _last_return(known: Known, ones: Sequence[One]) -> tuple[datetime, str]:
 
 
 def _applied_between(ones: Sequence[One]) -> str:
+    return f"The proposals were sent {_between(ones)}."
+
+
+def _between(ones: Sequence[One]) -> str:
     first, last = (day(end(one.applied.spent_at for one in ones)) for end in (min, max))
-    if first == last:
-        return f"The proposals were sent on {first}."
-    return f"The proposals were sent between {first} and {last}."
+    return f"on {first}" if first == last else f"between {first} and {last}"
 
 
 def _for_the_agent(ones: Sequence[One], known: Known) -> Iterator[str]:
@@ -204,6 +211,11 @@ def of_a_person(known: Known) -> Draft:
         raise Missing
     coming = next_grant(member)
     ahead = [*([] if coming is None else [coming]), *_expiries(known), *_possible(paid)]
+    if len(paid) == 1:
+        draft = about_proposal(paid[0].applied, known)
+        numbers = {"proposals": 1, **draft.numbers, "balance": member.balance}
+        then = sentences(draft.then, _and_now(known))
+        return draft._replace(then=then, numbers=numbers, ahead=[*draft.ahead, *ahead[: -len(_possible(paid)) or None]])
     return Draft(
         _verdict(numbers),
         _headline(paid, numbers),
@@ -238,7 +250,7 @@ def _headline(paid: Sequence[One], numbers: dict[str, int]) -> str:
 def _parts(numbers: dict[str, int]) -> str:
     parts = [
         f"{numbers['back']} came back" if numbers["back"] else "",
-        f"{numbers['kept']} did not" if numbers["kept"] else "",
+        f"{numbers['kept']} did not{'' if numbers['back'] else ' come back'}" if numbers["kept"] else "",
         f"{numbers['open']} {are(numbers['open'])} still undecided" if numbers["open"] else "",
     ]
     return in_a_row([part for part in parts if part])
@@ -274,7 +286,8 @@ def _became(one: One, known: Known) -> str:
         last = returned[-1]
         why = _CLOSED.get(str(last.decision.facts.get("closure")), "you were outbid")
         return f"came back on {day(last.change.occurred_at)}, because {why}"
-    some = f"{outcome.back} came back, {outcome.kept} did not" if outcome.back else "did not come back"
+    verb = "did not" if outcome.decision is not None else "will not"
+    some = f"{outcome.back} came back, {outcome.kept} {verb}" if outcome.back else f"{verb} come back"
     return f"{some}, because {_because(one)}"
 
 
@@ -312,14 +325,11 @@ def _expiries(known: Known) -> Iterator[Next]:
         yield Next(lot.expires_at.date(), "expiry", -lot.remaining)
 
 
-def _possible(paid: Sequence[One]) -> Iterator[Next]:
+def _possible(paid: Sequence[One]) -> list[Next]:
     still = sum(one.outcome.open for one in paid)
     expired = sum(one.outcome.kept for one in paid if one.outcome.reason == "job-expired")
-    if still:
-        yield Next(None, "client-closes", still)
-        yield Next(None, "removed", still)
-    if expired:
-        yield Next(None, "reopened-and-closed", expired)
+    ended = [Next(None, "client-closes", still), Next(None, "removed", still)] if still else []
+    return [*ended, Next(None, "reopened-and-closed", expired)] if expired else ended
 
 
 def _topics(paid: Sequence[One]) -> list[str]:
@@ -330,5 +340,8 @@ def _topics(paid: Sequence[One]) -> list[str]:
 
 
 def _links(paid: Sequence[One]) -> list[str]:
-    each = ", ".join(f"{one.applied.proposal_id} ({one.outcome.state})" for one in paid[:MOST_LISTED])
+    each = ", ".join(
+        f"{one.applied.proposal_id} for {one.applied.job_id} ({_STATES[one.outcome.state]})"
+        for one in paid[: -MOST_LISTED - 1 : -1]
+    )
     return [f"proposals {each}", f"one by itself: connects explain --proposal {paid[-1].applied.proposal_id}"]

@@ -23,11 +23,11 @@ WALLET: Final[Mapping[str, str]] = {
         "{next_expiry_on} first. ]You cannot choose which ones."
     ),
     "buying": (
-        "Connects that you buy are added to the ones you have and last {lifetime}, on any plan. [You bought {bought} "
-        "on {bought_on}; they last until {bought_until}. ]There is no limit to how many you can hold."
+        "Connects that you buy are added to the ones you have and last {lifetime}, on any plan. [You have {bought} "
+        "left of those you bought on {bought_on}, until {bought_until}. ]There is no limit to how many you can hold."
     ),
     "overdrawn": (
-        "A proposal counts even if your wallet is short, so a balance can be below zero[; yours is {balance}]. The "
+        "A proposal counts even if your wallet is short, so a balance can be below zero[; yours is {below_zero}]. The "
         "next Connects that come in pay for that first. [Your next {next_grant} come on {next_on}.]"
     ),
     "overdrawn/decline": (
@@ -36,7 +36,7 @@ WALLET: Final[Mapping[str, str]] = {
     ),
     "charged-twice": (
         "A proposal is charged once, even if it is reported twice. [Yours for {job} cost {spent}: {base} for the "
-        "proposal and {boost} for its boost. ]The two parts are one payment."
+        "proposal and {boost} for its boost. ]A proposal and its boost are one payment."
     ),
     "transfer": (
         "Connects cannot be given, lent or moved to anybody else, nor between you and an agency. [Your {balance} "
@@ -44,8 +44,8 @@ WALLET: Final[Mapping[str, str]] = {
     ),
     "cash": "Connects are not money and cannot be exchanged for cash or paid out. They are for proposals.",
     "courtesy": (
-        "Support can add Connects in single cases, and every such change has a name and a reason on file. There is "
-        "no rule that makes them due."
+        "Support can add Connects for you in single cases, and every such change has a name and a reason on file. "
+        "There is no rule that makes them due."
     ),
 }
 PLANS: Final[Mapping[str, str]] = {
@@ -56,34 +56,45 @@ PLANS: Final[Mapping[str, str]] = {
     "monthly-day/basic": (
         "Your {basic} Connects come once a month, on the day your cycle begins, shortly after 00:00 UTC[: for you "
         "that is the {cycle_day}, next on {next_on}]. That day is the one you registered on, or the one your cycle "
-        "last restarted on."
+        "last restarted on; a 29th, 30th or 31st becomes the 1st."
     ),
     "monthly-day/plus": (
         "Your renewal day is the day your Plus cycle began[: the {cycle_day}, next on {next_on}]. {price} is asked "
         "that day, and your {plus} Connects come when it is paid, as a rule within 24 hours. The {plus} are {paid} "
         "that you pay for and the {free} free ones; there is no separate {free}."
     ),
-    "late": (
-        "[Your cycle began on {cycle_start}. ]On Basic the {basic} come shortly after 00:00 UTC of that day. On Plus "
-        "the {plus} come when the charge is paid[: {asked} was asked of {source} on {asked_on} and is not paid yet; "
-        "without an answer by {lapses_on} you go to Basic]."
+    "late/basic": (
+        "On Basic your {basic} Connects come once in each cycle, shortly after 00:00 UTC of the day on which it "
+        "begins[; your next {basic_next} come on {next_on}]."
+    ),
+    "late/plus": (
+        "On Plus your {plus} Connects come when the charge of the renewal day is paid, as a rule within 24 hours[; "
+        "your next renewal is on {renewal_on}]."
     ),
     "month-end": (
-        "The 28th is the last monthly renewal day: a cycle that begins on the 29th, 30th or 31st is renewed on the "
-        "1st of the next month, and on the 1st from then on. [Yours began on {cycle_start}, so the next renewal is "
-        "on {renewal_on}. ]You get the full amount each time, even if the first cycle lasts only a day or two."
+        "The 28th is the last monthly renewal day: a cycle that begins later in a month is renewed on the 1st of the "
+        "next one, and on the 1st from then on. [Your next cycle begins on {next_on}. ]Each renewal brings the full "
+        "amount."
     ),
     "month-end/after-anniversary": (
-        "The 28th is the last monthly renewal day: a cycle that begins on the 29th, 30th or 31st is renewed on the "
-        "1st one month later, and on the 1st from then on. [Yours began on {cycle_start}, so the next renewal is on "
-        "{renewal_on}. ]You get the full amount each time."
+        "The 28th is the last monthly renewal day: a cycle that begins later in a month is renewed on the 1st one "
+        "month later, and on the 1st from then on. [Your next cycle begins on {next_on}. ]Each renewal brings the "
+        "full amount."
     ),
     "billing-date": (
         "Choose Basic before [{renewal_on}]{|your renewal day}, then choose Plus again on that day or later: your "
         "new cycle begins on the day you choose it, once it is paid. If you choose Plus again before that day, that "
         "only cancels the change[ and your day stays the {cycle_day}]."
     ),
-    "leaving-plus": (
+    "leaving-plus/basic": (
+        "You are on Basic, which costs nothing and brings {basic} Connects in each cycle[; your next {basic_next} come "
+        "on {next_on}]. Your {balance} Connects and your cycle day stay as they are. You can choose Plus at any time."
+    ),
+    "leaving-plus/chosen": (
+        "You keep Plus until then and are not charged again. Your {balance} Connects and your cycle day stay; after "
+        "that you get {basic} each cycle."
+    ),
+    "leaving-plus/plus": (
         "Choose Basic before 00:00 UTC on [{renewal_on}]{|your renewal day}: you keep Plus until then and are not "
         "charged again. On that day or later, the renewal stands and Plus ends [on {after_next_on}]{|one cycle "
         "later}. Your [{balance} ]Connects and your cycle day stay; from then on you get {basic} each cycle."
@@ -98,9 +109,9 @@ PLANS: Final[Mapping[str, str]] = {
         "your payment method. [Your last one was asked of {source} on {asked_on}.]"
     ),
     "failed-payment": (
-        "If a renewal cannot be paid you are on Basic at once, with Basic's {basic} Connects for that cycle, and you "
-        "can choose Plus again at any time. We do not try again, except once with your payment method if your "
-        "earnings were asked first. If the payment for an upgrade fails, nothing changes and you stay on Basic."
+        "If a renewal cannot be paid you are on Basic at once, with Basic's {basic} Connects for that cycle. We do not "
+        "try again, except once with your payment method if your earnings were asked first. If an upgrade cannot be "
+        "paid, you stay on Basic. You can choose Plus again at any time."
     ),
     "paid-late": (
         "A renewal that is not paid before the next cycle begins ends Plus. If it is paid after all, its {plus} "
@@ -120,9 +131,13 @@ PLANS: Final[Mapping[str, str]] = {
         "later. Everything else goes on: refunds, rewards, and the Connects you have. Plus ends with the running "
         "cycle[, on {renewal_on},] and is not charged again, unless the suspension is lifted before."
     ),
+    "suspension/billing-method": (
+        "While your billing method is suspended, nothing is charged. Your Connects, refunds and rewards go on as ever. "
+        "Plus ends with the running cycle[, on {renewal_on}], unless the suspension is lifted before."
+    ),
     "new-account": (
-        "Every new account gets {registration} Connects once, on the day it registers[: yours came on "
-        "{registered_on} and last until {registered_until}]. The monthly {basic} begin one cycle later[; your next "
+        "Every new account gets {registration} Connects once, on the day it registers. [You have {registered} left of "
+        "yours, until {registered_until}. ]The monthly {basic} begin one cycle later[; your next "
         "{basic_next} come on {next_on}]."
     ),
 }
@@ -133,13 +148,13 @@ PROPOSALS: Final[Mapping[str, str]] = {
         "withdrew before, none do."
     ),
     "several": (
-        "Each job is judged by itself. [Of your {total} Connects on {count}, {back} came back, {kept} did not, and "
-        "{open} are still undecided.]"
+        "Each job is judged by itself. If the client closes it without hiring, or the marketplace removes it with "
+        "nobody hired, its Connects come back."
     ),
     "declined": (
         "Being declined or not chosen decides nothing about your Connects: only the end of the job counts. "
-        "[{open_job} is still open, so your {still} of {spent_on} can still come back. ]That happens if the client "
-        "closes the job without hiring, or the marketplace removes it with nobody hired."
+        "[{open_job} is still open, so your {still} of {spent_on} can still come back. ]Connects come back if the "
+        "client closes the job without hiring, or the marketplace removes it with nobody hired."
     ),
     "silence": (
         "There is no number of days after which Connects come back: a silent client or an unread proposal changes "
@@ -157,7 +172,8 @@ PROPOSALS: Final[Mapping[str, str]] = {
     ),
     "hired": (
         "If anybody was hired before the job was closed, the Connects of all applicants stay spent, also of those "
-        "who were interviewed. [{job}: a hire on {hired_on}, closed on {closed_on}.]"
+        "who were interviewed. [{job}: a hire on {hired_on}, closed on {closed_on}. ]Only a hire that was reported to "
+        "us counts."
     ),
     "contract-cancelled": (
         "A contract that is cancelled before it starts still counts as a hire, so nothing comes back. An offer that "
@@ -174,25 +190,25 @@ PROPOSALS: Final[Mapping[str, str]] = {
     ),
     "reopened": (
         "A job that is reopened is judged again when it closes again. Connects that came back once are not returned "
-        "a second time."
+        "to you a second time."
     ),
     "twin-jobs": "Two posts are two jobs, even with the same text: each is judged by its own end.",
     "refund-time": (
-        "A refund is made as soon as we know how the job ended, usually within minutes, and is dated on the closing "
+        "You get a refund as soon as we know how the job ended, usually within minutes, and it is dated on the closing "
         "day. Refunded Connects keep their expiry date; if that was less than {ending_days} days away, they last "
         "{grace_days} days from the refund."
     ),
     "refund-time/expire": (
-        "A refund is made as soon as we know how the job ended, usually within minutes, and is dated on the closing "
+        "You get a refund as soon as we know how the job ended, usually within minutes, and it is dated on the closing "
         "day. Refunded Connects keep their expiry date, also if it is near or over."
     ),
     "refund-meaning": (
         "A refund says nothing about you or your proposal. Everybody who applied and had not withdrawn got theirs back."
     ),
     "boosts": (
-        "A boost is paid on top of the proposal[: {boost} on top of {base}]. If you are outbid before the client "
-        "does anything with your proposal, the boost comes back by itself; after that it stays spent with the "
-        "proposal. If the job ends without a hire, closed by the client or removed, both parts come back in full."
+        "[You paid {boost} for the boost on top of {base}. ]A boost comes back if you are outbid before the client "
+        "does anything with your proposal; after that it stays spent. If the job ends without a hire, closed by the "
+        "client or removed, both parts come back."
     ),
     "agencies": (
         "An agency has a wallet of its own, and a proposal is paid from the wallet it was sent with. Refunds go back "
@@ -222,7 +238,7 @@ REWARDS: Final[Mapping[str, str]] = {
         "Other badges bring none."
     ),
     "certifications": (
-        "A skill certification brings {certification} Connects, once for each. A learning path, for example Upwork "
+        "A skill certification brings you {certification} Connects, once for each. A learning path, for example Upwork "
         "101, brings none."
     ),
 }

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from worker.domain.model import Membership
 from worker.domain.policy import Policy
 from worker.domain.rules.charges import prorated
-from worker.domain.rules.cycles import next_cycle_start
+from worker.domain.rules.cycles import next_cycle_start, suspended_by_latest
 from worker.replies.known import Applied, Member
 from worker.replies.recorded import DecisionRecord
 from worker.replies.standing import TEXTS, TOPICS
@@ -16,7 +17,12 @@ from worker.words.phrases import counted, money
 
 _OPTIONAL: Final = re.compile(r"\[([^\[\]]*)\](?:\{\|([^}]*)\})?")
 _NAME: Final = re.compile(r"\{(\w+)\}")
-_BY_PLAN: Final[Mapping[str, tuple[str, ...]]] = {"monthly-day": ("basic", "plus"), "suspension": ("plus",)}
+_BY_PLAN: Final[Mapping[str, tuple[str, ...]]] = {
+    "monthly-day": ("basic", "plus"),
+    "late": ("basic", "plus"),
+    "leaving-plus": ("plus",),
+    "suspension": ("plus",),
+}
 """Topics with a text for each plan, and those texts that are shown where the plan is not known."""
 Values = Mapping[str, object]
 
@@ -24,14 +30,14 @@ Values = Mapping[str, object]
 class Asking(NamedTuple):
     """Whose values a standing answer has: of a person, and of one proposal of theirs.
 
-    `decisions` are all about the person; `sums` add up their proposals, where there are any.
+    `decisions` are about the person, and `proposals` all of theirs that cost something.
     """
 
     policy: Policy
     member: Member | None = None
     applied: Applied | None = None
     decisions: Sequence[DecisionRecord] = ()
-    sums: Mapping[str, int] = {}
+    proposals: Sequence[Applied] = ()
 
 
 def standing_answers(asking: Asking) -> dict[str, str]:
@@ -58,9 +64,19 @@ def _texts_of(topic: str, asking: Asking) -> list[str]:
             return [switched]
     if topic not in _BY_PLAN:
         return [topic]
-    member = asking.member
-    known = () if member is None or member.membership is None else (member.membership.plan,)
-    return [f"{topic}/{plan}" for plan in known or _BY_PLAN[topic]]
+    membership = None if asking.member is None else asking.member.membership
+    if membership is None:
+        return [f"{topic}/{plan}" for plan in _BY_PLAN[topic]]
+    return [next(text for text in _own_texts(topic, membership) if text in TEXTS)]
+
+
+def _own_texts(topic: str, membership: Membership) -> Iterator[str]:
+    """The texts that fit a member, the most fitting first."""
+    if suspended_by_latest(membership) == {"billing-method"}:
+        yield f"{topic}/billing-method"
+    if membership.plan == "plus" and membership.downgrade_chosen_at is not None:
+        yield f"{topic}/chosen"
+    yield f"{topic}/{membership.plan}"
 
 
 def rendered(text: str, values: Values) -> str:
@@ -81,7 +97,7 @@ def _values(asking: Asking) -> dict[str, object]:
 def _of_policy(policy: Policy) -> dict[str, object]:
     years = policy.lot_lifetime_years
     tiers = [
-        str(tier.connects) if not number else f"{tier.connects} if the client has spent {money(tier.from_cents, None)}"
+        str(tier.connects) if not number else f"{tier.connects} if the client has spent ${tier.from_cents / 100:,g}"
         for number, tier in enumerate(policy.interview_tiers)
     ]
     badges = " and ".join(f"the {name} badge brings {n} Connects" for name, n in policy.badges.items() if n)
@@ -109,12 +125,12 @@ def _of_person(asking: Asking) -> dict[str, object]:
         return {}
     return {
         "balance": member.balance,
+        "below_zero": member.balance if member.balance < 0 else None,
         **_lots(member),
         **_cycle(asking, member),
         **_charge(member),
         **_interviews(asking),
         **_upgrade(asking),
-        **_proposals(asking.sums),
     }
 
 
@@ -167,25 +183,12 @@ def _upgrade(asking: Asking) -> dict[str, object]:
     return {"days": days, "length": length, "prorated": prorated(asking.policy.monthly_plus_free, days, length)}
 
 
-def _proposals(sums: Mapping[str, int]) -> dict[str, object]:
-    if not sums.get("spent"):
-        return {}
-    parts = {name: sums[name] for name in ("back", "kept", "open")}
-    return {"total": sums["spent"], "count": counted(sums["proposals"], "proposal"), **parts}
-
-
 def _charge(member: Member) -> dict[str, object]:
     """The charge that a membership waits for, or the last that was asked."""
-    charge, membership = member.charge or member.last_charge, member.membership
-    if charge is None or membership is None:
+    charge = member.charge or member.last_charge
+    if charge is None or member.membership is None:
         return {}
-    values: dict[str, object] = {
-        "source": SOURCES[charge.source],
-        "asked_on": day(charge.requested_at),
-    }
-    if member.charge is not None and charge.kind == "renewal" and membership.next_renewal is not None:
-        values |= {"asked": money(charge.amount_cents, charge.currency), "lapses_on": day(membership.next_renewal)}
-    return values
+    return {"source": SOURCES[charge.source], "asked_on": day(charge.requested_at)}
 
 
 def _interviews(asking: Asking) -> dict[str, object]:

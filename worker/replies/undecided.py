@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from worker.replies.known import Applied, Closing, Known
 from worker.replies.outcomes import RETURNS, WAS, Outcome, boost_back_on
 from worker.replies.reply import Draft, Next
-from worker.replies.writing import Missing, are, come, day, span, the
+from worker.replies.writing import Missing, are, come, day, not_outbid, span, the
 from worker.words.phrases import connects
 
 
@@ -32,10 +32,7 @@ def still_open(applied: Applied, outcome: Outcome, known: Known) -> Draft:
             f"{applied.job_id} is open:"
         )
     elif boosted:
-        why = (
-            f"You paid {applied.base} for the proposal and {applied.boost} for its boost on {spent_on}. We have not "
-            "heard that you were outbid."
-        )
+        why = not_outbid(applied)
     return Draft(
         "not-yet" if verdict == "not-yet" else "partly",
         headline,

@@ -41,6 +41,8 @@ def next_to_come(member: Member) -> str:
         return f"The cycle of {day(coming.on)} brings none as long as your account is suspended."
     if coming.what == "renewal":
         return f"The next {coming.connects} {come(coming.connects)} when the charge of {day(coming.on)} is paid."
+    if member.membership is not None and member.membership.plan == "plus":
+        return f"Plus ends on {day(coming.on)}; the next {coming.connects} {come(coming.connects)} that day."
     return f"The next {coming.connects} {come(coming.connects)} on {day(coming.on)}."
 
 

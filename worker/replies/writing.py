@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from worker.domain.decisions import Fact
 from worker.domain.model import midnight
-from worker.replies.known import Known, Member
+from worker.replies.known import Applied, Known, Member
 from worker.replies.recorded import ChangeMade, DecisionRecord
 from worker.replies.reply import Draft, Next, What
 from worker.words.phrases import agreeing, connects, date_of, money
@@ -28,6 +28,7 @@ _IN_WORDS: Final[Mapping[str, str]] = {
     "adjustment": "from support",
     "refund": "as a refund",
 }
+NOT_OUTBID: Final = "We have not heard that you were outbid."
 ORDINALS: Final[Mapping[int, str]] = {1: "1st", 2: "2nd", 3: "3rd", 21: "21st", 22: "22nd", 23: "23rd", 31: "31st"}
 
 
@@ -171,6 +172,16 @@ def expire(count: int) -> str:
 def are(count: int) -> str:
     """Are, or is."""
     return agreeing(count, "is", "are")
+
+
+def paid_in_parts(applied: Applied) -> str:
+    """When a boosted proposal was sent, and what it cost by its two parts: the beginning of a sentence."""
+    return f"You paid {applied.base} for the proposal and {applied.boost} for its boost on {day(applied.spent_at)}"
+
+
+def not_outbid(applied: Applied) -> str:
+    """The same, where no outbid is known."""
+    return f"{paid_in_parts(applied)}. {NOT_OUTBID}"
 
 
 def first_up(words: str) -> str:

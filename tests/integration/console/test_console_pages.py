@@ -198,3 +198,14 @@ async def test_unknown_ids_say_what_to_ask_next(console: Visitor) -> None:
 def _text_of(page: str) -> str:
     """The text that a reader sees of a page."""
     return html.unescape(re.sub(r"<[^>]*>", " ", page))
+
+
+async def test_what_brought_nothing_is_listed_with_its_reply(console: Visitor) -> None:
+    """No change of the wallet shows it, and nobody who asks knows the event's id."""
+    page = (await console.get("/freelancers/zoe")).body
+    assert 'id="refused"' in page
+    assert '<a href="/events/iv-zoe-1"' in page
+    (refused,) = (await console.get("/api/v1/freelancers/zoe")).json["refused"]
+    assert (refused["event_id"], refused["reason"]) == ("iv-zoe-1", "client-not-established")
+    assert "had not hired anybody" in (await console.get("/events/iv-zoe-1")).body
+    assert 'id="refused"' not in (await console.get("/freelancers/gus")).body

@@ -354,6 +354,11 @@ WHERE c.freelancer_id = $1 AND c.version < coalesce($2::bigint, 9223372036854775
 SELECT rule, sum(delta)::bigint AS connects, count(*) AS changes
 FROM changes WHERE freelancer_id = $1 GROUP BY rule, delta > 0 ORDER BY rule, delta > 0 DESC
 
+-- name: refusals_of_freelancer
+-- The last $2 decisions that brought a freelancer nothing, newest first; those of a job's end are told with its proposals.
+SELECT d.seq FROM mentions m JOIN decisions d ON d.seq = m.seq
+WHERE m.key = 'f:' || $1 AND d.outcome IN ('declined', 'withheld') AND d.kind <> 'settlement' ORDER BY m.seq DESC LIMIT $2
+
 -- name: charges_of_freelancer
 -- The $2 charges of a freelancer that were asked last, newest first.
 SELECT charge_id, kind, cycle_start, amount_cents, currency, source, promo_code, requested_at, status
