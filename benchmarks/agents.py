@@ -76,6 +76,7 @@ def _next_page(visits: Visits, rng: random.Random) -> tuple[str, str]:
         "freelancer": f"/freelancers/{who}",
         "busy freelancer": f"/freelancers/{visits.busy}",
         "busy freelancer, an older page": f"/freelancers/{visits.busy}?before={version}",
+        "busy freelancer, a question": f"/questions/{topic}?freelancer={visits.busy}",
         "proposal": f"/proposals/{proposal}",
         "job": f"/jobs/{job}",
         "question": f"/questions/{topic}",

@@ -73,7 +73,7 @@ async def to_tickets(connection: Connection) -> list[Recorded]:
     for words, who, about, key in TICKETS:
         if about in TOPICS:
             known = await _known(connection, "freelancer", who, policies(), GRACE_SECONDS)
-            asking = await asking_of(connection, who, policies())
+            asking = await asking_of(connection, who, policies(), about)
             assert asking is not None
             asked, reply = f"answer {about} --freelancer {who}", answer_about(about, asking)
         else:

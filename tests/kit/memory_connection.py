@@ -69,9 +69,14 @@ class _Asked:
         elif any(row.key == f"f:{whose}" for row in self._tables.mentions):
             yield Row(balance=0, version=0)
 
-    def open_lots(self, whose: str) -> Iterable[Row]:
+    def count_of_open_lots(self, whose: str) -> Iterable[Row]:
+        yield Row(count=sum(row.freelancer_id == whose and row.open for row in self._tables.lots))
+
+    def open_lots(self, whose: str, most: int) -> Iterable[Row]:
         lots = [row for row in self._tables.lots if row.freelancer_id == whose and row.open]
-        for lot in sorted(lots, key=lambda row: (row.expires_at, row.issued_at, row.lot_id)):
+        last = sorted(row.expires_at.date() for row in lots)[:most][-1:]
+        first = [row for row in lots if row.expires_at.date() <= last[0]]
+        for lot in sorted(first, key=lambda row: (row.expires_at, row.issued_at, row.lot_id)):
             names = ("lot_id", "source", "issued_at", "expires_at", "remaining")
             yield Row(**{name: getattr(lot, name) for name in names})
 
@@ -176,10 +181,23 @@ class _Asked:
     def proposals_of_job(self, job_id: str) -> Iterable[Row]:
         return (Row(proposal_id=row.proposal_id) for row in self._tables.spends if row.job_id == job_id)
 
-    def proposals_of_freelancer(self, whose: str) -> Iterable[Row]:
-        for change in self._changes(whose):
-            if change.rule == "spend.proposal":
-                yield Row(proposal_id=self._tables.decisions[change.decision_seq].proposal_id)
+    def proposals_of_freelancer(self, whose: str, most: int | None) -> Iterable[Row]:
+        spent = [change for change in self._changes(whose)[::-1] if change.rule == "spend.proposal"]
+        for change in spent[:most]:
+            yield Row(
+                proposal_id=self._tables.decisions[change.decision_seq].proposal_id,
+                version=change.version,
+            )
+
+    def seqs_under_rules(self, whose: str, rules: list[str], most: int) -> Iterable[Row]:
+        changed = {row.decision_seq for row in self._changes(whose) if row.rule in rules}
+        named = {seq for seq in self._mentioned(f"f:{whose}") if self._tables.decisions[seq].rule in rules}
+        return (Row(seq=seq) for seq in sorted(changed | named, reverse=True)[:most])
+
+    def seqs_since(self, whose: str, version: int) -> Iterable[Row]:
+        changed = [row.decision_seq for row in self._changes(whose) if row.version >= version]
+        named = [seq for seq in self._mentioned(f"f:{whose}") if seq >= changed[0]]
+        return (Row(seq=seq) for seq in {*changed, *named})
 
     def applications(self, proposal_ids: list[str]) -> Iterable[Row]:
         names = ("origin", "base", "boost", "base_returned", "boost_returned", "withdrawn_at")
@@ -199,8 +217,9 @@ class _Asked:
         for row in sorted(hires, key=lambda row: (row.occurred_at or row.recorded_at, row.seq)):
             yield Row(job_id=row.job_id, freelancer_id=row.freelancer_id, occurred_at=row.occurred_at)
 
-    def open_spends(self, proposal_ids: list[str]) -> Iterable[Row]:
-        for row in self._spends(proposal_ids):
+    def open_spends(self, proposal_ids: list[str], whose: str | None) -> Iterable[Row]:
+        own = [] if whose is None else [row["proposal_id"] for row in self.proposals_of_freelancer(whose, None)]
+        for row in self._spends([*proposal_ids, *own]):
             boost = 0 if row.boost_returned else row.boost
             rest = boost + (0 if row.base_returned else row.base)
             closures = [one for one in self._tables.closures if _concerns(one, row)]
@@ -232,8 +251,8 @@ class _Asked:
             freelancer=bool(self._changes(name)) or bool(self._mentioned(f"f:{name}")),
         )
 
-    def refusals_of_freelancer(self, name: str, most: int) -> Iterable[Row]:
-        named = [self._tables.decisions[seq] for seq in self._mentioned(f"f:{name}")]
+    def refusals_of_freelancer(self, name: str, most: int, looked_at: int) -> Iterable[Row]:
+        named = [self._tables.decisions[seq] for seq in sorted(self._mentioned(f"f:{name}"))[-looked_at:]]
         refused = [one for one in named if one.outcome in {"declined", "withheld"} and one.kind != "settlement"]
         return [Row(seq=one.seq) for one in sorted(refused, key=lambda one: -one.seq)[:most]]
 

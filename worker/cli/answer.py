@@ -48,7 +48,7 @@ def show_answer(words: str, freelancer: str | None, *, called: str, as_json: boo
     found = find_topic(words)
     if found.topic is None:
         _refuse(words, found.guesses, called)
-    reply = answer_about(found.topic, _asking(freelancer))
+    reply = answer_about(found.topic, _asking(freelancer, found.topic))
     if as_json:
         # `decisions` is from before there was a reply: a program that reads explain --about expects it.
         print_json({"reply": reply, "about": found.topic, "explanation": reply.reply, "decisions": []})
@@ -56,11 +56,11 @@ def show_answer(words: str, freelancer: str | None, *, called: str, as_json: boo
         print_page(Group(reply_page(reply)))
 
 
-def _asking(freelancer: str | None) -> Asking:
+def _asking(freelancer: str | None, topic: str) -> Asking:
     """Whose values the answer has; without a freelancer no ledger is needed."""
     if freelancer is None:
         return _of_the_policy()
-    found = answer_from_ledger(partial(_of_freelancer, freelancer))
+    found = answer_from_ledger(partial(_of_freelancer, freelancer, topic))
     if found is None:
         say(f"no event has named the freelancer {freelancer!r} yet")
         raise typer.Exit(FOUND_SOMETHING)
@@ -74,8 +74,8 @@ def _of_the_policy() -> Asking:
     raise AssertionError("refusals end the command")
 
 
-async def _of_freelancer(freelancer: str, connection: Connection, settings: Settings) -> Asking | None:
-    return await asking_of(connection, freelancer, policies(settings))
+async def _of_freelancer(freelancer: str, topic: str, connection: Connection, settings: Settings) -> Asking | None:
+    return await asking_of(connection, freelancer, policies(settings), topic)
 
 
 def _refuse(words: str, guesses: list[str], called: str) -> NoReturn:

@@ -20,6 +20,7 @@ from worker.queries.lookups import (
     ChargeRecord,
     RefusedRecord,
     changes_before,
+    count_of_lots,
     last_charges,
     last_refusals,
     roles_of,
@@ -148,7 +149,7 @@ async def freelancer_view(connection: Connection, key: str, grounds: Grounds) ->
         _membership(member),
         list(member.lots[:MOST_LOTS]),
         coming(member.ahead, member.lots[:MOST_LOTS]),
-        max(0, len(member.lots) - MOST_LOTS),
+        max(0, await count_of_lots(connection, key) - MOST_LOTS),
         [open_spend(row) for row in undecided[: -MOST_OPEN - 1 : -1]],
         max(0, len(undecided) - MOST_OPEN),
         await sums_by_kind(connection, key),
@@ -182,7 +183,7 @@ async def answer_view(
 
 async def topic_view(connection: Connection, topic: str, freelancer: str, grounds: Grounds) -> TopicView | None:
     """A standing answer with somebody's own values; None if no event ever named them."""
-    asking = await asking_of(connection, freelancer, grounds.policies)
+    asking = await asking_of(connection, freelancer, grounds.policies, topic)
     return None if asking is None else TopicView(answer_about(topic, asking), topic, freelancer)
 
 

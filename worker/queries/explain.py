@@ -229,7 +229,12 @@ async def _open(connection: Connection, proposals: Sequence[str], waits_for: Wai
 
 async def rows_of_open_spends(connection: Connection, proposals: Sequence[str]) -> list[asyncpg.Record]:
     """Those of these proposals on which Connects wait for the job's end, as rows."""
-    return await connection.fetch(_SQL["open_spends"], proposals)
+    return await connection.fetch(_SQL["open_spends"], proposals, None)
+
+
+async def open_spends_of(connection: Connection, freelancer_id: str) -> list[asyncpg.Record]:
+    """Those of a freelancer, as such rows: in one statement, however many proposals they sent."""
+    return await connection.fetch(_SQL["open_spends"], [], freelancer_id)
 
 
 def open_spend(row: asyncpg.Record, waits_for: str | None = None) -> OpenSpend:

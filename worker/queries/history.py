@@ -18,6 +18,7 @@ from worker.words.plans import added_later, ordered_by
 from worker.words.upcoming import Upcoming as Ahead
 
 _SQL: Final = load("asking.sql")
+EVERY: Final = 1 << 62
 
 
 class InputCause(msgspec.Struct, frozen=True):
@@ -168,9 +169,9 @@ def named(row: asyncpg.Record, *names: str) -> dict[str, str]:
     return {name: row[name] for name in names if row[name] is not None}
 
 
-async def open_lots(connection: Connection, freelancer_id: str) -> list[LotHeld]:
-    """What a wallet holds, in the order in which it will be spent."""
-    return [LotHeld(*row) for row in await connection.fetch(_SQL["open_lots"], freelancer_id)]
+async def open_lots(connection: Connection, freelancer_id: str, most: int = EVERY) -> list[LotHeld]:
+    """What a wallet holds, in the order in which it will be spent: the first lots, whole days of them."""
+    return [LotHeld(*row) for row in await connection.fetch(_SQL["open_lots"], freelancer_id, most)]
 
 
 def change_record(row: asyncpg.Record) -> ChangeRecord:

@@ -18,6 +18,7 @@ from worker.replies.months import OfKind, kind_of
 _SQL: Final = load("asking.sql")
 _MOST_CHARGES: Final = 20
 _MOST_REFUSALS: Final = 20
+_MOST_LOOKED_AT: Final = 2_000
 
 
 class RefusedRecord(msgspec.Struct, frozen=True):
@@ -74,12 +75,18 @@ async def sums_by_kind(connection: Connection, freelancer_id: str) -> list[OfKin
 
 async def last_refusals(connection: Connection, freelancer_id: str) -> list[RefusedRecord]:
     """What brought nothing, newest first: an interview, a badge, a code, a month. No change of the wallet shows it."""
-    rows = await connection.fetch(_SQL["refusals_of_freelancer"], freelancer_id, _MOST_REFUSALS)
+    rows = await connection.fetch(_SQL["refusals_of_freelancer"], freelancer_id, _MOST_REFUSALS, _MOST_LOOKED_AT)
     refused = await decisions_of(connection, {row[0] for row in rows})
     return [
         RefusedRecord(one.occurred_at or one.recorded_at, one.event_id, one.topic, one.reason, one.explanation)
         for one in reversed(refused)
     ]
+
+
+async def count_of_lots(connection: Connection, freelancer_id: str) -> int:
+    """How many lots a wallet holds."""
+    count: int = await connection.fetchval(_SQL["count_of_open_lots"], freelancer_id)
+    return count
 
 
 async def last_charges(connection: Connection, freelancer_id: str) -> list[ChargeRecord]:

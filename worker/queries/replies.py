@@ -1,16 +1,17 @@
 """The facts that a reply is composed of (worker/replies)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final, NamedTuple
 
 from worker.domain.model import Charge
 from worker.domain.policy import PolicyBook
+from worker.domain.rule_catalogue import REASONS
 from worker.ledger.connections import Connection
 from worker.ledger.membership_rows import read_charge
 from worker.ledger.sql import load
 from worker.ledger.tables import ChargeRow
-from worker.queries.explain import decisions_of, explain_freelancer, explain_job, explain_proposal
+from worker.queries.explain import decisions_of, explain_job, explain_proposal
 from worker.queries.explained import Explanation
 from worker.queries.history import open_lots
 from worker.queries.memberships import standing
@@ -18,8 +19,17 @@ from worker.replies.known import Applied, Asked, Closing, Hire, Known, Member
 from worker.replies.recorded import DecisionRecord
 
 _SQL: Final = load("asking.sql")
-_OF_A_PERSON: Final = ("membership.", "grant.monthly", "grant.upgrade", "grant.interview")
-"""Rules whose replies depend on what was decided before or after."""
+_OF_A_PERSON: Final = frozenset(
+    rule
+    for rule in REASONS
+    if rule.startswith(("membership.", "grant.monthly", "grant.upgrade", "grant.interview"))
+    and rule != "membership.earnings"
+)
+"""Rules whose replies depend on what was decided before or after under one of them."""
+_MOST_LOTS: Final = 100
+"""Lots that a reply looks at, those that expire first, and all of their last day: replies add up a day, never all."""
+_MOST_OF_A_PERSON: Final = 1_000
+"""Decisions of a membership, the last ones: of twenty years, or of all interviews of one."""
 
 
 _OF_JOBS: Final = frozenset({"job-closed", "hire-made"})
@@ -41,10 +51,8 @@ async def known_about(
     of_the_person: list[DecisionRecord] = []
     if asked == "freelancer":
         of_the_person = decisions
-    elif whose is not None and any((one.rule or "").startswith(_OF_A_PERSON) for one in decisions):
-        of_the_person = (
-            await explain_freelancer(connection, whose, policies, policies.versions[0].effective_from)
-        ).decisions
+    elif whose is not None and any(one.rule in _OF_A_PERSON for one in decisions):
+        of_the_person = await under_rules(connection, whose, _OF_A_PERSON, _MOST_OF_A_PERSON)
     policy = policies.versions[-1] if read_until is None else policies.in_force(read_until)
     return Known(
         asked=asked,
@@ -71,7 +79,7 @@ async def member_of(connection: Connection, freelancer_id: str, policies: Policy
     return Member(
         freelancer_id,
         wallet["balance"],
-        await open_lots(connection, freelancer_id),
+        await open_lots(connection, freelancer_id, _MOST_LOTS),
         None if stands is None else stands.membership,
         None if stands is None else stands.charge,
         [] if stands is None else stands.ahead,
@@ -103,7 +111,39 @@ async def proposals(connection: Connection, proposal_ids: Iterable[str]) -> list
 
 async def proposals_of_freelancer(connection: Connection, freelancer_id: str) -> list[str]:
     """The proposals of a freelancer that cost something."""
-    return [row[0] for row in await connection.fetch(_SQL["proposals_of_freelancer"], freelancer_id)]
+    return [row[0] for row in await connection.fetch(_SQL["proposals_of_freelancer"], freelancer_id, None)]
+
+
+async def under_rules(
+    connection: Connection, freelancer_id: str, rules: Collection[str], most: int
+) -> list[DecisionRecord]:
+    """The last `most` decisions about a freelancer under these rules, in ledger order."""
+    rows = await connection.fetch(_SQL["seqs_under_rules"], freelancer_id, sorted(rules), most)
+    return await decisions_of(connection, {row[0] for row in rows})
+
+
+class LastProposals(NamedTuple):
+    """The last proposals of somebody, in ledger order, and the decisions since the first; `earlier`: there are more."""
+
+    applied: list[Applied]
+    decisions: list[DecisionRecord]
+    earlier: bool
+
+
+_CHANGES_OF_A_PROPOSAL: Final = 5
+"""How many changes for each proposal are read with the last ones; who has more is told of fewer proposals."""
+
+
+async def last_proposals(connection: Connection, freelancer_id: str, most: int) -> LastProposals:
+    """The last proposals of a freelancer that cost something, and all decisions about the person since the first."""
+    rows = await connection.fetch(_SQL["proposals_of_freelancer"], freelancer_id, most)
+    if not rows:
+        return LastProposals([], [], earlier=False)
+    near = [row for row in rows if row["version"] > rows[0]["version"] - most * _CHANGES_OF_A_PROPOSAL]
+    since = await connection.fetch(_SQL["seqs_since"], freelancer_id, near[-1]["version"])
+    decisions = await decisions_of(connection, {row[0] for row in since})
+    applied = await proposals(connection, [row["proposal_id"] for row in near])
+    return LastProposals(applied, decisions, earlier=len(near) < len(rows) or len(rows) == most)
 
 
 async def _proposals_of(

@@ -8,7 +8,7 @@ import asyncpg
 from worker.domain.policy import PolicyBook
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
-from worker.queries.explain import rows_of_open_spends
+from worker.queries.explain import open_spends_of
 from worker.queries.replies import member_of, proposals, proposals_of_freelancer
 from worker.replies.known import Member
 from worker.replies.months import Month, OfKind, kind_of, month_after
@@ -38,7 +38,7 @@ async def wallet_of(connection: Connection, freelancer_id: str, policies: Policy
     member = await member_of(connection, freelancer_id, policies)
     if member is None:
         return None
-    rows = await rows_of_open_spends(connection, await proposals_of_freelancer(connection, freelancer_id))
+    rows = await open_spends_of(connection, freelancer_id)
     still = [row for row in rows if row["withdrawn_at"] is None and row["hired_at"] is None]
     jobs = {row["job_id"] for row in still}
     draft = about_wallet(member, sum(row["connects"] for row in still), len(jobs))

@@ -51,6 +51,8 @@ _STEPS: Final = frozenset(
 _CORRECTIONS: Final = frozenset({(VOID, VOIDED), (REPLACE, REPLACED), (DECIDE, AMENDED)})
 """Corrections that say what stands for the event that they correct. What became of a replaced proposal is told as ever.
 """
+CORRECTING: Final = frozenset({VOID, REPLACE, DECIDE, UNDO})
+"""Rules of corrections: what they say of a decision counts instead of it."""
 _ENTRIES: Final[Mapping[str, str]] = {"job-closed": "job", "hire-made": "job"}
 _VERDICTS: Final[Mapping[str, Verdict]] = {
     "applied": "yes",

@@ -63,6 +63,8 @@ class Applied(NamedTuple):
 class Member(NamedTuple):
     """A freelancer's wallet and membership, as they are now. `ahead` is what the membership has ahead.
 
+    `lots` are those that expire first, with every lot of their days; there may be later ones.
+
     `charge` is the one that is not answered yet, `last_charge` the last that was asked; `read_until` business time.
     """
 

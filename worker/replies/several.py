@@ -44,10 +44,13 @@ def sums(ones: Sequence[One]) -> dict[str, int]:
     return {"proposals": len(ones), "spent": back + kept + still, "back": back, "kept": kept, "open": still}
 
 
-def in_one_sentence(paid: Sequence[One]) -> tuple[Verdict, str, str]:
-    """The verdict on several proposals of a person, the sentence that adds them up, and when they were sent."""
+def in_one_sentence(paid: Sequence[One], whose: str, noun: str) -> tuple[Verdict, str, str]:
+    """The verdict on several proposals of a person, the sentence that adds them up, and when they were sent.
+
+    `whose` says which of theirs they are (your, your last), `noun` what they are (proposal, open proposal).
+    """
     numbers = sums(paid)
-    return _verdict(numbers), _headline(paid, numbers), f"You sent them {_between(paid)}."
+    return _verdict(numbers), _headline(paid, numbers, whose, noun), f"You sent them {_between(paid)}."
 
 
 # A job.
@@ -235,9 +238,9 @@ def _verdict(numbers: dict[str, int]) -> Verdict:
     return "partly"
 
 
-def _headline(paid: Sequence[One], numbers: dict[str, int]) -> str:
-    spent, many = numbers["spent"], len(paid) > 1
-    on = f"on your {counted(len(paid), 'proposal')}" if many else f"for {paid[0].applied.job_id}"
+def _headline(paid: Sequence[One], numbers: dict[str, int], whose: str = "your", noun: str = "proposal") -> str:
+    spent = numbers["spent"]
+    on = f"on {whose} {counted(len(paid), noun)}"
     if numbers["back"] == spent:
         return f"Yes: all of the {connects(spent)} {on} came back."
     if numbers["kept"] == spent:

@@ -4,12 +4,14 @@ The rule alone answers nobody who asks about themselves. Somebody who asks "why 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Final, NamedTuple
 
+from worker.domain.rule_catalogue import REASONS
 from worker.domain.rules.cycles import LAST_MONTHLY_DAY, next_cycle_start
-from worker.replies.compose import last_word_on, paid_debts
+from worker.domain.rules.expiry import EXPIRE
+from worker.replies.compose import CORRECTING, last_word_on, paid_debts
 from worker.replies.known import Known
 from worker.replies.proposals import about_proposal
 from worker.replies.recorded import DecisionRecord
@@ -19,6 +21,9 @@ from worker.replies.topics import Asking
 from worker.replies.wallets import charge_waits
 from worker.replies.writing import Missing, date_in, day, not_outbid
 from worker.words.phrases import connects
+
+MOST_DECISIONS: Final = 200
+"""The last decisions of a person that a topic looks at."""
 
 
 class Own(NamedTuple):
@@ -44,6 +49,8 @@ def own_answer(topic: str, asking: Asking) -> Own | None:
         of_the_person=asking.decisions,
     )
     try:
+        if topic in _SUMS:
+            return _SUMS[topic](known, asking.earlier_proposals)
         return _OTHERWISE.get(topic, _of_the_last)(topic, known)
     except Missing:
         return None
@@ -135,20 +142,21 @@ _PROPOSALS: Final[Mapping[str, Callable[[One, Known], bool]]] = {
 """The proposals of a person that a topic is about."""
 
 
-def _proposals_together(_topic: str, known: Known) -> Own | None:
-    """What became of all proposals."""
-    paid = [one for one in outcomes(known) if one.applied.spent]
+def _proposals_together(known: Known, earlier: bool) -> Own | None:  # noqa: FBT001 - of the two, in a table
+    """What became of all proposals, or of the last ones: a single one by itself, several added up."""
+    return _together([one for one in outcomes(known) if one.applied.spent], known, earlier, "proposal")
+
+
+def _still_open(known: Known, earlier: bool) -> Own | None:  # noqa: FBT001 - of the two, in a table
+    """What is on open jobs."""
+    still = [one for one in outcomes(known) if one.outcome.state == "open"]
+    return _together(still, known, earlier, "open proposal")
+
+
+def _together(paid: Sequence[One], known: Known, earlier: bool, noun: str) -> Own | None:  # noqa: FBT001 - as above
     if len(paid) == 1:
         return _of_one(paid[0], known)
-    return Own(*in_one_sentence(paid)) if paid else None
-
-
-def _still_open(_topic: str, known: Known) -> Own | None:
-    """What is on open jobs: one proposal by itself, several added up."""
-    still = [one for one in outcomes(known) if one.outcome.state == "open"]
-    if len(still) == 1:
-        return _of_one(still[0], known)
-    return Own(*in_one_sentence(still)) if still else None
+    return Own(*in_one_sentence(paid, "your last" if earlier else "your", noun)) if paid else None
 
 
 def _last_monthly(_topic: str, known: Known) -> Own | None:
@@ -184,10 +192,12 @@ def _overdrawn(_topic: str, known: Known) -> Own | None:
 
 def _expired(_topic: str, known: Known) -> Own | None:
     """What expired last, all of that day together."""
-    went = [change for one in known.decisions for change in one.changes if change.rule == "expire.lot"]
+    went = [change for one in known.decisions for change in one.changes if change.rule == EXPIRE]
     if not went:
         return None
     last = max(change.occurred_at for change in went).date()
+    if len(went) >= MOST_DECISIONS and all(change.occurred_at.date() == last for change in went):
+        return None  # there may be more of that day
     count = -sum(change.delta for change in went if change.occurred_at.date() == last)
     return Own("info", f"Your balance lost {connects(count)} on {day(last)}, because they expired.")
 
@@ -237,15 +247,41 @@ def _boost(topic: str, known: Known) -> Own | None:
     return own._replace(beside=not_outbid(last))
 
 
-_OTHERWISE: Final[Mapping[str, Callable[[str, Known], Own | None]]] = {
+def is_about_proposals(topic: str) -> bool:
+    """Whether a topic is about proposals, and what came back of them."""
+    return topic in {"charged-twice", *_PROPOSALS, *_SUMS}
+
+
+def rules_of(topic: str) -> frozenset[str]:
+    """The rules under which a topic's decisions are taken and what they grant is booked, and their corrections."""
+    rules = frozenset(_DECISIONS.get(topic, {})) | _RULES.get(topic, frozenset())
+    if any(rule.startswith("membership.") for rule in rules):
+        rules |= _MONTHS
+    return rules | CORRECTING if rules else rules
+
+
+_GRANTS: Final = frozenset(rule for rule in REASONS if rule.startswith(("grant.", "adjust")))
+_MONTHS: Final = frozenset({"grant.monthly", "grant.upgrade", "membership.upgrade", "membership.renewal"})
+_RULES: Final[Mapping[str, frozenset[str]]] = {
+    "late": _MONTHS,
+    "month-end": _MONTHS | {"grant.registration"},
+    "suspension": frozenset({"grant.monthly", "membership.upgrade"}),
+    "overdrawn": _GRANTS | _MONTHS,
+    "expiry": frozenset({EXPIRE}),
+}
+"""Rules of topics whose first sentence is not that of one decision."""
+_SUMS: Final[Mapping[str, Callable[[Known, bool], Own | None]]] = {
     "refunds": _proposals_together,
     "several": _proposals_together,
     "twin-jobs": _proposals_together,
-    "suspension": _suspended,
-    "overdrawn": _overdrawn,
     "declined": _still_open,
     "silence": _still_open,
     "archived": _still_open,
+}
+"""Topics whose first sentence adds up proposals; with whether there are earlier ones than those."""
+_OTHERWISE: Final[Mapping[str, Callable[[str, Known], Own | None]]] = {
+    "suspension": _suspended,
+    "overdrawn": _overdrawn,
     "late": _last_monthly,
     "expiry": _expired,
     "month-end": _late_start,

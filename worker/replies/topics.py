@@ -30,7 +30,7 @@ Values = Mapping[str, object]
 class Asking(NamedTuple):
     """Whose values a standing answer has: of a person, and of one proposal of theirs.
 
-    `decisions` are about the person, and `proposals` all of theirs that cost something.
+    `decisions` are about the person, `proposals` theirs that cost something, the last ones if there are `earlier`.
     """
 
     policy: Policy
@@ -38,6 +38,7 @@ class Asking(NamedTuple):
     applied: Applied | None = None
     decisions: Sequence[DecisionRecord] = ()
     proposals: Sequence[Applied] = ()
+    earlier_proposals: bool = False
 
 
 def standing_answers(asking: Asking) -> dict[str, str]:

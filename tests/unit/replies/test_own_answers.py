@@ -1,15 +1,19 @@
 """What a standing answer says of a person first: the last word on what happened to them, corrections included."""
 
+from typing import Any
+
 import pytest
 
-from tests.golden.reply_stories import decide_events, registers
+from tests.golden.reply_stories import applies, closes, decide_events, registers
 from tests.golden.ticket_stories import NOW, on_plus
 from tests.kit.memory_connection import connection_to
 from tests.kit.policies import policies
 from tests.kit.replaying import Came, bought, leading, proposed
 from tests.kit.voiding import void
 from worker.ledger.memory_store import MemoryStore
+from worker.queries import answers
 from worker.queries.answers import asking_of
+from worker.replies import theirs
 from worker.replies.answers import answer_about
 from worker.replies.reply import Reply
 
@@ -17,7 +21,7 @@ BOOK = policies()
 
 
 async def answered(store: MemoryStore, topic: str, who: str = "f-1") -> Reply:
-    asking = await asking_of(connection_to(store), who, BOOK)
+    asking = await asking_of(connection_to(store), who, BOOK, topic)
     assert asking is not None
     return answer_about(topic, asking)
 
@@ -59,3 +63,28 @@ async def test_a_late_start_is_told_before_and_after_its_renewal() -> None:
     assert reply.headline == (
         "Your cycle of 29 November 2026 is renewed on 1 December 2026, and your day is the 1st from then on."
     )
+
+
+async def test_of_very_many_proposals_the_last_ones_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "MOST_PROPOSALS", 3)
+    store = MemoryStore()
+    sent = [applies(f"11-{number + 10}", "new", f"{number}", 2) for number in range(5)]
+    await decide_events(store, [registers("11-03", "new"), *sent, closes("11-20", "3")], NOW)
+    told = (await answered(store, "several", "new")).headline
+    assert told == "Partly: of the 6 Connects on your last 3 proposals, 2 came back and 4 are still undecided."
+    told = (await answered(store, "silence", "new")).headline
+    assert told == "Not yet: the 4 Connects on your last 2 open proposals are still undecided."
+
+
+async def test_what_expired_of_very_many_is_not_told_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    bought_long_ago = [("2025-11-05", "connects-purchased", purchase(number)) for number in range(3)]
+    await decide_events(store, bought_long_ago, NOW)
+    assert "lost 6 Connects on 5 November 2026" in (await answered(store, "expiry", "new")).headline
+    for module in (answers, theirs):
+        monkeypatch.setattr(module, "MOST_DECISIONS", 2)
+    assert "lost" not in (await answered(store, "expiry", "new")).reply
+
+
+def purchase(number: int) -> dict[str, Any]:
+    return {"freelancer_id": "new", "purchase_id": f"b-{number}", "connects": 2}

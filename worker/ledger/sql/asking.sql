@@ -6,9 +6,14 @@ LEFT JOIN LATERAL (SELECT * FROM changes c WHERE c.freelancer_id = asked.id ORDE
 WHERE last.version IS NOT NULL OR EXISTS (SELECT FROM mentions WHERE key = 'f:' || asked.id)
 
 -- name: open_lots
--- What a wallet holds, in the order in which it will be spent.
-SELECT lot_id, source, issued_at, expires_at, remaining FROM lots
-WHERE freelancer_id = $1 AND open ORDER BY expires_at, issued_at, lot_id COLLATE "C"
+-- What a wallet holds, in the order in which it will be spent; the first $2, and all that end on the day of the last of them.
+SELECT lot_id, source, issued_at, expires_at, remaining FROM (
+    SELECT *, (expires_at AT TIME ZONE 'UTC')::date AS day FROM lots
+    WHERE freelancer_id = $1 AND open ORDER BY day FETCH FIRST ($2::bigint) ROWS WITH TIES) first
+ORDER BY expires_at, issued_at, lot_id COLLATE "C"
+
+-- name: count_of_open_lots
+SELECT count(*) FROM lots WHERE freelancer_id = $1 AND open
 
 -- name: changes_of_wallet
 -- The last $2 changes of a wallet (null: all), newest first, each with what caused it.
@@ -101,6 +106,18 @@ UNION SELECT seq FROM mentions WHERE key = 'p:' || $1
 SELECT decision_seq FROM changes WHERE freelancer_id = $1
 UNION SELECT seq FROM mentions WHERE key = 'f:' || $1
 
+-- name: seqs_under_rules
+-- The last $3 of what changed the wallet of a freelancer under these rules, and what else names them that was decided under one.
+SELECT decision_seq AS seq FROM changes WHERE freelancer_id = $1 AND rule = ANY($2::text[])
+UNION SELECT seq FROM decisions WHERE seq = ANY(ARRAY(SELECT seq FROM mentions WHERE key = 'f:' || $1)) AND rule = ANY($2::text[])
+ORDER BY seq DESC LIMIT $3
+
+-- name: seqs_since
+-- What changed the wallet of a freelancer from version $2 on, and what else named them since then.
+WITH since AS MATERIALIZED (SELECT decision_seq FROM changes WHERE freelancer_id = $1 AND version = $2)
+SELECT decision_seq AS seq FROM changes WHERE freelancer_id = $1 AND version >= $2
+UNION SELECT seq FROM mentions WHERE key = 'f:' || $1 AND seq >= (SELECT decision_seq FROM since)
+
 -- name: decisions
 -- Decisions in full, in ledger order, without the payload. Their seqs are text: the driver takes long for an array.
 SELECT d.seq, kind, follows, d.topic, incarnation, partition, "offset", d.event_id, occurred_at, freelancer_id, job_id,
@@ -125,7 +142,9 @@ CROSS JOIN LATERAL (SELECT * FROM lots l WHERE l.freelancer_id = wanted.whose AN
 SELECT proposal_id FROM spends WHERE job_id = $1
 
 -- name: open_spends
--- Which of these proposals have Connects on them that no settled closure has decided yet; and since when one is due.
+-- Which of these proposals ($1), or of this freelancer's ($2), have Connects on them that no settled closure has decided yet; and
+-- since when one is due.
+-- Each is looked up by itself: joined as a whole, all closures of the ledger would be read for somebody with many proposals.
 SELECT s.proposal_id, s.freelancer_id, s.job_id, s.occurred_at, s.withdrawn_at,
        (CASE WHEN s.base_returned THEN 0 ELSE s.base END + CASE WHEN s.boost_returned THEN 0 ELSE s.boost END) AS connects,
        CASE WHEN s.boost_returned THEN 0 ELSE s.boost END AS boost,
@@ -133,14 +152,16 @@ SELECT s.proposal_id, s.freelancer_id, s.job_id, s.occurred_at, s.withdrawn_at,
        (SELECT h.first_hired_at FROM hires h WHERE h.job_id = s.job_id) AS hired_at,
        (SELECT min(d.due_at) FROM closures c JOIN due d ON d.kind = 'settlement' AND d.key = c.decision_seq::text
         WHERE c.job_id = s.job_id AND c.closure NOT LIKE '%//%' AND c.closed_at >= s.occurred_at) AS due_at
-FROM spends s
-WHERE s.proposal_id = ANY($1::text[])
-  AND ((s.base > 0 AND NOT s.base_returned) OR (s.boost > 0 AND NOT s.boost_returned))
-  AND NOT EXISTS (
-      SELECT FROM closures c
-      WHERE c.job_id = s.job_id AND c.settled AND c.closure NOT LIKE '%//%' AND c.closed_at >= s.occurred_at
-        AND NOT EXISTS (SELECT FROM due
-                        WHERE kind = 'late-settlement' AND key = c.decision_seq::text || '/' || s.proposal_id))
+FROM (SELECT unnest($1::text[]) AS id
+      UNION ALL SELECT movements::json -> 0 ->> 1 FROM changes WHERE freelancer_id = $2 AND rule = 'spend.proposal' OFFSET 0) wanted
+CROSS JOIN LATERAL (SELECT * FROM spends WHERE proposal_id = wanted.id LIMIT 1) s
+LEFT JOIN LATERAL (
+    SELECT c.decision_seq FROM closures c
+    WHERE c.job_id = s.job_id AND c.settled AND c.closure NOT LIKE '%//%' AND c.closed_at >= s.occurred_at
+      AND NOT EXISTS (SELECT FROM due
+                      WHERE kind = 'late-settlement' AND key = c.decision_seq::text || '/' || s.proposal_id)
+    LIMIT 1) decided ON true
+WHERE ((s.base > 0 AND NOT s.base_returned) OR (s.boost > 0 AND NOT s.boost_returned)) AND decided.decision_seq IS NULL
 ORDER BY s.decision_seq
 
 -- name: leader
@@ -303,9 +324,10 @@ SELECT charge_id, freelancer_id, kind, cycle_start, chosen_at, attempt, amount_c
 FROM charges WHERE freelancer_id = $1 ORDER BY decision_seq DESC LIMIT 1
 
 -- name: proposals_of_freelancer
--- Proposals of a freelancer that cost something.
-SELECT d.proposal_id FROM changes c JOIN decisions d ON d.seq = c.decision_seq
-WHERE c.freelancer_id = $1 AND c.rule = 'spend.proposal'
+-- The last $2 proposals of a freelancer that cost something (null: all), newest first, with the version that each made.
+-- The movements of a spend name its proposal, which spares reading its decision.
+SELECT movements::json -> 0 ->> 1 AS proposal_id, version FROM changes
+WHERE freelancer_id = $1 AND rule = 'spend.proposal' ORDER BY version DESC LIMIT $2::bigint
 
 -- name: known_as
 -- As what an id is known.
@@ -356,8 +378,10 @@ FROM changes WHERE freelancer_id = $1 GROUP BY rule, delta > 0 ORDER BY rule, de
 
 -- name: refusals_of_freelancer
 -- The last $2 decisions that brought a freelancer nothing, newest first; those of a job's end are told with its proposals.
-SELECT d.seq FROM mentions m JOIN decisions d ON d.seq = m.seq
-WHERE m.key = 'f:' || $1 AND d.outcome IN ('declined', 'withheld') AND d.kind <> 'settlement' ORDER BY m.seq DESC LIMIT $2
+-- Of the last $3 decisions that name them, so that many refusals of jobs' ends cost little.
+SELECT seq FROM decisions
+WHERE seq = ANY(ARRAY(SELECT seq FROM mentions WHERE key = 'f:' || $1 ORDER BY seq DESC LIMIT $3))
+      AND outcome IN ('declined', 'withheld') AND kind <> 'settlement' ORDER BY seq DESC LIMIT $2
 
 -- name: charges_of_freelancer
 -- The $2 charges of a freelancer that were asked last, newest first.
