@@ -8,7 +8,7 @@ from worker.queries.replies import last_proposals, member_of, under_rules
 from worker.replies.theirs import MOST_DECISIONS, is_about_proposals, rules_of
 from worker.replies.topics import Asking
 
-MOST_PROPOSALS: Final = 200
+MOST_PROPOSALS: Final = 100
 """The last proposals of a freelancer that a standing answer looks at."""
 
 
