@@ -16,6 +16,7 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
         "run out",
         "valid until",
         "disappeared",
+        "connects vanished",
         "where did my connects go",
         "lost connects",
         "who stole my connects",
@@ -44,7 +45,8 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
         "where are my 80",
         "where are my 10",
         "no connects this month",
-        "did not get my connects",
+        "did not get my monthly connects",
+        "never got the free connects",
         "only got 10",
         "why 10 and not 80",
     ),
@@ -55,7 +57,8 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
         "the 31st",
         "end of the month",
         "charged on the 1st",
-        "charged twice in three days",
+        "charged twice in days",
+        "two payments in one month",
         "billed twice this month",
     ),
     "billing-date": ("change billing date", "move renewal date", "other day of the month", "change the day"),
@@ -73,6 +76,7 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
         "get connects back",
         "when do they come back",
         "reimburse",
+        "did not get my connects back",
         "nothing came back",
         "only half came back",
     ),
@@ -113,7 +117,7 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "certifications": ("certification", "learning paths", "learning-paths", "upwork 101", "course", "skill test"),
     "job-cost": ("how many connects does a job cost", "cost of a proposal", "why 16 connects", "job price"),
     "price": ("price of a connect", "what does a connect cost", "bundle", "smallest purchase"),
-    "money-back": ("money back", "refund of a purchase in money", "refund of plus", "chargeback"),
+    "money-back": ("money back", "get my money back", "refund of a purchase in money", "refund of plus", "chargeback"),
     "card-refused": ("why was my card refused", "card refused", "bank", "card not accepted"),
     "annual-plan": ("annual", "yearly plan", "year subscription", "other plans"),
     "ad-credits": ("ads", "ad credits", "advertising", "availability badge"),
@@ -147,7 +151,7 @@ def find_topic(words: str) -> Found:
 
 
 def _scores(words: str) -> dict[str, float]:
-    """How near each topic is, from 0 to 100."""
+    """How near each topic is, from 0 to 100 and a little: of equals, the phrase of more words says more."""
     phrases = {phrase: topic for topic in TOPICS for phrase in (topic.replace("-", " "), *WORDS[topic])}
     typed = utils.default_process(words)
     if len(typed) < _SHORTEST:
@@ -155,7 +159,8 @@ def _scores(words: str) -> dict[str, float]:
     found = process.extract(typed, [*phrases], scorer=_nearness, limit=None)
     scores: dict[str, float] = {}
     for phrase, score, _ in found:
-        scores[phrases[phrase]] = max(score, scores.get(phrases[phrase], 0.0))
+        nearness = score + len(phrase.split()) / 100
+        scores[phrases[phrase]] = max(nearness, scores.get(phrases[phrase], 0.0))
     return scores
 
 

@@ -36,6 +36,13 @@ TYPED = {
     "outbid": "boosts",
     "why was I charged twice": "charged-twice",
     "Monthly Day": "monthly-day",
+    "Why did I not get my Connects back?": "refunds",
+    "I did not get my monthly connects": "late",
+    "my connects vanished over night": "expiry",
+    "charged twice in 3 days": "month-end",
+    "interview bonus missing": "interviews",
+    "only half came back": "refunds",
+    "can I get my money back": "money-back",
 }
 LIMIT_WORDS = 90
 MOST_WORDS = 80
