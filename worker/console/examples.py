@@ -102,6 +102,8 @@ EXAMPLES: Final[dict[str, Any]] = {
                 "explanation": "Nothing granted: the client of job job-519 had not hired anybody before.",
             }
         ],
+        "proposals": [_LINE],
+        "more_proposals": False,
     },
     "changes": {"freelancer_id": "omar", "changes": [_CHANGE], "next": None},
     "proposal": _ANSWER,

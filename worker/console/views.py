@@ -28,9 +28,10 @@ from worker.queries.lookups import (
 )
 from worker.queries.memberships import MembershipRecord, MembershipStatus
 from worker.queries.questions import Answered, Grounds, answered
+from worker.queries.replies import last_proposals
 from worker.queries.wallets import wallet_of
 from worker.replies.answers import answer_about
-from worker.replies.known import Asked, Member
+from worker.replies.known import Asked, Known, Member
 from worker.replies.months import OfKind
 from worker.replies.recorded import DecisionRecord, LotHeld
 from worker.replies.reply import Reply
@@ -44,6 +45,8 @@ MOST_AGAIN: Final = 20
 MOST_LOTS: Final = 40
 """Lots that a page or a response has, those that expire first."""
 MOST_OPEN: Final = 50
+MOST_LAST: Final = 20
+"""The last proposals of a freelancer that a page or a response has, with what became of each."""
 MOST_CHARTED: Final = 120
 """The last changes that the chart of a balance has."""
 MOST_IN_A_FILE: Final = 50_000
@@ -51,11 +54,27 @@ MOST_IN_A_FILE: Final = 50_000
 _SQL: Final = load("asking.sql")
 
 
+class ProposalLine(msgspec.Struct, frozen=True):
+    """A proposal, and what became of its Connects: `spent` = `back` + `kept` + `open`."""
+
+    proposal_id: str
+    freelancer_id: str
+    job_id: str
+    spent_at: datetime
+    spent: int
+    back: int
+    kept: int
+    open: int
+    state: str
+    reason: str
+
+
 class FreelancerView(msgspec.Struct, frozen=True):
     """A freelancer's wallet: in words, and what it holds and waits for. `kinds` add up to `balance`.
 
     `lots` are those that expire first, `lots_left_out` counts later ones. `open` are the last proposals that may
     still bring something back; `open_left_out` counts earlier ones. `refused` are the last that brought nothing.
+    `proposals` are the last that cost something, newest first, with what became of each; there may be more.
     """
 
     reply: Reply
@@ -72,6 +91,8 @@ class FreelancerView(msgspec.Struct, frozen=True):
     kinds: list[OfKind]
     charges: list[ChargeRecord]
     refused: list[RefusedRecord]
+    proposals: list[ProposalLine]
+    more_proposals: bool
 
 
 class ChangesView(msgspec.Struct, frozen=True):
@@ -80,21 +101,6 @@ class ChangesView(msgspec.Struct, frozen=True):
     freelancer_id: str
     changes: Sequence[ChangeRecord]
     next: str | None
-
-
-class ProposalLine(msgspec.Struct, frozen=True):
-    """A proposal, and what became of its Connects: `spent` = `back` + `kept` + `open`."""
-
-    proposal_id: str
-    freelancer_id: str
-    job_id: str
-    spent_at: datetime
-    spent: int
-    back: int
-    kept: int
-    open: int
-    state: str
-    reason: str
 
 
 class AnswerView(msgspec.Struct, frozen=True):
@@ -140,6 +146,9 @@ async def freelancer_view(connection: Connection, key: str, grounds: Grounds) ->
     if found is None or wallet is None:
         return None
     member, undecided = found.member, found.undecided
+    last = await last_proposals(connection, key, MOST_LAST)
+    policy = grounds.policies.in_force(member.read_until or grounds.due_by)
+    lines = _lines(Known(asked="freelancer", key=key, policy=policy, decisions=last.decisions, applied=last.applied))
     return FreelancerView(
         found.reply,
         key,
@@ -155,6 +164,8 @@ async def freelancer_view(connection: Connection, key: str, grounds: Grounds) ->
         await sums_by_kind(connection, key),
         await last_charges(connection, key),
         await last_refusals(connection, key),
+        lines[::-1],
+        last.earlier,
     )
 
 
@@ -171,7 +182,7 @@ async def answer_view(
         whole.reply,
         key,
         None if whole.known.member is None else whole.known.member.freelancer_id,
-        _proposals(whole),
+        _lines(whole.known),
         _timeline(role, whole),
         list(decisions[-MOST_DECISIONS:]),
         max(0, len(decisions) - MOST_DECISIONS),
@@ -229,7 +240,7 @@ def _membership(member: Member) -> MembershipRecord | None:
     return MembershipStatus(member.membership, member.charge, list(member.ahead)).told
 
 
-def _proposals(whole: Answered) -> list[ProposalLine]:
+def _lines(known: Known) -> list[ProposalLine]:
     return [
         ProposalLine(
             applied.proposal_id,
@@ -243,7 +254,7 @@ def _proposals(whole: Answered) -> list[ProposalLine]:
             outcome.state,
             outcome.reason,
         )
-        for applied, outcome in outcomes(whole.known)[:MOST_PROPOSALS]
+        for applied, outcome in outcomes(known)[:MOST_PROPOSALS]
     ]
 
 

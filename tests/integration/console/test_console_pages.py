@@ -209,3 +209,20 @@ async def test_what_brought_nothing_is_listed_with_its_reply(console: Visitor) -
     assert (refused["event_id"], refused["reason"]) == ("iv-zoe-1", "client-not-established")
     assert "had not hired anybody" in (await console.get("/events/iv-zoe-1")).body
     assert 'id="refused"' not in (await console.get("/freelancers/gus")).body
+
+
+async def test_what_became_of_a_persons_last_proposals_is_listed(console: Visitor) -> None:
+    """The most asked question is about a proposal that nobody names: each has its reply one step away."""
+    page = (await console.get("/freelancers/pavel")).body
+    assert 'id="proposals"' in page
+    assert all(f'<a href="/proposals/p-{number}"' in page for number in (241, 242, 243, 244))
+    told = (await console.get("/api/v1/freelancers/pavel")).json
+    became = [(one["proposal_id"], one["state"], one["back"], one["reason"]) for one in told["proposals"]]
+    assert became == [
+        ("p-244", "open", 0, ""),
+        ("p-243", "kept", 0, "somebody-was-hired"),
+        ("p-242", "kept", 0, "job-expired"),
+        ("p-241", "back", 5, ""),
+    ]
+    assert told["more_proposals"] is False
+    assert 'id="proposals"' not in (await console.get("/freelancers/gus")).body
