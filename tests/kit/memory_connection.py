@@ -142,7 +142,10 @@ class _Asked:
         yield from self._settled_by([_place(row) for row in closures])
         yield from (Row(seq=seq) for seq in self._mentioned(f"j:{job_id}"))
 
-    def seqs_of_proposal(self, proposal_id: str) -> Iterable[Row]:
+    def seqs_of_proposals(self, proposal_ids: list[str]) -> Iterable[Row]:
+        return (row for proposal_id in proposal_ids for row in self._seqs_of_proposal(proposal_id))
+
+    def _seqs_of_proposal(self, proposal_id: str) -> Iterable[Row]:
         for spend in (row for row in self._tables.spends if row.proposal_id == proposal_id):
             yield Row(seq=spend.decision_seq)
             places = [_place(row) for row in self._tables.closures if row.job_id == spend.job_id]
@@ -184,20 +187,12 @@ class _Asked:
     def proposals_of_freelancer(self, whose: str, most: int | None) -> Iterable[Row]:
         spent = [change for change in self._changes(whose)[::-1] if change.rule == "spend.proposal"]
         for change in spent[:most]:
-            yield Row(
-                proposal_id=self._tables.decisions[change.decision_seq].proposal_id,
-                version=change.version,
-            )
+            yield Row(proposal_id=self._tables.decisions[change.decision_seq].proposal_id)
 
     def seqs_under_rules(self, whose: str, rules: list[str], most: int) -> Iterable[Row]:
         changed = {row.decision_seq for row in self._changes(whose) if row.rule in rules}
         named = {seq for seq in self._mentioned(f"f:{whose}") if self._tables.decisions[seq].rule in rules}
         return (Row(seq=seq) for seq in sorted(changed | named, reverse=True)[:most])
-
-    def seqs_since(self, whose: str, version: int) -> Iterable[Row]:
-        changed = [row.decision_seq for row in self._changes(whose) if row.version >= version]
-        named = [seq for seq in self._mentioned(f"f:{whose}") if seq >= changed[0]]
-        return (Row(seq=seq) for seq in {*changed, *named})
 
     def applications(self, proposal_ids: list[str]) -> Iterable[Row]:
         names = ("origin", "base", "boost", "base_returned", "boost_returned", "withdrawn_at")

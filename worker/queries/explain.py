@@ -101,11 +101,15 @@ async def explain_freelancer(
 
 async def explain_proposal(connection: Connection, proposal_id: str, waits_for: WaitsFor = nobody_says) -> Explanation:
     """All that was decided about a proposal, and its Connects if they still wait for the job's closing."""
-    seqs = await _seqs(connection, "seqs_of_proposal", proposal_id)
     return Explanation(
-        await decisions_of(connection, seqs),
+        await about_proposals(connection, [proposal_id]),
         await _open(connection, [proposal_id], waits_for),
     )
+
+
+async def about_proposals(connection: Connection, proposals: Sequence[str]) -> list[DecisionRecord]:
+    """All that was decided about these proposals."""
+    return await decisions_of(connection, await _seqs(connection, "seqs_of_proposals", proposals))
 
 
 async def _about(connection: Connection, what: str, key: str, waits_for: WaitsFor) -> Explanation:

@@ -11,7 +11,7 @@ from worker.ledger.connections import Connection
 from worker.ledger.membership_rows import read_charge
 from worker.ledger.sql import load
 from worker.ledger.tables import ChargeRow
-from worker.queries.explain import decisions_of, explain_job, explain_proposal
+from worker.queries.explain import about_proposals, decisions_of, explain_job, explain_proposal
 from worker.queries.explained import Explanation
 from worker.queries.history import open_lots
 from worker.queries.memberships import standing
@@ -123,27 +123,21 @@ async def under_rules(
 
 
 class LastProposals(NamedTuple):
-    """The last proposals of somebody, in ledger order, and the decisions since the first; `earlier`: there are more."""
+    """The last proposals of somebody, in ledger order, and the decisions about them; `earlier`: there are more."""
 
     applied: list[Applied]
     decisions: list[DecisionRecord]
     earlier: bool
 
 
-_CHANGES_OF_A_PROPOSAL: Final = 5
-"""How many changes for each proposal are read with the last ones; who has more is told of fewer proposals."""
-
-
 async def last_proposals(connection: Connection, freelancer_id: str, most: int) -> LastProposals:
-    """The last proposals of a freelancer that cost something, and all decisions about the person since the first."""
+    """The last proposals of a freelancer that cost something, with what was decided about them."""
     rows = await connection.fetch(_SQL["proposals_of_freelancer"], freelancer_id, most)
     if not rows:
         return LastProposals([], [], earlier=False)
-    near = [row for row in rows if row["version"] > rows[0]["version"] - most * _CHANGES_OF_A_PROPOSAL]
-    since = await connection.fetch(_SQL["seqs_since"], freelancer_id, near[-1]["version"])
-    decisions = await decisions_of(connection, {row[0] for row in since})
-    applied = await proposals(connection, [row["proposal_id"] for row in near])
-    return LastProposals(applied, decisions, earlier=len(near) < len(rows) or len(rows) == most)
+    last = [row[0] for row in rows]
+    decisions = await about_proposals(connection, last)
+    return LastProposals(await proposals(connection, last), decisions, earlier=len(rows) == most)
 
 
 async def _proposals_of(

@@ -169,7 +169,7 @@ async def test_no_statement_of_a_page_reads_more_than_the_persons_own(ledger: Wa
     asked, most = list(seen.asked), MOST_A_CHANGE * LONG + A_FEW
     assert most < OTHERS
     read = {(NAMES[text], repr(with_)): await ledger.read_by(text, with_) for text, with_, _ in asked}
-    assert {"open_spends", "sums_of_wallet", "seqs_under_rules", "seqs_since"} <= {name for name, _ in read}
+    assert {"open_spends", "sums_of_wallet", "seqs_under_rules", "seqs_of_proposals"} <= {name for name, _ in read}
     assert {name: count for name, count in read.items() if count > most} == {}
 
 

@@ -87,19 +87,23 @@ UNION SELECT decision_seq FROM closures WHERE job_id = $1
 UNION SELECT seq FROM settlements WHERE job_id = $1
 UNION SELECT seq FROM mentions WHERE key = 'j:' || $1
 
--- name: seqs_of_proposal
--- Its spend, its settlements by each closure of its job, and what else names it.
+-- name: seqs_of_proposals
+-- The spends of these proposals, their settlements by each closure of their jobs, and what else names them. Each is looked up by
+-- itself: joined as a whole, all closures and settlements of the ledger would be read for a hundred proposals.
 WITH spent AS (
-    SELECT decision_seq, job_id, proposal_id FROM spends WHERE proposal_id = $1
-    UNION ALL SELECT decision_seq, job_id, natural_key FROM voided WHERE rule = 'spend.proposal' AND natural_key = $1)
+    SELECT decision_seq, job_id, proposal_id FROM spends WHERE proposal_id = ANY($1::text[])
+    UNION ALL SELECT decision_seq, job_id, natural_key FROM voided WHERE rule = 'spend.proposal' AND natural_key = ANY($1::text[])),
+closed AS (
+    SELECT p.proposal_id, c.* FROM spent p CROSS JOIN LATERAL (
+        SELECT topic, incarnation, partition, "offset", event_id FROM closures WHERE job_id = p.job_id OFFSET 0) c)
 SELECT decision_seq FROM spent
-UNION SELECT s.seq FROM spent p JOIN closures c USING (job_id) JOIN decisions s ON s.kind = 'settlement'
-      AND s.topic = c.topic AND s.incarnation = c.incarnation AND s.partition = c.partition AND s."offset" = c."offset"
-      AND s.proposal_id = p.proposal_id
-UNION SELECT s.seq FROM spent p JOIN closures c USING (job_id) JOIN decisions s ON s.kind = 'settlement' AND s."offset" IS NULL
-      AND s.topic = c.topic AND s.event_id = c.event_id AND s.proposal_id = p.proposal_id
-      WHERE c."offset" IS NULL
-UNION SELECT seq FROM mentions WHERE key = 'p:' || $1
+UNION SELECT s.seq FROM closed c CROSS JOIN LATERAL (
+    SELECT seq FROM decisions WHERE kind = 'settlement' AND topic = c.topic AND incarnation = c.incarnation
+           AND partition = c.partition AND "offset" = c."offset" AND proposal_id = c.proposal_id OFFSET 0) s
+UNION SELECT s.seq FROM closed c CROSS JOIN LATERAL (
+    SELECT seq FROM decisions WHERE kind = 'settlement' AND "offset" IS NULL AND topic = c.topic AND event_id = c.event_id
+           AND proposal_id = c.proposal_id OFFSET 0) s WHERE c."offset" IS NULL
+UNION SELECT seq FROM mentions WHERE key = ANY(ARRAY(SELECT 'p:' || named FROM unnest($1::text[]) AS named))
 
 -- name: seqs_of_freelancer
 -- What changed the wallet, and what else names the freelancer.
@@ -111,12 +115,6 @@ UNION SELECT seq FROM mentions WHERE key = 'f:' || $1
 SELECT decision_seq AS seq FROM changes WHERE freelancer_id = $1 AND rule = ANY($2::text[])
 UNION SELECT seq FROM decisions WHERE seq = ANY(ARRAY(SELECT seq FROM mentions WHERE key = 'f:' || $1)) AND rule = ANY($2::text[])
 ORDER BY seq DESC LIMIT $3
-
--- name: seqs_since
--- What changed the wallet of a freelancer from version $2 on, and what else named them since then.
-WITH since AS MATERIALIZED (SELECT decision_seq FROM changes WHERE freelancer_id = $1 AND version = $2)
-SELECT decision_seq AS seq FROM changes WHERE freelancer_id = $1 AND version >= $2
-UNION SELECT seq FROM mentions WHERE key = 'f:' || $1 AND seq >= (SELECT decision_seq FROM since)
 
 -- name: decisions
 -- Decisions in full, in ledger order, without the payload. Their seqs are text: the driver takes long for an array.
@@ -324,9 +322,9 @@ SELECT charge_id, freelancer_id, kind, cycle_start, chosen_at, attempt, amount_c
 FROM charges WHERE freelancer_id = $1 ORDER BY decision_seq DESC LIMIT 1
 
 -- name: proposals_of_freelancer
--- The last $2 proposals of a freelancer that cost something (null: all), newest first, with the version that each made.
+-- The last $2 proposals of a freelancer that cost something (null: all), newest first.
 -- The movements of a spend name its proposal, which spares reading its decision.
-SELECT movements::json -> 0 ->> 1 AS proposal_id, version FROM changes
+SELECT movements::json -> 0 ->> 1 AS proposal_id FROM changes
 WHERE freelancer_id = $1 AND rule = 'spend.proposal' ORDER BY version DESC LIMIT $2::bigint
 
 -- name: known_as
