@@ -7,6 +7,7 @@ decision with its salt learns nothing of those beside it.
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from operator import attrgetter
 from struct import pack
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -30,6 +31,8 @@ MARKS_OF_BATCH: Final = ("batches", "policies", "commands")
 _MARK_BYTES: Final = 4
 
 _encode = msgspec.msgpack.Encoder().encode
+_seq_of = attrgetter("decision_seq")
+_NO_CHANGES: Final = _encode([])
 
 
 def log_after(chain_head: bytes, policies: Iterable[PolicyRow] = ()) -> Log:
@@ -43,25 +46,21 @@ def log_after(chain_head: bytes, policies: Iterable[PolicyRow] = ()) -> Log:
 def first_leaf(chain_head: bytes, policies: Iterable[PolicyRow]) -> bytes:
     """The hash of the first leaf of a log: over the last head of the chain before it, and the policy versions then."""
     stored = sorted(tuple(row) for row in policies)
-    return leaf_hash(_BEFORE + _encode((chain_head, stored)))
+    return leaf_hash(_BEFORE, _encode((chain_head, stored)))
 
 
 def decision_leaf(salt: bytes, decision: DecisionRow, changes: Sequence[ChangeRow]) -> bytes:
     """The hash of a decision's leaf, with the leaf's own salt and all changes of the decision in order."""
-    return _leaf(_DECISION, salt, (_encode(decision), _encode(changes)))
+    return leaf_hash(_DECISION, salt, _encode(decision), _encode(changes))
 
 
 def batch_leaf(salt: bytes, row: BatchRow, policies: Sequence[PolicyRow], answers: Sequence[AnswerRow]) -> bytes:
     """The hash of a batch's leaf, with the leaf's own salt; of `row` only `HEADER_COLUMNS` count."""
-    return _leaf(_BATCH, salt, _parts_of_batch(row, policies, answers))
+    return leaf_hash(_BATCH, salt, *_parts_of_batch(row, policies, answers))
 
 
 def _parts_of_batch(row: BatchRow, policies: Sequence[PolicyRow], answers: Sequence[AnswerRow]) -> tuple[bytes, ...]:
     return _encode([row[place] for place in _HEADER]), _encode(policies), _encode(answers)
-
-
-def _leaf(kind: bytes, salt: bytes, parts: Iterable[bytes]) -> bytes:
-    return leaf_hash(b"".join((kind, salt, *parts)))
 
 
 class Leaves(NamedTuple):
@@ -93,15 +92,19 @@ def leaves_of(
     if row.salt is None:
         raise ValueError(f"batch {row.batch_no} has no salt")
     hashes, marks, place, salt = list[bytes](), list[int](), 0, row.salt
+    salted = blake2b(digest_size=SALT_BYTES, key=salt)
+    seqs = [*map(_seq_of, changes), None]
     for decision in decisions:
         start, seq = place, decision.seq
-        while place < len(changes) and changes[place].decision_seq == seq:
+        while seqs[place] == seq:
             place += 1
-        parts = (_encode(decision), _encode(changes[start:place]))
-        hashes.append(_leaf(_DECISION, leaf_salt(salt, seq), parts))
-        marks += map(crc32, parts)
+        encoded, moved = _encode(decision), _encode(changes[start:place]) if place > start else _NO_CHANGES
+        leaf = salted.copy()
+        leaf.update(seq.to_bytes(8))  # as in leaf_salt, which begins anew for each
+        hashes.append(leaf_hash(_DECISION, leaf.digest(), encoded, moved))
+        marks += (crc32(encoded), crc32(moved))
     parts_of_batch = _parts_of_batch(row, policies, answers)
-    hashes.append(_leaf(_BATCH, leaf_salt(salt, 0), parts_of_batch))
+    hashes.append(leaf_hash(_BATCH, leaf_salt(salt, 0), *parts_of_batch))
     marks += map(crc32, parts_of_batch)
     return Leaves(hashes, pack(f">{len(marks)}I", *marks))
 

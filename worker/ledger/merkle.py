@@ -58,9 +58,9 @@ class Log(NamedTuple):
 EMPTY: Final = Log(0, ())
 
 
-def leaf_hash(data: bytes) -> bytes:
-    """The hash of a leaf."""
-    return blake2b(_LEAF + data, digest_size=HASH_BYTES).digest()
+def leaf_hash(*data: bytes) -> bytes:
+    """The hash of a leaf, whose data may come in parts."""
+    return blake2b(b"".join((_LEAF, *data)), digest_size=HASH_BYTES).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:

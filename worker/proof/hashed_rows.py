@@ -156,9 +156,8 @@ def _page(batches: Sequence[BatchRow], number: int, seq: int) -> list[_Places]:
 
 async def _with_rows(connection: Connection, page: Sequence[_Places]) -> AsyncIterator[HashedBatch]:
     first, last = page[0], page[-1]
-    fetched = await connection.fetch(_SQL["decisions"], first.after, last.through)
-    decisions = [DecisionRow(*row) for row in fetched]
-    changes = [ChangeRow(*row) for row in await connection.fetch(_SQL["changes"], first.after, last.through)]
+    decisions = [*map(DecisionRow._make, await connection.fetch(_SQL["decisions"], first.after, last.through))]
+    changes = [*map(ChangeRow._make, await connection.fetch(_SQL["changes"], first.after, last.through))]
     policies = await policies_of(connection, first.row.batch_no, last.row.batch_no)
     answers = await _answers(connection, decisions)
     seqs, moved = [row.seq for row in decisions], [row.decision_seq for row in changes]

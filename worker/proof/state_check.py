@@ -77,7 +77,7 @@ def _is_known(table: str, row: Any) -> bool:  # noqa: ANN401
     if table != "seen_events":
         return bool(row["known"])
     topic, event_id = row["topic"], row["event_id"]
-    return topic is not None and event_id is not None and seen_key(topic, event_id) == UUID(str(row["key"])).hex
+    return topic is not None and event_id is not None and seen_key(topic, event_id) == row["hex"]
 
 
 # Positions.

@@ -152,7 +152,7 @@ FROM parked_triggers t WHERE decision_seq > $1::bigint ORDER BY decision_seq LIM
 
 -- name: seen_events_page
 -- The next event ids after key $1, with the decision that was first to use each, if it is there.
-SELECT s.key, s.key::text AS name, d.topic, d.event_id
+SELECT s.key, s.key::text AS name, replace(s.key::text, '-', '') AS hex, d.topic, d.event_id
 FROM (SELECT key, seq FROM seen_events WHERE key > $1::uuid ORDER BY key LIMIT $2) s
 LEFT JOIN decisions d ON d.seq = s.seq AND d.kind IN ('first', 'added')
 ORDER BY s.key
