@@ -10,6 +10,7 @@ from worker.proof.checks import Check, Finding, Ground, Progress
 from worker.proof.hashed_rows import Bounds, batches_between, bounds, last_batch, policies_of
 from worker.proof.hashes import HASHES, HashCheck, head_of
 from worker.proof.heads import Head
+from worker.proof.instants import share_instants
 from worker.queries.asking import connected
 
 _SQL: Final = load("proof.sql")
@@ -25,6 +26,7 @@ def hash_check(outside: Head | None = None) -> Check:
 
     async def run(ground: Ground) -> AsyncIterator[Finding]:
         async with connected(ground.database_url) as connection:
+            await share_instants(connection)
             async for finding in _check(connection, ground, outside):
                 yield finding
 
