@@ -6,8 +6,9 @@ that were taken meanwhile: so a worker that goes on writing makes no difference.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Final, NamedTuple
 
@@ -16,6 +17,7 @@ from worker.ledger.connections import Connection
 from worker.proof.again import Again
 from worker.proof.current_state import compare
 from worker.proof.findings import Finding, Tally
+from worker.proof.instants import share_instants
 from worker.proof.parts import Part
 from worker.proof.reader import PostgresReader
 from worker.proof.run import decide_part
@@ -23,8 +25,10 @@ from worker.proof.state_rows import PostgresRows
 from worker.queries.asking import connected
 from worker.release import release
 
-PER_PASS: Final = 100_000
-"""Decisions of a pass, about: their wallets, spends and grants take less than 200 MB."""
+AT_ONCE: Final = 240_000
+"""Decisions of the passes that go on at one time, about: their wallets, spends and grants take less than 130 MB."""
+_WITH_ANOTHER_PROCESS: Final = 160_000
+"""The same if there is another process: that takes about 60 MB before it has any of them."""
 _WORTH_A_PROCESS: Final = 20_000
 _NEAR: Final = 5_000
 """That many decisions at most are decided again within the transaction that reads current state."""
@@ -32,11 +36,11 @@ _ATTEMPTS: Final = 5
 """How often what was decided meanwhile is caught up with before that."""
 
 
-def parts_of(decisions: int, jobs: int = 1, per_pass: int = PER_PASS) -> list[Part]:
-    """The parts in which a ledger of so many decisions is decided again."""
-    enough = -(-decisions // per_pass)
-    busy = min(jobs, -(-decisions // _WORTH_A_PROCESS))
-    parts = max(1, enough, busy)
+def parts_of(decisions: int, jobs: int = 1, per_pass: int | None = None) -> list[Part]:
+    """The parts in which a ledger of so many decisions is decided again: as many for each of the processes."""
+    most = per_pass or (AT_ONCE if jobs == 1 else _WITH_ANOTHER_PROCESS // jobs)
+    busy = max(1, min(jobs, -(-decisions // _WORTH_A_PROCESS)))
+    parts = busy * max(1, -(-decisions // (most * busy)))
     return [Part(number, parts) for number in range(parts)]
 
 
@@ -57,12 +61,14 @@ async def decide_ledger_again(
     *,
     jobs: int = 1,
     through: int | None = None,
-    per_pass: int = PER_PASS,
+    per_pass: int | None = None,
     rows: bool = False,
     keeps_seqs: bool = False,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Tally:
     """Decide all of a ledger again, up to a place in ledger order, or its end now; `advance` counts what was looked at.
+
+    With several `jobs` this process does its share of the passes, and starts one process less than that.
 
     `rows`: compare current state as well, which is that of now. `keeps_seqs`: see `Pass`.
 
@@ -74,13 +80,26 @@ async def decide_ledger_again(
             through = await PostgresReader(connection).end()
     parts = parts_of(through, jobs, per_pass)
     whole, work = Tally(keeps_seqs=keeps_seqs), Pass(database_url, through, rows, keeps_seqs)
+    left = iter(parts)
+
+    async def take(decide: Callable[[Part], Awaitable[Tally]]) -> None:
+        for part in left:
+            whole.add_up(await decide(part))
+
+    def here(part: Part) -> Awaitable[Tally]:
+        return _pass(work, part, advance)
+
     if jobs == 1 or len(parts) == 1:
-        for part in parts:
-            whole.add_up(await _pass(work, part, advance))
+        await take(here)
         return whole
-    async for tally in _in_processes(work, parts, jobs):
-        whole.add_up(tally)
-        advance(tally.decisions + tally.inputs)
+    with _processes(min(jobs, len(parts)) - 1) as elsewhere:
+
+        async def there(part: Part) -> Tally:
+            tally = await elsewhere(work, part)
+            advance(tally.decisions + tally.inputs)
+            return tally
+
+        await _all_of([take(here), *(take(there) for _ in range(min(jobs, len(parts)) - 1))])
     return whole
 
 
@@ -120,6 +139,7 @@ async def _pass(work: Pass, part: Part, advance: Callable[[int], None]) -> Tally
 
 async def _decide_and_compare(work: Pass, part: Part, again: Again, advance: Callable[[int], None]) -> None:
     async with connected(work.database_url) as connection:
+        await share_instants(connection)
         reader = PostgresReader(connection)
         await _decide(decide_part(reader, part, work.through, again, advance))
         if work.rows:
@@ -140,16 +160,25 @@ async def _decide(findings: AsyncIterator[Finding]) -> None:
         pass
 
 
-async def _in_processes(work: Pass, parts: list[Part], jobs: int) -> AsyncIterator[Tally]:
-    """The tallies of passes in as many processes, as they are done."""
-    loop = asyncio.get_running_loop()
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+@contextmanager
+def _processes(count: int) -> Iterator[Callable[[Pass, Part], Awaitable[Tally]]]:
+    """So many processes, and what has one of them do a pass."""
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
     try:
-        passes = [loop.run_in_executor(pool, _pass_in_a_process, work, part) for part in parts]
-        for done in asyncio.as_completed(passes):
-            yield await done
+        loop = asyncio.get_running_loop()
+        yield lambda work, part: loop.run_in_executor(pool, _pass_in_a_process, work, part)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _all_of(shares: Iterable[Coroutine[None, None, None]]) -> None:
+    """Wait for all of these; one that fails ends the others."""
+    tasks = [asyncio.ensure_future(share) for share in shares]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _pass_in_a_process(work: Pass, part: Part) -> Tally:
