@@ -115,7 +115,8 @@ class Booking:
         The lots `first` are drawn before all others.
         """
         ref = LineRef(spend.proposal_id, line.name)
-        left = self._draw(self._draw_first(first, line.connects, at, ref, line), at, ref, line)
+        left = self._draw_first(first, line.connects, at, ref, line) if first else line.connects
+        left = self._draw(left, at, ref, line)
         if left:
             line.debt = left
             self._owe(spend, line, left)
@@ -240,7 +241,9 @@ class Booking:
         wallet = self.wallet
         if self._credited and wallet.owing:
             self._pay_debts()
-        delta = sum(movement.delta for movement in self._movements)
+        delta = 0
+        for movement in self._movements:
+            delta += movement.delta
         if delta == 0:
             raise AssertionError(f"{wallet.freelancer_id}: a change of 0 under {rule}")
         wallet.version += 1
@@ -272,6 +275,8 @@ class Booking:
         """Draw in burn order from lots that expire after `at`; returns what they did not cover."""
         left = connects
         lots = self.wallet.lots
+        if not lots:
+            return left
         first = place = bisect_right(lots, at, key=expiry_of)
         while left and place < len(lots):
             lot = lots[place]
@@ -279,8 +284,9 @@ class Booking:
             left -= taken
             self._take(lot, taken, ref, line)
             place += not lot.remaining
-        self._drain(lots[first:place])
-        del lots[first:place]
+        if place > first:
+            self._drain(lots[first:place])
+            del lots[first:place]
         return left
 
     def _draw_first(
@@ -337,9 +343,12 @@ class Booking:
         self._movements.append(Movement(None, None, LineRef(spend.proposal_id, line.name), -connects))
         self._debt_delta += connects
         owing = self.wallet.owing
-        place = bisect_left(owing, debt_order(spend), key=debt_order)
-        if place == len(owing) or owing[place] is not spend:
-            owing.insert(place, spend)
+        if not owing or debt_order(owing[-1]) < debt_order(spend):  # as nearly always: it is the latest
+            owing.append(spend)
+        elif owing[-1] is not spend:
+            place = bisect_left(owing, debt_order(spend), key=debt_order)
+            if owing[place] is not spend:
+                owing.insert(place, spend)
         self._state.changed.spends[spend.proposal_id] = spend
 
     def _forgive(self, spend: Spend, line: SpendLine, connects: int) -> None:

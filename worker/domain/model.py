@@ -148,12 +148,12 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
 
     def is_event_of(self, other: "Cause") -> bool:
         """Whether both are the same event. The row of a settlement does not say which decision added that event."""
-        return (self.topic, self.event_id, self.incarnation, self.partition, self.offset) == (
-            other.topic,
-            other.event_id,
-            other.incarnation,
-            other.partition,
-            other.offset,
+        return (
+            self.offset == other.offset
+            and self.event_id == other.event_id
+            and self.topic == other.topic
+            and self.partition == other.partition
+            and self.incarnation == other.incarnation
         )
 
 

@@ -93,39 +93,38 @@ class Amended(NamedTuple):
     not_taken: int
 
 
-@dataclass(slots=True)
-class Changed:
+class Changed(msgspec.Struct, eq=False):
     """Objects that were opened or changed since the last commit: the next one writes them, and the cache keeps them."""
 
-    wallets: dict[FreelancerId, Wallet] = field(default_factory=dict)
-    new_lots: dict[LotId, Lot] = field(default_factory=dict)
+    wallets: dict[FreelancerId, Wallet] = msgspec.field(default_factory=dict)
+    new_lots: dict[LotId, Lot] = msgspec.field(default_factory=dict)
     """Those that were opened; what was drawn from them since, or came back, is in `lots` as well."""
-    lots: dict[LotId, Lot] = field(default_factory=dict)
-    spends: dict[ProposalId, Spend] = field(default_factory=dict)
-    jobs: dict[JobId, Job] = field(default_factory=dict)
-    hires: dict[JobId, datetime | None] = field(default_factory=dict)
+    lots: dict[LotId, Lot] = msgspec.field(default_factory=dict)
+    spends: dict[ProposalId, Spend] = msgspec.field(default_factory=dict)
+    jobs: dict[JobId, Job] = msgspec.field(default_factory=dict)
+    hires: dict[JobId, datetime | None] = msgspec.field(default_factory=dict)
     """The first hires of jobs; None: that there was one was voided."""
-    closures: dict[int, Closure] = field(default_factory=dict)
-    grants: list[Grant] = field(default_factory=list)
-    awaiting_added: list[Awaited] = field(default_factory=list)
-    awaiting_done: list[Awaited] = field(default_factory=list)
-    due_added: list[Due] = field(default_factory=list)
-    memberships: dict[FreelancerId, Membership] = field(default_factory=dict)
-    charges: dict[ChargeKey, Charge] = field(default_factory=dict)
-    cycles_before: dict[FreelancerId, tuple[date | None, date | None]] = field(default_factory=dict)
+    closures: dict[int, Closure] = msgspec.field(default_factory=dict)
+    grants: list[Grant] = msgspec.field(default_factory=list)
+    awaiting_added: list[Awaited] = msgspec.field(default_factory=list)
+    awaiting_done: list[Awaited] = msgspec.field(default_factory=list)
+    due_added: list[Due] = msgspec.field(default_factory=list)
+    memberships: dict[FreelancerId, Membership] = msgspec.field(default_factory=dict)
+    charges: dict[ChargeKey, Charge] = msgspec.field(default_factory=dict)
+    cycles_before: dict[FreelancerId, tuple[date | None, date | None]] = msgspec.field(default_factory=dict)
     """The cycles of memberships whose beginning a correction forgot, or brought back, as they were before that."""
-    held_added: list[Held] = field(default_factory=list)
-    held_done: list[Held] = field(default_factory=list)
-    cycles_added: list[tuple[date, FreelancerId]] = field(default_factory=list)
+    held_added: list[Held] = msgspec.field(default_factory=list)
+    held_done: list[Held] = msgspec.field(default_factory=list)
+    cycles_added: list[tuple[date, FreelancerId]] = msgspec.field(default_factory=list)
     """The cycle starts that were added to the schedule: the day, and the freelancer."""
-    voided: list[Voided] = field(default_factory=list)
-    spends_voided: list[Spend] = field(default_factory=list)
-    grants_restored: list[Grant] = field(default_factory=list)
+    voided: list[Voided] = msgspec.field(default_factory=list)
+    spends_voided: list[Spend] = msgspec.field(default_factory=list)
+    grants_restored: list[Grant] = msgspec.field(default_factory=list)
     """Grants that were voided, and count again."""
-    spends_restored: dict[ProposalId, Spend] = field(default_factory=dict)
-    facts_restored: list[int] = field(default_factory=list)
+    spends_restored: dict[ProposalId, Spend] = msgspec.field(default_factory=dict)
+    facts_restored: list[int] = msgspec.field(default_factory=list)
     """Decisions on closures, hires, withdrawals and outbids that were voided, and count again."""
-    amended: list[Amended] = field(default_factory=list)
+    amended: list[Amended] = msgspec.field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -53,9 +53,9 @@ CLAW_BACK = "refund.clawed-back"
 def settle(state: State, due: SettlementDue, policy: Policy) -> Verdict:
     """Decide one spend on a closed job, as of the closing time. A refusal leaves it open for a later closure."""
     closure, spend = due.closure, due.spend
-    closed_at, open_lines = closure.closed_at, spend.open_lines
     if (refused := refusal(state.jobs[closure.job_id], closure, spend)) is not None:
         return refused
+    closed_at, open_lines = closure.closed_at, spend.open_lines
     facts: dict[str, Fact] = {"closure": closure.kind, "closed_at": closed_at}
     reason = "closed-without-hire" if closure.kind == "closed-by-client" else "removed-by-marketplace"
     facts["connects"] = sum(line.connects for line in open_lines)
