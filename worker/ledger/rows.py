@@ -50,6 +50,7 @@ DecidedColumns = tuple[
 """The columns of DecisionRow from `kind` to `business_time`, with their types, so that a swap is found."""
 
 _json = msgspec.json.Encoder()
+_NO_LINE: Final = (None, None)
 Movements = list[tuple[str | None, str | None, str | None, int]]
 """Of each movement the lot, the proposal and its line, and how many Connects."""
 _draws = msgspec.json.Decoder(list[tuple[str, str, int, datetime, datetime]])
@@ -113,7 +114,7 @@ def membership_text(decision: Decision) -> str | None:
 
 def movements_text(change: Change) -> str:
     """A change's movements as the row has them."""
-    moved = [(lot_id, *(line or (None, None)), delta) for lot_id, _, line, delta in change.movements]
+    moved = [(lot_id, *(line or _NO_LINE), delta) for lot_id, _, line, delta in change.movements]
     return _json.encode(moved).decode()
 
 

@@ -50,7 +50,8 @@ class ClosuresWorked:
 
         Those did not store how far a closure is worked off.
         """
-        self.keep(state.changed)
+        if state.changed.closures:
+            self.keep(state.changed)
         row = recorded.row
         if row.job_id is None or not is_of_a_wallet(row):
             return
@@ -60,6 +61,8 @@ class ClosuresWorked:
                 gave = closure.decision_seq == row.follows and row.reason == SETTLED_ANEW
                 closure.returned_any = closure.returned_any or gave
             return
+        if row.outcome != "applied" and not recorded.batch.is_older:
+            return  # it says nothing of the closure
         cause = recorded.cause
         spend = None if row.proposal_id is None else state.spends.get(row.proposal_id)
         for closure in () if job is None else job.closures:

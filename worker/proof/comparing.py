@@ -8,6 +8,7 @@ import msgspec
 
 from worker.domain.decisions import Change, Decision
 from worker.domain.model import Charge, Lot
+from worker.domain.state import Changed
 from worker.ledger.rows import decided_columns, membership_text, movements_text
 from worker.ledger.tables import ChangeRow, DecisionRow
 from worker.proof.findings import Difference
@@ -25,20 +26,21 @@ _OF_A_CHANGE: Final = tuple(
 _of_a_change: Final = attrgetter(*_OF_A_CHANGE)
 _OF_A_CHARGE: Final = tuple(name for name in Charge.__struct_fields__ if name not in {"decision_seq", "status"})
 MEMBERSHIP: Final = "membership_updated"
-_FACTS, _LATE = "facts", "late_by_seconds"
+_FACTS, _LATE, _CLAWED_BACK = "facts", "late_by_seconds", "clawed_back"
 
 
-def differences(decided: Decision, recorded: Recorded, *, sums: bool = True) -> Iterator[Difference]:
+def differences(decided: Decision, recorded: Recorded, *, sums: bool = True) -> list[Difference]:
     """What differs. Without `sums` the facts of a hire's whole sum are left out, which one wallet does not know."""
     then, now = recorded.row[_FROM:_TO], decided_columns(decided)
-    if then != now:
-        yield from _columns_that_differ(then, now, recorded, sums=sums)
+    found = [] if then == now else [*_columns_that_differ(then, now, recorded, sums=sums)]
     if decided.changes or recorded.changes:
-        yield from _changes(decided.changes, recorded)
-    if not recorded.batch.is_older:
+        found += _changes(decided.changes, recorded)
+    published = recorded.row.membership_updated
+    if (decided.membership is not None or published is not None) and not recorded.batch.is_older:
         update = membership_text(decided)
-        if update != recorded.row.membership_updated:
-            yield Difference(MEMBERSHIP, recorded.row.membership_updated, update)
+        if update != published:
+            found.append(Difference(MEMBERSHIP, published, update))
+    return found
 
 
 def charge_differences(decided: Charge, recorded: Charge) -> Iterator[Difference]:
@@ -60,6 +62,23 @@ def lot_differences(decided: Lot, recorded: Lot | None) -> Iterator[Difference]:
             yield Difference(f"lot {decided.lot_id}: {name}", then, now)
 
 
+def opened_by(decided: Decision, changed: Changed) -> Iterator[Lot]:
+    """The lots that a decision opened, of those that its trigger did."""
+    moved = {movement.lot_id for change in decided.changes for movement in change.movements}
+    return (lot for lot_id, lot in changed.new_lots.items() if lot_id in moved)
+
+
+def sum_differs(recorded: Recorded) -> Iterator[Difference]:
+    """A hire's sum of what was taken back, of all wallets together."""
+    facts = recorded.row.facts
+    if _CLAWED_BACK not in facts and "\\" not in facts:  # without an escape a name is in the text as it is
+        return
+    found = _decode(facts)
+    taken = -recorded.connects_elsewhere - sum(change.delta for change in recorded.changes)
+    if _CLAWED_BACK in found and found[_CLAWED_BACK] != taken:
+        yield Difference(f"facts.{_CLAWED_BACK}", found[_CLAWED_BACK], taken)
+
+
 def is_of_current_state(difference: Difference) -> bool:
     """Whether it is in the row of a lot or charge, which no hash is over, and not in the decision."""
     return difference.field.startswith(("lot ", "charge"))
@@ -67,7 +86,10 @@ def is_of_current_state(difference: Difference) -> bool:
 
 def other_words(decided: Sequence[Change], recorded: Recorded) -> int:
     """How many changes would be told in another sentence today."""
-    return sum(now.explanation != then.explanation for now, then in zip(decided, recorded.changes, strict=False))
+    others = 0
+    for now, then in zip(decided, recorded.changes, strict=False):
+        others += now.explanation != then.explanation
+    return others
 
 
 def _columns_that_differ(
@@ -90,26 +112,28 @@ def _facts(then: str, now: str, *, sums: bool, older: bool) -> Iterator[Differen
             continue
         if older and name not in before:
             continue
-        if name == "clawed_back" and not sums:
+        if name == _CLAWED_BACK and not sums:
             continue
         yield Difference(f"facts.{name}", before.get(name), today.get(name))
 
 
-def _changes(decided: Sequence[Change], recorded: Recorded) -> Iterator[Difference]:
+def _changes(decided: Sequence[Change], recorded: Recorded) -> list[Difference]:
+    found = []
     if len(decided) != len(recorded.changes):
-        yield Difference("changes", _deltas(recorded.changes), _deltas(decided))
+        found.append(Difference("changes", _deltas(recorded.changes), _deltas(decided)))
     for place, (now, then) in enumerate(zip(decided, recorded.changes, strict=False)):
-        yield from _change(place, now, then)
+        moved = movements_text(now)
+        if moved != then.movements or _of_a_change(then) != _of_a_change(now):
+            found += _change(place, now, then, moved)
+    return found
 
 
-def _change(place: int, now: Change, then: ChangeRow) -> Iterator[Difference]:
-    moved = movements_text(now)
+def _change(place: int, now: Change, then: ChangeRow, moved: str) -> Iterator[Difference]:
     if moved != then.movements and _decode(moved) != _decode(then.movements):
         yield Difference(f"changes[{place}].movements", then.movements, moved)
-    if _of_a_change(then) != _of_a_change(now):
-        for name in _OF_A_CHANGE:
-            if getattr(then, name) != getattr(now, name):
-                yield Difference(f"changes[{place}].{name}", getattr(then, name), getattr(now, name))
+    for name in _OF_A_CHANGE:
+        if getattr(then, name) != getattr(now, name):
+            yield Difference(f"changes[{place}].{name}", getattr(then, name), getattr(now, name))
 
 
 def _deltas(changes: Sequence[Any]) -> str:

@@ -188,6 +188,8 @@ def differing(
     """Which rows of a table are missing, should not be there, or have another value, in the order of their keys."""
     key = attrgetter(*_KEYS[table])
     should_be, are = ({key(row): row for row in rows} for rows in (expected, found))
+    if should_be == are:
+        return
     for name in sorted({**should_be, **are}, key=str):
         wanted, row = should_be.get(name), are.get(name)
         if row is None:

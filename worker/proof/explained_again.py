@@ -39,7 +39,7 @@ async def decide_again(connection: Connection, decisions: Sequence[DecisionRecor
         reader = PostgresReader(connection)
         # What a decision brought with it comes right after it, and is compared with it.
         through = min(max(seqs) + _FOLLOWING, await reader.end())
-        async for finding in decide_part(reader, part, through, Again(judge=judge)):
+        async for finding in decide_part(reader, part, through, Again(judge=judge, judges_others=False)):
             _note(found, finding, seqs)
     releases = await _releases(connection, parts)
     used = (await list_releases(connection)).releases if found else []

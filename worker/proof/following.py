@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas.base import InputEvent
+from schemas.fields import ClosureKind
 from schemas.proposals import ProposalSubmitted
 from schemas.reading import InvalidEvent, read_event
 from worker.domain.draws import split_draws
@@ -21,6 +22,7 @@ from worker.domain.model import (
     Draw,
     FreelancerId,
     Grant,
+    Job,
     JobId,
     Lot,
     LotId,
@@ -45,6 +47,14 @@ from worker.proof.wallets import drop_owing, known_lot, put_lot, put_owing
 from worker.repair.plan import Replace, Void, correction_in
 
 _ABOUT_PROPOSALS: Final = frozenset({"proposal-withdrawn", "boost-outbid"})
+
+
+class _ClosureFacts(msgspec.Struct):
+    closure: ClosureKind
+    due_at: datetime
+
+
+_closure_facts: Final = msgspec.json.Decoder(_ClosureFacts).decode
 _read_facts: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -308,19 +318,39 @@ def _right_proposal(row: DecisionRow) -> tuple[ToReplace, ProposalSubmitted] | N
     return (correction.found, event) if isinstance(event, ProposalSubmitted) else None
 
 
+def closure_of(recorded: Recorded) -> Closure | None:
+    """The closure that a decision noted, by its row; None: that lacks something, for it was altered."""
+    row = recorded.row
+    if row.job_id is None or row.occurred_at is None:
+        return None
+    with suppress(msgspec.MsgspecError):
+        facts = _closure_facts(row.facts)
+        return Closure(row.job_id, row.occurred_at, facts.closure, row.seq, facts.due_at, recorded.cause)
+    return None
+
+
+def add_closure(state: State, job: Job, closure: Closure) -> None:
+    """Have a closure among those of its job."""
+    job.closures.append(closure)
+    job.closures.sort(key=refunds.closing_order)
+    state.changed.closures[closure.decision_seq] = closure
+
+
 def _note_closure(state: State, recorded: Recorded, event: InputEvent) -> None:
     job, row = state.job(JobId(event.__dict__["job_id"])), recorded.row
     kind, due_at = event.__dict__["closure"], due_at_of(row)
-    closure = Closure(job.job_id, event.occurred_at, kind, row.seq, due_at, recorded.cause)
-    job.closures.append(closure)
-    job.closures.sort(key=refunds.closing_order)
-    state.changed.closures[row.seq] = closure
+    add_closure(state, job, Closure(job.job_id, event.occurred_at, kind, row.seq, due_at, recorded.cause))
+
+
+def note_first_hire(job: Job, hired_at: datetime) -> None:
+    """Keep the earliest hire."""
+    if job.first_hired_at is None or hired_at < job.first_hired_at:
+        job.first_hired_at = hired_at
 
 
 def _note_hire(state: State, recorded: Recorded, event: InputEvent) -> None:
     job = state.job(JobId(event.__dict__["job_id"]))
-    if job.first_hired_at is None or event.occurred_at < job.first_hired_at:
-        job.first_hired_at = event.occurred_at
+    note_first_hire(job, event.occurred_at)
     for change in recorded.changes:
         for _, proposal_id, _, _ in movements_of(change):
             if change.rule == refunds.CLAW_BACK and proposal_id in state.spends:

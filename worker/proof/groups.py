@@ -1,10 +1,11 @@
 """Which recorded decisions answer one trigger: an event and what had waited for it; the parts of a cycle start."""
 
-from collections.abc import Iterator
+from typing import Final
 
 from worker.proof.recorded import Recorded
 
 Group = list[Recorded]
+_MAY_BELONG: Final = frozenset({"clock", "follow-up"})
 
 
 class Groups:
@@ -19,20 +20,24 @@ class Groups:
         """The triggers that wait, by seq, until they are released."""
         self._group: Group = []
 
-    def add(self, recorded: Recorded) -> Iterator[Group]:
-        """Take the next decision; returns the group before it, if it is complete now."""
-        if self._group and not self._belongs(recorded):
-            yield self._group
-            self._group = []
+    def before(self, recorded: Recorded) -> Group | None:
+        """The group before the next decision, if it is complete with that: decide it, then `add` the decision."""
+        group = self._group
+        if not group or self._belongs(recorded):
+            return None
+        self._group = []
+        return group
+
+    def add(self, recorded: Recorded) -> None:
+        """Take the next decision."""
         self._group.append(recorded)
         if recorded.row.outcome == "parked":
             self.parked[recorded.row.seq] = recorded
 
-    def finish(self) -> Iterator[Group]:
-        """Return the last group."""
-        if self._group:
-            yield self._group
-            self._group = []
+    def last(self) -> Group | None:
+        """Return the last group, which is complete."""
+        group, self._group = self._group, []
+        return group or None
 
     def waited(self, group: Group) -> Recorded | None:
         """The parked decision that a group follows, if it was released."""
@@ -45,12 +50,12 @@ class Groups:
             self.parked.pop(follows, None)
 
     def _belongs(self, recorded: Recorded) -> bool:
-        row, first, last = recorded.row, self._group[0].row, self._group[-1].row
-        is_next = row.seq == last.seq + 1
+        row = recorded.row
+        if row.kind not in _MAY_BELONG:
+            return False
+        first, is_next = self._group[0].row, row.seq == self._group[-1].row.seq + 1
         if row.kind == "clock":
             return is_next and first.kind == "clock" and _are_of_one_start(recorded, self._group[0])
-        if row.kind != "follow-up":
-            return False
         if row.follows in self.parked:
             return is_next and first.kind == "follow-up" and first.follows == row.follows
         # Of other wallets' events that waited for the proposal the pass knows nothing: there may be gaps between these.

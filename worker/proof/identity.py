@@ -47,7 +47,7 @@ async def look_up(decisions: Sequence[Recorded], parked: Mapping[int, Recorded],
     await _lots(decisions, reader)
     await _charges(decisions, reader)
     amended = await reader.amended([one.row.seq for one in decisions]) if decisions else {}
-    for one in decisions:
+    for one in decisions if amended else ():
         one.amended = amended.get(one.row.seq)
     if not part.is_whole:
         waiting = {one.row.seq: one for one in decisions if one.row.outcome == "parked"}
@@ -62,11 +62,11 @@ async def _event_ids(decisions: Sequence[Recorded], reader: Reader) -> None:
         row = one.row
         if row.kind in _USE_AN_ID and row.topic is not None and row.event_id is not None and uses_event_id(one):
             named.append((seen_key(row.topic, row.event_id), one))
-    found = await reader.seen([key for key, _ in named]) if named else {}
-    others = {seq for key, one in named if (seq := found.get(key)) is not None and seq != one.row.seq}
-    firsts = await reader.first_decisions(sorted(others)) if others else {}
-    for key, one in named:
-        seq = found.get(key)
+    others = await reader.seen_by_others([(key, one.row.seq) for key, one in named]) if named else {}
+    wanted = sorted({seq for seq in others.values() if seq is not None})
+    firsts = await reader.first_decisions(wanted) if wanted else {}
+    for place, seq in others.items():
+        one = named[place][1]
         one.id_is_known = seq is not None and seq <= one.row.seq
         if seq is not None and seq < one.row.seq:
             one.first = None if (first := firsts.get(seq)) is None else said_before(first, one.row.seq)

@@ -57,9 +57,10 @@ class MemoryReader:
             decisions = [_recorded(part, row, headers[row.batch_no], changes.get(row.seq, ())) for row in wanted]
             yield Chunk(decisions, [headers[no] for no in begun], last)
 
-    async def seen(self, keys: Sequence[str]) -> dict[str, int]:
-        """Which of these event ids (see `seen_key`) were decided, and by which decision."""
-        return await self._store.seen(keys)
+    async def seen_by_others(self, named: Sequence[tuple[str, int]]) -> dict[int, int | None]:
+        """Of these event ids, each with a decision on it, those that another was first to use, by their place."""
+        seen = await self._store.seen([key for key, _ in named])
+        return {place: seen.get(key) for place, (key, seq) in enumerate(named) if seen.get(key) != seq}
 
     async def first_decisions(self, seqs: Sequence[int]) -> dict[int, FirstDecision]:
         """The decisions of these seqs, to compare repeats with."""

@@ -71,7 +71,7 @@ class OthersSpends:
 
     def awaited_here(self, name: ProposalId) -> list[Awaited]:
         """What waits for a proposal and is decided again here; a void lets wait what other parts' freelancers sent."""
-        waiting = [one for one in self._state.awaiting.get(name, ()) if one.freelancer_id in self._mine]
-        if name in self._state.awaiting:
-            self._state.awaiting[name] = waiting
+        if (known := self._state.awaiting.get(name)) is None:
+            return []
+        waiting = self._state.awaiting[name] = [one for one in known if one.freelancer_id in self._mine]
         return waiting

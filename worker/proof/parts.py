@@ -46,8 +46,11 @@ class Reader(Protocol):
 
     # What is global: who was first, whatever part they are in.
 
-    async def seen(self, keys: Sequence[str]) -> dict[str, int]:
-        """Which of these event ids (see `seen_key`) were decided, and by which decision."""
+    async def seen_by_others(self, named: Sequence[tuple[str, int]]) -> dict[int, int | None]:
+        """Of these event ids (see `seen_key`), each with a decision on it, those that another was first to use.
+
+        By their place among these: which one. None: no decision is known that used it.
+        """
         ...
 
     async def first_decisions(self, seqs: Sequence[int]) -> dict[int, FirstDecision]:

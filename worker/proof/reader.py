@@ -3,8 +3,9 @@
 Decisions and changes are never updated, so every range is read by itself: no transaction is held open.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -26,6 +27,7 @@ _SQL: Final = {**load("store.sql"), **load("again.sql")}
 _ASKING: Final = load("asking.sql")
 _COLUMNS: Final = len(DecisionRow._fields)
 _OF_A_CHANGE: Final = len(ChangeRow._fields)
+_seq_of: Final = attrgetter("seq")
 
 Item = TypeVar("Item")
 
@@ -91,30 +93,29 @@ class PostgresReader:
 
     def _recorded(self, row: Any, mine: dict[int, list[ChangeRow]], elsewhere: dict[int, int]) -> Recorded:  # noqa: ANN401
         decision = DecisionRow._make(row[:_COLUMNS])
-        is_mine = row["is_mine"] and not is_of_job(decision)
         return Recorded(
             decision,
             self._headers[decision.batch_no],
             mine.get(decision.seq, []),
             elsewhere.get(decision.seq, 0),
-            is_mine=is_mine,
-            is_my_job=row["is_my_job"],
+            is_mine=row[_COLUMNS] and not is_of_job(decision),
+            is_my_job=row[_COLUMNS + 1],
         )
 
     # One freelancer, or one job.
 
     async def _named(self, part: Part, through: int) -> AsyncIterator[Chunk]:
         seqs = await self._seqs(part, through)
-        jobs = {part.job} if part.job is not None else await self._jobs_spent_on(seqs)
+        rows, jobs = await self._decisions(seqs), {part.job} if part.job is not None else set[JobId]()
         if part.freelancer is not None:
-            seqs = sorted({*seqs, *await self._seqs_about(jobs, through)})
-        rows: list[DecisionRow] = []
-        for some in _in_parts(seqs, self._chunk):
-            rows += [DecisionRow._make(row) for row in await self._rows("named_decisions", some)]
+            jobs = {row.job_id for row in rows if row.topic == "proposal-submitted" and row.job_id is not None}
+            rows += await self._decisions(sorted({*await self._seqs_about(jobs, through)}.difference(seqs)))
+            rows.sort(key=_seq_of)
         wanted = [row for row in rows if _is_wanted(part, row, jobs)]
-        closures = [row.seq for row in wanted if row.reason == "settlement-pending"]
-        batches = await self._rows("batches_of_decisions", sorted({row.batch_no for row in wanted}), closures)
-        headers = {row[0]: header_of(BatchColumns._make(row), self._policies) for row in batches}
+        closures = {row.seq for row in wanted if row.reason == "settlement-pending"}
+        batches = await self._rows("batches_of_decisions", sorted({row.batch_no for row in wanted}), list(closures))
+        columns = [_with_work_on(closures, BatchColumns._make(row)) for row in batches]
+        headers = {one.batch_no: header_of(one, self._policies) for one in columns}
         decisions: list[Recorded] = []
         for some_rows in _in_parts(wanted, self._chunk):
             changes: dict[int, list[ChangeRow]] = {}
@@ -129,17 +130,21 @@ class PostgresReader:
         rows = await self._connection.fetch(_ASKING[statement], key)
         return sorted(row[0] for row in rows if row[0] <= through)
 
-    async def _jobs_spent_on(self, seqs: Sequence[int]) -> set[JobId]:
-        return {row[0] for row in await self._rows("jobs_spent_on", seqs)}
+    async def _decisions(self, seqs: Sequence[int]) -> list[DecisionRow]:
+        rows: list[DecisionRow] = []
+        for some in _in_parts(seqs, self._chunk):
+            rows += map(DecisionRow._make, await self._rows("named_decisions", some))
+        return rows
 
     async def _seqs_about(self, jobs: Iterable[JobId], through: int) -> list[int]:
         return [row[0] for row in await self._rows("seqs_about_jobs", list(jobs)) if row[0] <= through]
 
     # What is global.
 
-    async def seen(self, keys: Sequence[str]) -> dict[str, int]:
-        """Which of these event ids (see `seen_key`) were decided, and by which decision."""
-        return {row["key"].hex: row["seq"] for row in await self._rows("seen", ",".join(keys))}
+    async def seen_by_others(self, named: Sequence[tuple[str, int]]) -> dict[int, int | None]:
+        """Of these event ids, each with a decision on it, those that another was first to use, by their place."""
+        keys, seqs = ",".join([key for key, _ in named]), [seq for _, seq in named]
+        return {place - 1: seq for place, seq in await self._rows("seen_by_others", keys, seqs)}
 
     async def first_decisions(self, seqs: Sequence[int]) -> dict[int, FirstDecision]:
         """The decisions of these seqs, to compare repeats with."""
@@ -186,6 +191,12 @@ def _in_parts(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
         yield items[first : first + most]
 
 
+def _with_work_on(closures: Container[int], batch: BatchColumns) -> BatchColumns:
+    """A batch with the work on these closures only: it worked off those of everybody."""
+    worked = batch.closures_worked or ()
+    return batch._replace(closures_worked=[work for work in worked if work[0] in closures])
+
+
 def _two_lists(pairs: Iterable[tuple[str, str]]) -> tuple[str, str]:
     """Pairs of ids as two texts; no id of the contract has a comma."""
     listed = list(pairs)
@@ -198,7 +209,7 @@ def _by_decision(rows: Iterable[Any]) -> tuple[dict[int, list[ChangeRow]], dict[
     elsewhere: dict[int, int] = {}
     for row in rows:
         change = ChangeRow._make(row[:_OF_A_CHANGE])
-        if row["is_mine"]:
+        if row[_OF_A_CHANGE]:
             mine.setdefault(change.decision_seq, []).append(change)
         else:
             elsewhere[change.decision_seq] = elsewhere.get(change.decision_seq, 0) + change.delta

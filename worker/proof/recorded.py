@@ -34,11 +34,11 @@ class BatchHeader(msgspec.Struct, frozen=True):
     """Each part of a closure that was worked off (see BatchRow)."""
     released_void: Sequence[Sequence[int]] = ()
     """Each parked trigger that was released and had no effect any more, and the next seq."""
+    is_older: bool = False
+    """Whether the batch was written before these settings were stored: it follows from the grace."""
 
-    @property
-    def is_older(self) -> bool:
-        """Whether the batch was written before these settings were stored."""
-        return self.grace is None
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "is_older", self.grace is None)
 
 
 class BatchColumns(NamedTuple):
@@ -100,8 +100,9 @@ class Recorded(msgspec.Struct):
     def cause(self) -> Cause:
         """What it answers."""
         row = self.row
-        place = (row.topic, row.incarnation, row.partition, row.offset, row.event_id)
-        return stored_cause(*place, row.seq if row.kind == "added" else None)
+        if row.kind != "added":
+            return Cause(row.topic, row.event_id, row.incarnation, row.partition, row.offset)
+        return stored_cause(row.topic, row.incarnation, row.partition, row.offset, row.event_id, row.seq)
 
 
 def is_of_job(row: DecisionRow) -> bool:
@@ -117,7 +118,9 @@ def is_settlement(row: DecisionRow) -> bool:
 
 def is_of_a_wallet(row: DecisionRow) -> bool:
     """Whether it settles a spend or corrects something: of a job, it is read also where its wallet is not."""
-    return is_settlement(row) or (row.kind == "correction" and not is_of_job(row))
+    if row.topic == "job-closed" and row.freelancer_id is not None:  # is_settlement, without a call for each decision
+        return True
+    return row.kind == "correction" and not is_of_job(row)
 
 
 class _DueFact(msgspec.Struct):

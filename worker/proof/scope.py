@@ -33,12 +33,14 @@ class Scope:
 
     def expiring(self, state: State, row: DecisionRow) -> Lot | None:
         """The lot that a decision of the clock is about to end, if it is one."""
+        if row.rule != EXPIRE:
+            return None
         wallet = state.wallets.get(FreelancerId(row.freelancer_id or ""))
-        if row.rule != EXPIRE or wallet is None or not (row.event_id or "").startswith("expiry:"):
+        if wallet is None or not (row.event_id or "").startswith("expiry:"):
             return None
         return known_lot(wallet, LotId((row.event_id or "").removeprefix("expiry:")))
 
-    def note_expiry(self, state: State, lot: Lot | None) -> None:
-        """Keep a lot that has ended now."""
-        if lot is not None and known_lot(state.wallets[lot.freelancer_id], lot.lot_id) is None:
+    def note_expiry(self, state: State, lot: Lot) -> None:
+        """Keep a lot, if it has ended now."""
+        if known_lot(state.wallets[lot.freelancer_id], lot.lot_id) is None:
             self.ended.setdefault(lot.freelancer_id, {})[lot.lot_id] = lot

@@ -20,6 +20,7 @@ from worker.domain.decide import (
 )
 from worker.domain.decisions import Decision
 from worker.domain.model import (
+    AGAIN,
     Closure,
     FreelancerId,
     Job,
@@ -41,6 +42,8 @@ from worker.engine.clock_work import cycle_due, lot_due
 from worker.engine.correcting import Ordered, decide_correction, subject_of_correction
 from worker.engine.unpark import as_follow_ups
 from worker.kafka.records import InputRecord, TopicPartition
+from worker.proof.following import add_closure, closure_of, note_first_hire
+from worker.proof.groups import Group
 from worker.proof.others_spends import OthersSpends
 from worker.proof.recorded import JOB_TOPICS, Recorded, due_at_of
 from worker.proof.undoing import Before, before
@@ -48,6 +51,8 @@ from worker.repair.plan import Decide, OfADecision, Replace, Undo, correction_in
 from worker.repair.told import OF_PROPOSALS, awaited_of
 
 _OF_A_JOB: Final = frozenset({"proposal-submitted", *JOB_TOPICS})
+_NOTED: Final = frozenset({*OF_PROPOSALS, *JOB_TOPICS})
+"""Topics of events that change spends or jobs in a way that movements do not say."""
 
 
 class NotDue(Exception):
@@ -80,6 +85,31 @@ class Triggers:
         self._others = OthersSpends(state, mine)
         self._older_closures: set[int] = set()
         """Closures of batches that did not store how far they are worked off, by the seq of their decision."""
+
+    def take_in(self, group: Group) -> bool:
+        """Take a closure or hire of a job of another part as it was recorded; False: it has to be decided.
+
+        It is decided and compared with the job. Here only its changes of wallets are, and so nothing of one that never
+        has any.
+        """
+        recorded, row = group[0], group[0].row
+        is_the_first = recorded.id_is_known and recorded.first is None and row.kind in {"first", "added"}
+        if len(group) > 1 or not is_the_first or row.job_id is None or row.occurred_at is None or recorded.changes:
+            return False
+        job = self._state.job(row.job_id)
+        if row.reason == "settlement-pending":
+            closure = closure_of(recorded)
+            if closure is None:
+                return False
+            add_closure(self._state, job, closure)
+            if recorded.batch.is_older:
+                self._older_closures.add(row.seq)
+            return True
+        if row.reason not in {"hire-noted", "hire-after-settlement"} or self._claws_back(recorded, row.occurred_at):
+            return False
+        self._let_closures_have_returned(recorded, job, row.occurred_at)
+        note_first_hire(job, row.occurred_at)
+        return True
 
     def decide(self, trial: Trial, recorded: Recorded, waited: Recorded | None) -> None:
         """Decide what this decision answers. `waited` is the decision that parked it, if it was released.
@@ -120,9 +150,9 @@ class Triggers:
         self._take_in_what_others_decided(recorded, event, job)
         if topic in OF_PROPOSALS:
             self._others.meet_if_there(awaited_of(row))
-        trial.noted = before(
-            row.seq, self._spends_of(topic, event, job, recorded), job if topic in JOB_TOPICS else None
-        )
+        if topic in _NOTED:
+            spends = self._spends_of(topic, event, job, recorded)
+            trial.noted = before(row.seq, spends, job if topic in JOB_TOPICS else None)
         trigger = Received(event, topic, recorded.cause, row.business_time, row.seq)
         follows = None if waited is None else waited.row.seq
         decision, trial.following = decide_event_first(state, trigger, recorded.batch.policies, row.payload, follows)
@@ -134,26 +164,35 @@ class Triggers:
 
     def _take_in_what_others_decided(self, recorded: Recorded, event: InputEvent, job: Job | None) -> None:
         """Let what other wallets decided before be in the state: their grant, their spend, what came back to them."""
-        state, seq, row = self._state, recorded.row.seq, recorded.row
+        state, seq = self._state, recorded.row.seq
         if recorded.grant is not None and recorded.grant.decision_seq < seq:
             key = (recorded.grant.rule, recorded.grant.natural_key)
             known = state.grants.get(key)
             if known is None or known.decision_seq < recorded.grant.decision_seq:
                 state.grants[key] = recorded.grant
-        self._take_in_freed_keys(recorded)
+        if recorded.changes:
+            self._take_in_freed_keys(recorded)
         self._others.take_in(recorded)
-        if job is None:
-            return
-        for closure in job.closures:
-            if recorded.batch.is_older and row.business_time is not None and row.business_time >= closure.due_at:
+        if job is not None:
+            self._let_closures_have_returned(recorded, job, event.occurred_at)
+
+    @staticmethod
+    def _let_closures_have_returned(recorded: Recorded, job: Job, at: datetime) -> None:
+        """Let the closures of a job be worked off, and have returned something, as the record of an event shows it."""
+        row, is_older = recorded.row, recorded.batch.is_older
+        is_hire = row.topic == "hire-made" and not recorded.is_my_job
+        for closure in job.closures if is_older or is_hire else ():
+            if is_older and row.business_time is not None and row.business_time >= closure.due_at:
                 closure.settled = True  # nothing stored says so; in a catch-up it is
-            if not recorded.is_my_job and row.topic == "hire-made" and closure.concerns(event.occurred_at):
+            if is_hire and closure.concerns(at):
                 closure.returned_any = closure.returned_any or row.reason == "hire-after-settlement"
 
     def _take_in_freed_keys(self, recorded: Recorded) -> None:
         """Let natural keys be free that another wallet's grant had, which was voided: the record says how often."""
         for change in recorded.changes:
-            key, voided = natural_key_of(change.natural_key or "")
+            if change.natural_key is None or AGAIN not in change.natural_key:
+                continue
+            key, voided = natural_key_of(change.natural_key)
             known = self._state.grants.get((change.rule, key))
             if (
                 voided
@@ -166,10 +205,13 @@ class Triggers:
         """The spends that an event may change and movements do not say how."""
         if topic in OF_PROPOSALS:
             return [self._state.spends.get(event.__dict__["proposal_id"])]
-        policy = recorded.batch.policies.in_force(event.occurred_at)
-        if topic == "hire-made" and job is not None and policy.late_hire == "claw-back":
+        if topic == "hire-made" and job is not None and self._claws_back(recorded, event.occurred_at):
             return [self._state.spends[name] for name in job.proposal_ids]
         return ()
+
+    @staticmethod
+    def _claws_back(recorded: Recorded, hired_at: datetime) -> bool:
+        return recorded.batch.policies.in_force(hired_at).late_hire == "claw-back"
 
     def _note_late(self, trigger: Received, job: Job, recorded: Recorded) -> None:
         """A spend that comes when a closure of its job is settled is settled one grace later."""

@@ -24,9 +24,9 @@ class Before(msgspec.Struct):
     spends: dict[ProposalId, Spend] = msgspec.field(default_factory=dict)
     job: Job | None = None
     first_hired_at: datetime | None = None
-    returned_any: list[Closure] = msgspec.field(default_factory=list)
+    returned_any: Sequence[Closure] = ()
     """The closures of the job that had returned something."""
-    closures_voided: list[Closure] = msgspec.field(default_factory=list)
+    closures_voided: Sequence[Closure] = ()
     """Those that had been voided."""
     voided: Grant | None = None
     """The grant that is voided."""
@@ -37,8 +37,9 @@ def before(seq: int, spends: Iterable[Spend | None], job: Job | None) -> Before:
     noted = Before(seq, {spend.proposal_id: copy_of(spend) for spend in spends if spend is not None}, job)
     if job is not None:
         noted.first_hired_at = job.first_hired_at
-        noted.returned_any = [closure for closure in job.closures if closure.returned_any]
-        noted.closures_voided = [closure for closure in job.closures if closure.voided]
+        if job.closures:
+            noted.returned_any = [closure for closure in job.closures if closure.returned_any]
+            noted.closures_voided = [closure for closure in job.closures if closure.voided]
     return noted
 
 

@@ -38,8 +38,11 @@ def recorded(seq: int, **columns: Any) -> Recorded:  # noqa: ANN401
 
 def groups_of(*decisions: Recorded) -> list[list[int]]:
     groups = Groups()
-    found = [group for decision in decisions for group in groups.add(decision)]
-    return [[one.row.seq for one in group] for group in (*found, *groups.finish())]
+    found = []
+    for decision in decisions:
+        found.append(groups.before(decision))
+        groups.add(decision)
+    return [[one.row.seq for one in group] for group in (*found, groups.last()) if group is not None]
 
 
 def follow_up(seq: int) -> Recorded:

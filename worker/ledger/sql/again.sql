@@ -23,7 +23,7 @@ FROM decisions WHERE seq > $1 AND seq <= $2 ORDER BY seq
 
 -- name: decisions_of_part
 -- Those after $1 up to $2 of the freelancers whose hash modulo $4 is $3; closures and hires, with their corrections, of jobs that they spent on, and
--- of jobs whose own hash is that; and of those jobs all settlements and corrections.
+-- of jobs whose own hash is that; and of those jobs all settlements and corrections, but for settlements of others that returned nothing.
 SELECT seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
        proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload,
        previous_seq, running_time, membership_updated,
@@ -31,7 +31,8 @@ SELECT seq, batch_no, kind, follows, topic, incarnation, partition, "offset", ev
        (hashtext(coalesce(job_id, '')) & 2147483647) % $4::int = $3::int AS is_my_job
 FROM decisions d
 WHERE seq > $1 AND seq <= $2 AND CASE
-    WHEN (topic IN ('job-closed', 'hire-made') OR (kind = 'correction' AND job_id IS NOT NULL)) AND (hashtext(coalesce(job_id, '')) & 2147483647) % $4::int = $3::int THEN true
+    WHEN (topic IN ('job-closed', 'hire-made') OR (kind = 'correction' AND job_id IS NOT NULL)) AND (hashtext(coalesce(job_id, '')) & 2147483647) % $4::int = $3::int
+        THEN kind <> 'settlement' OR outcome <> 'declined' OR (hashtext(coalesce(freelancer_id, '')) & 2147483647) % $4::int = $3::int
     WHEN topic = 'hire-made' OR ((topic = 'job-closed' OR kind = 'correction') AND freelancer_id IS NULL) THEN EXISTS (
         SELECT FROM spends s WHERE s.job_id = d.job_id
         AND (hashtext(s.freelancer_id) & 2147483647) % $4::int = $3::int)
@@ -67,6 +68,13 @@ FROM decisions WHERE seq = ANY($1::bigint[]) ORDER BY seq
 SELECT freelancer_id, version, decision_seq, ordinal, occurred_at, recorded_at, rule, reason, policy_version, delta,
        debt_delta, balance_after, explanation, natural_key, movements
 FROM changes WHERE decision_seq = ANY($1::bigint[]) ORDER BY decision_seq, ordinal
+
+-- name: seen_by_others
+-- Of these event ids ($1, with commas between), each with a decision on it ($2), those that another one was first to use, by their place
+-- among these, from 1 on. Null: none is known.
+SELECT named.place, s.seq
+FROM unnest(string_to_array($1, ',')::uuid[], $2::bigint[]) WITH ORDINALITY AS named(key, seq, place)
+LEFT JOIN LATERAL (SELECT seq FROM seen_events WHERE key = named.key LIMIT 1) s ON true WHERE s.seq IS DISTINCT FROM named.seq
 
 -- name: voided_spends
 -- The decisions on these proposals whose spends were voided, with the one that voided each; one that was parked before has its
