@@ -12,7 +12,6 @@ from tests.kit.histories import History
 from tests.kit.invariants import check_everything, story
 from tests.kit.killable import POINTS
 from tests.kit.produce import by_key
-from tests.kit.sizes import size
 from tests.kit.waiting import until, until_async
 from tests.kit.world import PARTITIONS, Events, World, a_world, copy_of
 from worker.embedded.stack import LocalStack
@@ -21,7 +20,6 @@ from worker.ledger.leadership import LEASE_SECONDS
 TAKEOVER_SECONDS = 5.0
 HISTORY = {"freelancers": 25, "jobs": 40, "events": 1_200}
 SEED = 101
-PROPOSALS = size("CLOSURE_PROPOSALS", 10_000, least=6_000)
 
 undisturbed_story: list[tuple[object, ...]] = []
 
@@ -161,7 +159,7 @@ async def test_a_zombie_takes_over_again_when_its_successor_dies(busy: World) ->
 
 
 async def test_a_closure_with_many_proposals_killed_between_chunks_refunds_each_once(world: World) -> None:
-    count = PROPOSALS
+    count = 10_000
     send = Events()
     send("freelancer-registered", freelancer_id="f-last")
     for number in range(count):

@@ -91,6 +91,12 @@ async def _reader_of(pipe: int) -> asyncio.StreamReader:
     return reader
 
 
+def _is_told(err: str) -> None:
+    """What a command says that failed is what it knows about; any other failure is one of ours."""
+    assert "Traceback" not in err, err
+    assert "failed unexpectedly" not in err, err
+
+
 class Asking:
     """`connects` in a folder, with these settings."""
 
@@ -102,7 +108,7 @@ class Asking:
         if command.split(maxsplit=1)[0] == "run":
             return await self.as_process(command, **more)
         answer = await asyncio.to_thread(self._invoke, command, {**self.settings, **more})
-        assert "Traceback" not in answer.err, answer.err
+        _is_told(answer.err)
         return answer
 
     async def is_well(self) -> bool:
@@ -113,7 +119,7 @@ class Asking:
         """Run a command in a process of its own, to its end."""
         process = await self.start(command, **more)
         out, err = await in_time(process.communicate(), limit_seconds)
-        assert "Traceback" not in err.decode(), err.decode()
+        _is_told(err.decode())
         return Answer(process.returncode or 0, out.decode(), err.decode())
 
     async def start(self, command: str, **more: str) -> "Running":

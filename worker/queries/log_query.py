@@ -112,12 +112,12 @@ async def _of_offsets(connection: Connection, query: LogQuery, whole: Span) -> S
 async def _named(connection: Connection, query: LogQuery) -> set[int] | None:
     """The decisions about the freelancer, job and proposal that the query names; None: it names none."""
     found: set[int] | None = None
-    for what, name in (
-        ("freelancer", query.freelancer_id),
-        ("job", query.job_id),
-        ("proposal", query.proposal_id),
+    for statement, key in (
+        ("seqs_of_freelancer", query.freelancer_id),
+        ("seqs_of_job", query.job_id),
+        ("seqs_of_proposals", query.proposal_id and [query.proposal_id]),
     ):
-        if name is not None:
-            seqs = {row[0] for row in await connection.fetch(_ASKING[f"seqs_of_{what}"], name)}
+        if key is not None:
+            seqs = {row[0] for row in await connection.fetch(_ASKING[statement], key)}
             found = seqs if found is None else found & seqs
     return found
