@@ -78,7 +78,7 @@ class ChunkWork:
             if number and _is_over(until):
                 return "later"
             # What is before it is not decided a third time when a later one deviates as well.
-            if self.loop.batch_is_full or self.replaying.is_known_to_deviate(trigger):
+            if self.loop.batch_is_full or self.replaying.is_known_to_deviate(trigger) or self._is_apart(left, number):
                 await self.batches.cut()
             if isinstance(trigger, Decide) and may_concern(trigger, before):
                 await self.batches.commit_all()
@@ -129,6 +129,10 @@ class ChunkWork:
                 break
             await asyncio.sleep(0)  # the lease is renewed meanwhile
         return decided
+
+    def _is_apart(self, left: Sequence[Left], number: int) -> bool:
+        """Whether a trigger, or the one before it, is to have a batch of its own."""
+        return any(trigger.number in self.chunk.doubtful for trigger, _ in left[max(0, number - 1) : number + 1])
 
     @property
     def _is_to_stop(self) -> bool:

@@ -87,12 +87,22 @@ class Chunk:
     """No event may be dated later."""
     deviating: dict[int, NotBooked] = field(default_factory=dict)
     doubtful: set[int] = field(default_factory=set)
-    """Those that did so beside others that were decided together with them: each is decided again, by itself."""
+    """Those that did so beside others that were decided together with them, or were in a batch that PostgreSQL refused:
+    each is decided again, by itself."""
 
     def doubt(self, number: int) -> None:
         """Decide a trigger by itself before it is said to deviate: others were decided with it."""
         del self.deviating[number]
         self.doubtful.add(number)
+
+    def note_refused(self, triggers: Sequence[object]) -> None:
+        """Decide each of the triggers by itself that were in a batch that PostgreSQL refused; one alone is found out.
+
+        Halving that batch does not find it: what live events commit between two parts lets batches grow again.
+        """
+        if len(triggers) > 1:
+            of_plan = ("replay", self.plan)
+            self.doubtful.update(one[2] for one in triggers if isinstance(one, tuple) and one[:2] == of_plan)
 
 
 class Replaying:

@@ -440,6 +440,8 @@ class Writer:
         if isinstance(failure, BatchRefused):
             open_batch, records = self._commits.refused()
             self._narrowing.refused(open_batch.batch, open_batch.triggers, failure)
+            if self._chunk is not None:
+                self._chunk.note_refused(open_batch.triggers)
             again = [*records, *again]
         await self.open()
         return again

@@ -1,5 +1,6 @@
 """A chunk of a plan is worked off in parts: live events come in between, and nothing is lost or done twice."""
 
+from itertools import count
 from uuid import UUID
 
 import msgspec
@@ -9,10 +10,12 @@ from tests.kit import replaying, voiding
 from tests.kit.correcting import adjusted
 from tests.kit.deciding import Deciding
 from tests.kit.policies import policies
-from tests.kit.replaying import Came, balance, became, begin, bought, nothing_is_found, registered
+from tests.kit.replaying import Came, balance, became, begin, bought, leading, nothing_is_found, planned, registered
 from worker.engine import chunk_work
 from worker.engine.commands import Answer, Command, CommandRunner
+from worker.errors import BatchRefused
 from worker.ledger.memory_store import MemoryStore
+from worker.ledger.store import Batch
 from worker.repair.plan import Trigger
 
 BOOK = policies()
@@ -29,9 +32,9 @@ async def triggers(decides: Deciding, came: Came, store: MemoryStore) -> list[Tr
     """Voids of a purchase of each wallet, and one of a second purchase of the first."""
     await came(*(bought(name, f"b-{name}") for name in WALLETS), bought("f-1", "b-again", 5))
     seqs = voiding.seqs_of(store, *(f"e-b-{name}" for name in WALLETS), "e-b-again")
-    planned = await voiding.plan(store, BOOK, seqs)
-    await begin(decides, BOOK, len(planned.triggers))
-    return planned.triggers
+    made = await voiding.plan(store, BOOK, seqs)
+    await begin(decides, BOOK, len(made.triggers))
+    return made.triggers
 
 
 async def in_parts(decides: Deciding, command: Command) -> tuple[Answer, int]:
@@ -101,3 +104,45 @@ async def test_a_batch_that_moved_much_leaves_the_rest_to_the_next(
     assert answer.told["booked"] == len(triggers)
     voids = [row for row in store.tables.decisions if row.rule == "correct.void"]
     assert len({row.batch_no for row in voids}) == 21, "each of them moves one lot"
+
+
+class Refusing(MemoryStore):
+    """Refuses batches that have one trigger of a plan, as PostgreSQL might."""
+
+    refuses = 0
+
+    async def commit(self, batch: Batch, epoch: int) -> None:
+        if any(row.number == self.refuses and row.outcome == "booked" for row in batch.replayed):
+            raise BatchRefused("refused", "for a test")
+        await super().commit(batch, epoch)
+
+
+@pytest.mark.parametrize("kind", ["void", "add"])
+async def test_one_that_postgresql_refuses_is_found_however_many_events_come_between(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events that are committed between two parts let batches grow again, beyond the one that was refused."""
+    asked = count(1)
+    monkeypatch.setattr(chunk_work, "_MOST_TOGETHER", 4)
+    monkeypatch.setattr(chunk_work, "_is_over", lambda _: kind == "void" or next(asked) % 4 == 0)
+    store = Refusing()
+    async with leading(store, BOOK, batch_size=16) as decides:
+        came = Came(decides)
+        purchases = [bought(name, f"b-{name}") for name in WALLETS[:10]]
+        if kind == "void":
+            await came(*purchases)
+            seqs = voiding.seqs_of(store, *(f"e-b-{name}" for name in WALLETS[:10]))
+            triggers: list[Trigger] = (await voiding.plan(store, BOOK, seqs)).triggers
+        else:
+            await came(registered("f-first"))
+            triggers = [*await planned(store, BOOK, purchases)]
+        await begin(decides, BOOK, len(triggers))
+        store.refuses, command = 7, command_of(triggers)
+        for part in range(30):
+            if (answer := await CommandRunner(decides.writer).go_on(command, 0.0)) is not None:
+                break
+            for number in range(20):
+                await came(registered(f"f-live-{part}-{number}"))
+        assert answer is not None, "the refused trigger is not found"
+        assert (answer.told["booked"], answer.told["deviated"]) == (len(triggers) - 1, 1)
+        assert (7, "deviated", "refused-by-postgresql") in became(store)
