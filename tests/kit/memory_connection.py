@@ -215,6 +215,8 @@ class _Asked:
     def open_spends(self, proposal_ids: list[str], whose: str | None) -> Iterable[Row]:
         own = [] if whose is None else [row["proposal_id"] for row in self.proposals_of_freelancer(whose, None)]
         for row in self._spends([*proposal_ids, *own]):
+            if whose not in {None, row.freelancer_id}:
+                continue
             boost = 0 if row.boost_returned else row.boost
             rest = boost + (0 if row.base_returned else row.base)
             closures = [one for one in self._tables.closures if _concerns(one, row)]

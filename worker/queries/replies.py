@@ -44,7 +44,10 @@ async def known_about(
     decisions = found.decisions
     if asked == "event" and not decisions:
         decisions = await _of_its_own_id(connection, key)
-    applied = await proposals(connection, await _proposals_of(connection, asked, key, decisions))
+    if asked == "freelancer":
+        applied = await proposals_of_freelancer(connection, key)
+    else:
+        applied = await proposals(connection, await _proposals_of(connection, asked, key, decisions))
     decisions = await _with_all_about(connection, asked, decisions, applied)
     whose = _whose(asked, key, decisions, applied)
     member = None if whose is None else await member_of(connection, whose, policies)
@@ -109,9 +112,15 @@ async def proposals(connection: Connection, proposal_ids: Iterable[str]) -> list
     ]
 
 
-async def proposals_of_freelancer(connection: Connection, freelancer_id: str) -> list[str]:
-    """The proposals of a freelancer that cost something."""
-    return [row[0] for row in await connection.fetch(_SQL["proposals_of_freelancer"], freelancer_id, None)]
+async def proposals_of_freelancer(connection: Connection, freelancer_id: str) -> list[Applied]:
+    """The proposals of a freelancer that cost something, as `proposals` gives them."""
+    rows = await connection.fetch(_SQL["proposals_of_freelancer"], freelancer_id, None)
+    return await _of_freelancer(connection, freelancer_id, [row[0] for row in rows])
+
+
+async def _of_freelancer(connection: Connection, freelancer_id: str, sent: Iterable[str]) -> list[Applied]:
+    """Of the proposals that a freelancer sent those that still are theirs: one that was voided may be another's since."""
+    return [one for one in await proposals(connection, sent) if one.freelancer_id == freelancer_id]
 
 
 async def under_rules(
@@ -136,8 +145,10 @@ async def last_proposals(connection: Connection, freelancer_id: str, most: int) 
     if not rows:
         return LastProposals([], [], earlier=False)
     last = [row[0] for row in rows]
-    decisions = await about_proposals(connection, last)
-    return LastProposals(await proposals(connection, last), decisions, earlier=len(rows) == most)
+    whose = {None, freelancer_id}  # another freelancer may have named the same proposal
+    about = await about_proposals(connection, last)
+    decisions = [one for one in about if one.topic == "hire-made" or one.subject.get("freelancer_id") in whose]
+    return LastProposals(await _of_freelancer(connection, freelancer_id, last), decisions, earlier=len(rows) == most)
 
 
 async def _proposals_of(
@@ -146,8 +157,6 @@ async def _proposals_of(
     """The proposals that a question is about."""
     if asked == "proposal":
         return [key]
-    if asked == "freelancer":
-        return await proposals_of_freelancer(connection, key)
     jobs = (
         {key}
         if asked == "job"

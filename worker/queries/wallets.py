@@ -9,7 +9,7 @@ from worker.domain.policy import PolicyBook
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
 from worker.queries.explain import open_spends_of
-from worker.queries.replies import member_of, proposals, proposals_of_freelancer
+from worker.queries.replies import member_of, proposals_of_freelancer
 from worker.replies.known import Member
 from worker.replies.months import Month, OfKind, kind_of, month_after
 from worker.replies.reply import Draft, Reply, composed
@@ -69,7 +69,7 @@ async def month_of(connection: Connection, freelancer_id: str, first: datetime) 
         if row["kind"] not in outside
     ]
     closing = outside["before"] + sum(one.connects for one in kinds)
-    sent = await proposals(connection, await proposals_of_freelancer(connection, freelancer_id))
+    sent = await proposals_of_freelancer(connection, freelancer_id)
     sent = [one for one in sent if first <= one.spent_at < month_after(first)]
     return Month(
         freelancer_id,

@@ -196,7 +196,7 @@ def _expired(_topic: str, known: Known) -> Own | None:
     if not went:
         return None
     last = max(change.occurred_at for change in went).date()
-    if len(went) >= MOST_DECISIONS and all(change.occurred_at.date() == last for change in went):
+    if len(known.decisions) >= MOST_DECISIONS and all(change.occurred_at.date() == last for change in went):
         return None  # there may be more of that day
     count = -sum(change.delta for change in went if change.occurred_at.date() == last)
     return Own("info", f"Your balance lost {connects(count)} on {day(last)}, because they expired.")

@@ -6,6 +6,7 @@ import pytest
 
 from tests.golden.reply_stories import applies, closes, decide_events, registers
 from tests.golden.ticket_stories import NOW, on_plus
+from tests.kit.deciding import deciding
 from tests.kit.memory_connection import connection_to
 from tests.kit.policies import policies
 from tests.kit.replaying import Came, bought, leading, proposed
@@ -13,6 +14,7 @@ from tests.kit.voiding import void
 from worker.ledger.memory_store import MemoryStore
 from worker.queries import answers
 from worker.queries.answers import asking_of
+from worker.queries.wallets import wallet_of
 from worker.replies import theirs
 from worker.replies.answers import answer_about
 from worker.replies.reply import Reply
@@ -76,6 +78,24 @@ async def test_of_very_many_proposals_the_last_ones_are_told(monkeypatch: pytest
     assert told == "Not yet: the 4 Connects on your last 2 open proposals are still undecided."
 
 
+async def test_a_proposal_that_was_voided_and_is_anothers_now_is_not_told_as_ones_own() -> None:
+    store = MemoryStore()
+    async with leading(store, BOOK) as decides:
+        came = Came(decides)
+        await came(bought("f-1", "b-1", 10), bought("f-2", "b-2", 10), proposed("f-1", "p-1", connects=6))
+        await void(decides, BOOK, "s-p-1")
+        topic, fields = proposed("f-2", "p-1", connects=4)
+        again = [(topic, {**fields, "event_id": f"again-{number}"}) for number in range(2)]
+        await came(*again)
+    assert "p-1" not in str(await answered(store, "charged-twice", "f-1"))
+    for topic in ("several", "silence"):
+        assert "4" in (await answered(store, topic, "f-2")).headline
+        assert (await answered(store, topic, "f-1")).verdict == "info"
+    connection = connection_to(store)
+    of = {name: await wallet_of(connection, name, BOOK) for name in ("f-1", "f-2")}
+    assert {name: wallet and len(wallet.undecided) for name, wallet in of.items()} == {"f-1": 0, "f-2": 1}
+
+
 async def test_what_expired_of_very_many_is_not_told_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
     store = MemoryStore()
     bought_long_ago = [("2025-11-05", "connects-purchased", purchase(number)) for number in range(3)]
@@ -84,6 +104,20 @@ async def test_what_expired_of_very_many_is_not_told_in_part(monkeypatch: pytest
     for module in (answers, theirs):
         monkeypatch.setattr(module, "MOST_DECISIONS", 2)
     assert "lost" not in (await answered(store, "expiry", "new")).reply
+
+
+async def test_what_expired_is_not_told_in_part_where_corrections_are_among_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore()
+    bought_long_ago = [("2025-11-05", "connects-purchased", purchase(number)) for number in range(3)]
+    later = ("2026-11-06", "connects-purchased", {"event_id": "wrong", **purchase(3)})
+    await decide_events(store, [*bought_long_ago, later], NOW)
+    async with deciding(store, BOOK) as decides:
+        await void(decides, BOOK, "wrong")
+    for module in (answers, theirs):
+        monkeypatch.setattr(module, "MOST_DECISIONS", 3)
+    assert "lost" not in (await answered(store, "expiry", "new")).reply, "two of the three were read"
 
 
 def purchase(number: int) -> dict[str, Any]:

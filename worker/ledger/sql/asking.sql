@@ -141,7 +141,7 @@ SELECT proposal_id FROM spends WHERE job_id = $1
 
 -- name: open_spends
 -- Which of these proposals ($1), or of this freelancer's ($2), have Connects on them that no settled closure has decided yet; and
--- since when one is due.
+-- since when one is due. One that was voided may have been submitted again since, perhaps by another freelancer.
 -- Each is looked up by itself: joined as a whole, all closures of the ledger would be read for somebody with many proposals.
 SELECT s.proposal_id, s.freelancer_id, s.job_id, s.occurred_at, s.withdrawn_at,
        (CASE WHEN s.base_returned THEN 0 ELSE s.base END + CASE WHEN s.boost_returned THEN 0 ELSE s.boost END) AS connects,
@@ -151,8 +151,8 @@ SELECT s.proposal_id, s.freelancer_id, s.job_id, s.occurred_at, s.withdrawn_at,
        (SELECT min(d.due_at) FROM closures c JOIN due d ON d.kind = 'settlement' AND d.key = c.decision_seq::text
         WHERE c.job_id = s.job_id AND c.closure NOT LIKE '%//%' AND c.closed_at >= s.occurred_at) AS due_at
 FROM (SELECT unnest($1::text[]) AS id
-      UNION ALL SELECT movements::json -> 0 ->> 1 FROM changes WHERE freelancer_id = $2 AND rule = 'spend.proposal' OFFSET 0) wanted
-CROSS JOIN LATERAL (SELECT * FROM spends WHERE proposal_id = wanted.id LIMIT 1) s
+      UNION SELECT movements::json -> 0 ->> 1 FROM changes WHERE freelancer_id = $2 AND rule = 'spend.proposal' OFFSET 0) wanted
+CROSS JOIN LATERAL (SELECT * FROM spends WHERE proposal_id = wanted.id AND ($2::text IS NULL OR freelancer_id = $2) LIMIT 1) s
 LEFT JOIN LATERAL (
     SELECT c.decision_seq FROM closures c
     WHERE c.job_id = s.job_id AND c.settled AND c.closure NOT LIKE '%//%' AND c.closed_at >= s.occurred_at
