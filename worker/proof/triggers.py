@@ -90,7 +90,8 @@ class Triggers:
         """Take a closure or hire of a job of another part as it was recorded; False: it has to be decided.
 
         It is decided and compared with the job. Here only its changes of wallets are, and so nothing of one that never
-        has any.
+        has any. A hire after refunds has none under a policy that keeps them: whether today's rules keep them, too, only
+        the parts of those wallets know.
         """
         recorded, row = group[0], group[0].row
         is_the_first = recorded.id_is_known and recorded.first is None and row.kind in {"first", "added"}
@@ -105,7 +106,7 @@ class Triggers:
             if recorded.batch.is_older:
                 self._older_closures.add(row.seq)
             return True
-        if row.reason not in {"hire-noted", "hire-after-settlement"} or self._claws_back(recorded, row.occurred_at):
+        if row.reason != "hire-noted" or self._claws_back(recorded, row.occurred_at):
             return False
         self._let_closures_have_returned(recorded, job, row.occurred_at)
         note_first_hire(job, row.occurred_at)

@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
+from tests.kit.policies import policies
 from worker.domain.model import JobId
 from worker.domain.policy import PolicyBook
 from worker.domain.state import State
@@ -48,6 +50,15 @@ def test_a_closure_of_a_job_of_another_part_is_taken_in_as_it_was_recorded() -> 
     (closure,) = state.jobs[JobId("j-1")].closures
     assert (closure.kind, closure.closed_at, closure.due_at) == ("expired", NOON, NOON + timedelta(hours=1))
     assert state.changed.closures == {7: closure}
+
+
+@pytest.mark.parametrize(("reason", "is_taken_in"), [("hire-noted", True), ("hire-after-settlement", False)])
+def test_a_hire_after_refunds_is_decided_where_the_refunds_were(reason: str, *, is_taken_in: bool) -> None:
+    """Today's rules may take them back: no other part has the wallets that would change."""
+    hire = closing("{}")
+    hire.row = hire.row._replace(topic="hire-made", reason=reason)
+    hire.batch = msgspec.structs.replace(HEADER, policies=policies())
+    assert Triggers(State(timedelta(0)), set()).take_in([hire]) == is_taken_in
 
 
 @pytest.mark.parametrize(
