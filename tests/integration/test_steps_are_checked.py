@@ -11,17 +11,20 @@ import msgspec
 import pytest
 
 from tests.kit import replaying, voiding
-from tests.kit.deciding import Deciding, deciding, wipe
+from tests.kit.deciding import GRACE, Deciding, deciding, wipe
 from tests.kit.policies import policies
 from tests.kit.replaying import Came, bought, closed, leading, proposed
 from worker.cli.replay._plans import how_it_ended, plans_page
 from worker.cli.replay._steps import in_steps
+from worker.domain.model import JobId
 from worker.embedded.stack import LocalStack
 from worker.engine.commands import Command, CommandRunner
 from worker.ledger.connections import Connection
 from worker.ledger.memory_store import MemoryStore
 from worker.ledger.migrate import migrate
-from worker.proof import step_check
+from worker.proof import passes, step_check
+from worker.proof.ledger_checks import findings_of
+from worker.proof.parts import Part
 from worker.proof.step_check import check_step
 from worker.queries.asking import connected
 from worker.queries.commands import Answered
@@ -203,6 +206,28 @@ async def test_the_jobs_of_a_step_are_checked_too(url: str, statement: str) -> N
         await connection.execute(statement)
         (wrong,) = (await check_step(connection, replaying.PLAN, 1, len(triggers))).wrong
         assert "j-0" in wrong
+
+
+async def test_a_closing_that_is_worked_off_during_the_check_is_not_taken_for_wrong(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody applied to the job, so no decision tells of it."""
+    await wipe(url)
+    async with leading_on(url) as decides, connected(url) as connection:
+        await Came(decides)(closed("j-9"))
+        closed_at = decides.writer.business_time
+        assert closed_at is not None
+        again = passes.decide_part
+
+        async def meanwhile(*arguments: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+            async for found in again(*arguments):
+                yield found
+            await decides.until(closed_at + 2 * GRACE)
+
+        monkeypatch.setattr(passes, "decide_part", meanwhile)
+        found, _ = await findings_of(connection, Part(job=JobId("j-9")))
+        assert not found
+        assert await connection.fetchval("SELECT settled FROM closures WHERE job_id = 'j-9'")
 
 
 async def test_a_large_wallet_is_added_up_but_not_decided_again(

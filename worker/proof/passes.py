@@ -117,13 +117,14 @@ async def decide_named_again(
         again, through = Again(release(), keeps_seqs=True), await reader.end()
         return through, again, [one async for one in decide_part(reader, part, through, again, advance)]
 
-    for _ in range(_ATTEMPTS):
+    # A closure may be worked off by a batch that decides nothing of its job: then no decision tells of it.
+    for _ in range(0 if part.job is not None else _ATTEMPTS):
         through, again, found = await decide()
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             if await reader.last_of(part) <= through:
                 await compare(again, PostgresRows(connection))
                 return found, again.tally
-    async with connection.transaction(isolation="repeatable_read", readonly=True):  # it changes all the time
+    async with connection.transaction(isolation="repeatable_read", readonly=True):  # a wallet here changes all the time
         _, again, found = await decide()
         await compare(again, PostgresRows(connection))
     return found, again.tally
