@@ -46,7 +46,7 @@ async def test_a_boost_and_a_known_hire_are_part_of_the_answer_as_long_as_they_m
     )
 
 
-async def test_a_proposal_that_was_voided_and_submitted_again_is_open_once_and_for_one_person(database_url: str) -> None:
+async def test_a_proposal_that_was_voided_and_submitted_again_is_open_once(database_url: str) -> None:
     async def before(decides: Deciding) -> Came:
         came = Came(decides)
         await came(*(bought(name, f"b-{name}", 20) for name in ("f-1", "f-2")))

@@ -90,8 +90,8 @@ class Triggers:
         """Take a closure or hire of a job of another part as it was recorded; False: it has to be decided.
 
         It is decided and compared with the job. Here only its changes of wallets are, and so nothing of one that never
-        has any. A hire after refunds has none under a policy that keeps them: whether today's rules keep them, too, only
-        the parts of those wallets know.
+        has any. A hire after refunds has none under a policy that keeps them: whether today's rules keep them as well,
+        only the parts of those wallets know.
         """
         recorded, row = group[0], group[0].row
         is_the_first = recorded.id_is_known and recorded.first is None and row.kind in {"first", "added"}

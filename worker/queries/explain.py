@@ -119,7 +119,8 @@ async def _about(connection: Connection, what: str, key: str, waits_for: WaitsFo
     else:
         spends = (decision for decision in decisions if decision.rule == SPEND and decision.changes)
         proposals = [decision.subject["proposal_id"] for decision in spends]
-    return Explanation(decisions, await _open(connection, proposals, waits_for))
+    still = await _open(connection, proposals, waits_for)  # one that was voided may be another freelancer's since
+    return Explanation(decisions, [one for one in still if what == "job" or one.subject["freelancer_id"] == key])
 
 
 async def _seqs(connection: Connection, statement: str, *arguments: object) -> set[int]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from worker.domain.model import Charge
@@ -19,13 +20,14 @@ from worker.replies.known import Applied, Asked, Closing, Hire, Known, Member
 from worker.replies.recorded import DecisionRecord
 
 _SQL: Final = load("asking.sql")
-_OF_A_PERSON: Final = frozenset(
+_OF_A_MEMBERSHIP: Final = frozenset(
     rule
     for rule in REASONS
-    if rule.startswith(("membership.", "grant.monthly", "grant.upgrade", "grant.interview"))
-    and rule != "membership.earnings"
+    if rule.startswith(("membership.", "grant.monthly", "grant.upgrade")) and rule != "membership.earnings"
 )
-"""Rules whose replies depend on what was decided before or after under one of them."""
+_OF_A_PERSON: Final = (_OF_A_MEMBERSHIP, frozenset({"grant.interview"}))
+"""Rules whose replies depend on what was decided before or after under one of them; those read together."""
+_seq_of: Final = attrgetter("seq")
 _MOST_LOTS: Final = 100
 """Lots that a reply looks at, those that expire first, and all of their last day: replies add up a day, never all."""
 _MOST_OF_A_PERSON: Final = 1_000
@@ -54,8 +56,10 @@ async def known_about(
     of_the_person: list[DecisionRecord] = []
     if asked == "freelancer":
         of_the_person = decisions
-    elif whose is not None and any(one.rule in _OF_A_PERSON for one in decisions):
-        of_the_person = await under_rules(connection, whose, _OF_A_PERSON, _MOST_OF_A_PERSON)
+    elif whose is not None:
+        about = [rules for rules in _OF_A_PERSON if any(one.rule in rules for one in decisions)]
+        read = [await under_rules(connection, whose, rules, _MOST_OF_A_PERSON) for rules in about]
+        of_the_person = sorted({one.seq: one for some in read for one in some}.values(), key=_seq_of)
     policy = policies.versions[-1] if read_until is None else policies.in_force(read_until)
     return Known(
         asked=asked,
@@ -119,7 +123,7 @@ async def proposals_of_freelancer(connection: Connection, freelancer_id: str) ->
 
 
 async def _of_freelancer(connection: Connection, freelancer_id: str, sent: Iterable[str]) -> list[Applied]:
-    """Of the proposals that a freelancer sent those that still are theirs: one that was voided may be another's since."""
+    """Of proposals that a freelancer sent those that still are theirs: one that was voided may be another's since."""
     return [one for one in await proposals(connection, sent) if one.freelancer_id == freelancer_id]
 
 
