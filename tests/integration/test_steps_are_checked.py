@@ -22,7 +22,7 @@ from worker.engine.commands import Command, CommandRunner
 from worker.ledger.connections import Connection
 from worker.ledger.memory_store import MemoryStore
 from worker.ledger.migrate import migrate
-from worker.proof import passes, step_check
+from worker.proof import passes, run, step_check
 from worker.proof.ledger_checks import findings_of
 from worker.proof.parts import Part
 from worker.proof.step_check import check_step
@@ -180,6 +180,17 @@ async def test_what_was_not_checked_because_the_command_died_is_checked_when_it_
         assert (applied.asked, applied.stopped) == (1, "wrong"), "after the first step of this time"
 
 
+async def test_the_last_step_is_checked_when_the_command_died_after_it(url: str, tmp_path: Path) -> None:
+    async with applying(url, tmp_path, {}) as (worker, plan, connection, _):
+        await worker("replay-decide", {"plan": plan.hash, "give_only": False, "triggers": list(plan.triggers())})
+        applied = await apply(worker, plan, connection)
+        assert (applied.left, applied.stopped, applied.is_as_planned) == (0, None, True)
+        await connection.execute(ALTER["a lot"])
+        applied = await apply(worker, plan, connection)
+        assert (applied.left, applied.stopped, applied.through) == (0, "wrong", 30)
+        assert not applied.is_as_planned
+
+
 async def test_what_nothing_of_the_plan_touched_does_not_stop_it(url: str, tmp_path: Path) -> None:
     other = "UPDATE lots SET remaining = remaining - 1 WHERE lot_id = 'f-5:1'"
     async with applying(url, tmp_path, {1: other}) as (worker, plan, connection, _):
@@ -217,7 +228,7 @@ async def test_a_closing_that_is_worked_off_during_the_check_is_not_taken_for_wr
         await Came(decides)(closed("j-9"))
         closed_at = decides.writer.business_time
         assert closed_at is not None
-        again = passes.decide_part
+        again = run.decide_part
 
         async def meanwhile(*arguments: Any) -> AsyncIterator[Any]:  # noqa: ANN401
             async for found in again(*arguments):

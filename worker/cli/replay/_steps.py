@@ -32,16 +32,18 @@ async def in_steps(
         OperatorNeeded, Transient: as `apply` does.
     """
     answered = await answered_triggers(connection, plan.hash)
-    checked, applied = max(answered, default=0) - _CHECKED_BEFORE, Applied(plan.hash, 0)
+    before, applied = max(answered, default=0), Applied(plan.hash, 0)
+    checked = max(0, before - _CHECKED_BEFORE)
     async with aclosing(apply(plan, answered, way, ask, stopping)) as steps:
         async for applied in steps:
             say(became(applied))
-            if applied.through <= checked:
-                continue  # nothing was asked for
-            found = await check_step(connection, plan.hash, checked + 1, applied.through)
-            checked = applied.through
+            through = max(before, applied.through)  # nothing may be left to ask for, and the last step not be checked
+            if through <= checked:
+                continue
+            found = await check_step(connection, plan.hash, checked + 1, through)
+            checked = through
             if found.wrong:
-                applied.stopped, applied.wrong = "wrong", found.wrong
+                applied.stopped, applied.wrong, applied.through = "wrong", found.wrong, through
                 await stop(f"after trigger {checked:,}: {found.wrong[0]}"[:_MOST_OF_A_REASON])
                 break
     return applied
