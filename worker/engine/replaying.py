@@ -1,6 +1,7 @@
 """Deciding the triggers of a plan, in order: each brings what was planned, or nothing of it is booked."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -85,6 +86,8 @@ class Chunk:
     give_only: bool
     latest: datetime
     """No event may be dated later."""
+    begun: float = field(default_factory=time.monotonic)
+    """The monotonic time at which it was begun."""
     deviating: dict[int, NotBooked] = field(default_factory=dict)
     doubtful: set[int] = field(default_factory=set)
     """Those that did so beside others that were decided together with them, or were in a batch that PostgreSQL refused:

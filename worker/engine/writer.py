@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 import structlog
@@ -34,6 +35,8 @@ from worker.repair.plan import Correction, Decide, OfADecision, Trigger
 from worker.words.explanations import worded
 
 _log = structlog.get_logger(__name__)
+_MOST_SECONDS_OF_A_CHUNK: Final = 20.0
+"""Then it is answered with what is left, which is asked for again: other commands come in between."""
 
 
 class Writer:
@@ -331,14 +334,15 @@ class Writer:
         """Decide triggers of a plan in their order, and commit them; returns what became of each that has an answer.
 
         One that brings something else than was planned is not booked. Ends early when the worker is to end. With
-        `seconds` it ends after about so long, and gives None if some are left: asked the same again, it goes on.
+        `seconds` it ends after about so long, and gives None if some are left: asked the same again, it goes on; but it
+        ends early when that takes so long that who asked, or a later command, might not wait for it.
         """
         until = None if seconds is None else time.monotonic() + seconds
         chunk = self._chunk_of(plan, triggers, cause, give_only=give_only)
         ended: Ended = "more"
         while True:
             try:
-                if ended == "later":
+                if ended == "later" and time.monotonic() - chunk.begun < _MOST_SECONDS_OF_A_CHUNK:
                     await self.cut(even_empty=bool(self._loop.builder.open_batch.batch.replayed))
                     return None
                 await self.commit_all()

@@ -198,7 +198,7 @@ def _plan_applied(_outcome: str, _subject: Subject, facts: Facts) -> str:
 def _plan_interrupted(_outcome: str, _subject: Subject, facts: Facts) -> str:
     left = facts.get("left")
     return (
-        f"Not finished, because the worker was stopped: {_triggers(facts)}; {_became(facts)}, and "
+        f"Not finished, because it took long or the worker was stopped: {_triggers(facts)}; {_became(facts)}, and "
         f"{counted(left, 'trigger')} {agreeing(left, 'is', 'are')} left. Applied again, the plan goes on from there."
         f"{_asked_by(facts)}"
     )

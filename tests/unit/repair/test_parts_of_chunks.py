@@ -11,7 +11,7 @@ from tests.kit.correcting import adjusted
 from tests.kit.deciding import Deciding
 from tests.kit.policies import policies
 from tests.kit.replaying import Came, balance, became, begin, bought, leading, nothing_is_found, planned, registered
-from worker.engine import chunk_work
+from worker.engine import chunk_work, writer
 from worker.engine.commands import Answer, Command, CommandRunner
 from worker.errors import BatchRefused
 from worker.ledger.memory_store import MemoryStore
@@ -72,6 +72,20 @@ async def test_a_leader_that_ends_between_two_parts_leaves_the_rest_to_the_next(
     corrected = [row.follows for row in store.tables.decisions if row.rule == "correct.void"]
     assert len(corrected) == len(set(corrected)) == len(triggers)
     await nothing_is_found(store, 1, 3)
+
+
+async def test_a_chunk_that_takes_long_is_answered_and_asked_for_again(
+    decides: Deciding, store: MemoryStore, triggers: list[Trigger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asked does not wait for ever, nor does a `replay stop` behind it."""
+    monkeypatch.setattr(writer, "_MOST_SECONDS_OF_A_CHUNK", 0.0)
+    answer, parts = await in_parts(decides, command_of(triggers))
+    assert (answer.reason, parts) == ("plan-interrupted", 1)
+    booked = answer.told["booked"]
+    assert len(became(store)) == booked == len(triggers) - int(str(answer.told["left"]))
+    monkeypatch.undo()
+    answer, _ = await in_parts(decides, command_of(triggers, 2))
+    assert (answer.reason, answer.told["booked"]) == ("plan-applied", len(triggers))
 
 
 async def test_voids_of_different_wallets_share_a_batch_and_of_one_they_do_not(

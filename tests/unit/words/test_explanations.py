@@ -643,8 +643,9 @@ WORDED: list[Case] = [
         NOBODY,
         {"plan": "ab" * 32, "first": 1, "last": 9, "booked": 6, "deviated": 2, "left_out": 0, "left": 1},
         (
-            "Not finished, because the worker was stopped: triggers 1 to 9 of plan abababababab; 6 booked, 2 deviated "
-            "from the plan, 0 left out, and 1 trigger is left. Applied again, the plan goes on from there."
+            "Not finished, because it took long or the worker was stopped: triggers 1 to 9 of plan abababababab; "
+            "6 booked, 2 deviated from the plan, 0 left out, and 1 trigger is left. "
+            "Applied again, the plan goes on from there."
         ),
     ),
     (
