@@ -8,7 +8,7 @@ PYTHON ?=
 READY := $(VENV)/.ready$(if $(PYTHON),-$(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null))
 ARGS ?=
 # How many processes the tests run in; most of them wait most of the time.
-PROCESSES ?= 5
+PROCESSES ?= 6
 
 TESTS := $(BIN)/python -m pytest -n $(PROCESSES) --ignore tests/containers
 # Which part of their whole size the tests of `make soak` have.

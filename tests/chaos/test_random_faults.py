@@ -26,6 +26,7 @@ EVENTS_A_STRIKE: Final = 150
 HEALED_SECONDS: Final = 120
 
 
+@pytest.mark.in_turn
 @pytest.mark.soak
 @pytest.mark.own_servers
 @pytest.mark.timeout(7_200)

@@ -82,6 +82,7 @@ def test_the_guide_opens_with_the_files_that_it_touches(changed: set[str]) -> No
     assert len(listed) <= MOST_FILES
 
 
+@pytest.mark.in_turn
 def test_all_guards_of_the_copy_hold_and_its_own_test_passes(copy: Path, changed: set[str]) -> None:
     assert changed
     tests = [

@@ -25,7 +25,7 @@ from worker.replies.compose import reply_to
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DECISIONS = 2_000
-ROUNDS = 7
+ROUNDS, MOST_ROUNDS = 7, 40
 Ask = Callable[[asyncpg.Connection], Awaitable[Any]]
 
 
@@ -89,11 +89,14 @@ async def test_it_takes_little_longer_than_reading_the_rows(url: str, ask: Ask, 
     connection = await asyncpg.connect(url)
     assert len(await ask(connection)) >= least
     taken = {ask: [], rows_alone: []}
-    for _ in range(ROUNDS):
+    ratio = times
+    for number in range(MOST_ROUNDS):
         for one, seconds in taken.items():
             started = time.perf_counter()
             await one(connection)
             seconds.append(time.perf_counter() - started)
+        ratio = min(taken[ask]) / min(taken[rows_alone])
+        if number >= ROUNDS and ratio < times:
+            break  # else a busy moment may have been all that was seen of one of them
     await connection.close()
-    ratio = min(taken[ask]) / min(taken[rows_alone])
     assert ratio < times, f"{ratio:.1f} times as long as the rows: {min(taken[ask]) * 1e3:.0f} ms"

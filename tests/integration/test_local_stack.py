@@ -80,6 +80,7 @@ async def committed_values(stack: LocalStack, topic: str, count: int) -> list[by
         await consumer.stop()
 
 
+@pytest.mark.in_turn
 def test_a_second_up_finds_what_runs_and_needs_no_network(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     said: list[str] = []

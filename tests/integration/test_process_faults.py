@@ -158,6 +158,7 @@ async def test_a_zombie_takes_over_again_when_its_successor_dies(busy: World) ->
     await check_everything(busy)
 
 
+@pytest.mark.in_turn
 async def test_a_closure_with_many_proposals_killed_between_chunks_refunds_each_once(world: World) -> None:
     count = 10_000
     send = Events()

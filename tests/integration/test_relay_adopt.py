@@ -34,6 +34,7 @@ from worker.queries.adopt import Adopting
 HISTORY = {"freelancers": 15, "jobs": 25, "events": 600}
 
 
+@pytest.mark.in_turn
 async def test_a_restored_ledger_is_refused_then_adopted_and_publishes_each_version_once(world: World) -> None:
     async with restored(world) as was:
         await refused(world)
@@ -182,7 +183,6 @@ async def test_an_adoption_that_ends_before_its_marker_is_written_is_run_again(
         await is_whole_again(world, was)
 
 
-@pytest.mark.in_turn
 async def test_an_adoption_that_ends_before_it_is_recorded_counts_for_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,6 +223,7 @@ async def test_what_cannot_be_read_is_one_line_that_says_what_to_do(topics: Inpu
     assert "KAFKA_BOOTSTRAP_SERVERS" in await says(name, 1, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
 
 
+@pytest.mark.in_turn
 async def test_a_topic_that_this_user_may_not_read_is_named_with_the_right(
     tmp_path_factory: pytest.TempPathFactory, prefix: str
 ) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 
+import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.admin import CreateAclsRequest
@@ -21,6 +22,7 @@ from tests.kit.worker_process import WorkerProcess
 from worker.kafka.output.relay import Relay
 from worker.kafka.topics import create_topics, output_topic_specs
 
+pytestmark = pytest.mark.in_turn
 TOPIC, TRANSACTIONAL_ID = 2, 5
 LITERAL, PREFIXED = 3, 4
 READ, WRITE, DESCRIBE, DESCRIBE_CONFIGS = 3, 4, 8, 10

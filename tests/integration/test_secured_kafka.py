@@ -17,6 +17,7 @@ from worker.kafka.contact import reached_servers
 from worker.settings import Settings
 
 SECONDS = 10.0
+pytestmark = pytest.mark.in_turn
 SASL = {"KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": USER, "KAFKA_SASL_PASSWORD": PASSWORD}
 
 
