@@ -5,7 +5,7 @@ what was there before it. Ids can be guessed, so each leaf has a salt, which fol
 decision with its salt learns nothing of those beside it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from operator import attrgetter
 from struct import pack
@@ -91,20 +91,17 @@ def leaves_of(
     """The leaves that a batch appends. All its rows are in ledger order, the policies in the order of versions."""
     if row.salt is None:
         raise ValueError(f"batch {row.batch_no} has no salt")
-    hashes, marks, place, salt = list[bytes](), list[int](), 0, row.salt
-    salted = blake2b(digest_size=SALT_BYTES, key=salt)
+    hashes, marks, place, salt_of = list[bytes](), list[int](), 0, _salts(row.salt)
     seqs = [*map(_seq_of, changes), None]
     for decision in decisions:
         start, seq = place, decision.seq
         while seqs[place] == seq:
             place += 1
         encoded, moved = _encode(decision), _encode(changes[start:place]) if place > start else _NO_CHANGES
-        leaf = salted.copy()
-        leaf.update(seq.to_bytes(8))  # as in leaf_salt, which begins anew for each
-        hashes.append(leaf_hash(_DECISION, leaf.digest(), encoded, moved))
+        hashes.append(leaf_hash(_DECISION, salt_of(seq), encoded, moved))
         marks += (crc32(encoded), crc32(moved))
     parts_of_batch = _parts_of_batch(row, policies, answers)
-    hashes.append(leaf_hash(_BATCH, leaf_salt(salt, 0), *parts_of_batch))
+    hashes.append(leaf_hash(_BATCH, salt_of(0), *parts_of_batch))
     marks += map(crc32, parts_of_batch)
     return Leaves(hashes, pack(f">{len(marks)}I", *marks))
 
@@ -116,4 +113,16 @@ def as_text(document: object) -> str:
 
 def leaf_salt(salt: bytes, seq: int) -> bytes:
     """The salt of the leaf of a decision; of a batch's own leaf with 0 as `seq`."""
-    return blake2b(seq.to_bytes(8), digest_size=SALT_BYTES, key=salt).digest()
+    return _salts(salt)(seq)
+
+
+def _salts(salt: bytes) -> Callable[[int], bytes]:
+    """The salts of a batch's leaves: the batch's own is hashed in once for all of them."""
+    salted = blake2b(digest_size=SALT_BYTES, key=salt)
+
+    def of(seq: int) -> bytes:
+        leaf = salted.copy()
+        leaf.update(seq.to_bytes(8))
+        return leaf.digest()
+
+    return of
