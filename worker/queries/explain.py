@@ -14,7 +14,6 @@ from schemas.catalogue import INPUT_TOPICS
 from worker.domain.decisions import Facts, Subject
 from worker.domain.model import midnight
 from worker.domain.policy import PolicyBook
-from worker.domain.rules.spends import SPEND
 from worker.engine.loading.cache import seen_key
 from worker.ledger.connections import Connection
 from worker.ledger.rows import facts_in, movements_in
@@ -103,7 +102,7 @@ async def explain_proposal(connection: Connection, proposal_id: str, waits_for: 
     """All that was decided about a proposal, and its Connects if they still wait for the job's closing."""
     return Explanation(
         await about_proposals(connection, [proposal_id]),
-        await _open(connection, [proposal_id], waits_for),
+        await _open(await _open_among(connection, [proposal_id]), waits_for),
     )
 
 
@@ -116,11 +115,10 @@ async def _about(connection: Connection, what: str, key: str, waits_for: WaitsFo
     decisions = await decisions_of(connection, await _seqs(connection, f"seqs_of_{what}", key))
     if what == "job":
         proposals = [row[0] for row in await connection.fetch(_SQL["proposals_of_job"], key)]
+        rows = await _open_among(connection, proposals)
     else:
-        spends = (decision for decision in decisions if decision.rule == SPEND and decision.changes)
-        proposals = [decision.subject["proposal_id"] for decision in spends]
-    still = await _open(connection, proposals, waits_for)  # one that was voided may be another freelancer's since
-    return Explanation(decisions, [one for one in still if what == "job" or one.subject["freelancer_id"] == key])
+        rows = await open_spends_of(connection, key)
+    return Explanation(decisions, await _open(rows, waits_for))
 
 
 async def _seqs(connection: Connection, statement: str, *arguments: object) -> set[int]:
@@ -224,15 +222,14 @@ def in_words(row: asyncpg.Record, facts: dict[str, object]) -> str:
     return explain(row["reason"], row["outcome"], subject, known, row["rule"])
 
 
-async def _open(connection: Connection, proposals: Sequence[str], waits_for: WaitsFor) -> list[OpenSpend]:
-    rows = await rows_of_open_spends(connection, proposals)
+async def _open(rows: Sequence[asyncpg.Record], waits_for: WaitsFor) -> list[OpenSpend]:
     overdue_by = datetime.now(UTC) - _SOON
     overdue = {row["proposal_id"] for row in rows if row["due_at"] is not None and row["due_at"] <= overdue_by}
     holder = await waits_for() if overdue else None
     return [open_spend(row, holder if row["proposal_id"] in overdue else None) for row in rows]
 
 
-async def rows_of_open_spends(connection: Connection, proposals: Sequence[str]) -> list[asyncpg.Record]:
+async def _open_among(connection: Connection, proposals: Sequence[str]) -> list[asyncpg.Record]:
     """Those of these proposals on which Connects wait for the job's end, as rows."""
     return await connection.fetch(_SQL["open_spends"], proposals, None)
 
