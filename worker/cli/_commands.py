@@ -88,6 +88,7 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
             list="List the last dead letters, newest first.",
             show="Show one dead letter with its key, headers and value.",
             export="Write dead letters as lines to mend, and to add by a plan.",
+            redrive="Put dead letters before the worker again, as they came.",
         ),
         "schemas": _group(
             "The contract's messages, as JSON Schema.",

@@ -1,5 +1,6 @@
 """`connects dead-letters list|show`: records that could never be decided, as the ledger keeps them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,10 +14,25 @@ from worker.ledger.sql import load
 _SQL: Final = load("asking.sql")
 
 
+class Redriven(msgspec.Struct, frozen=True):
+    """That a letter was put before the worker again: when, by whom and why, by which plan, and the decision on it.
+
+    `is_undone`: a later plan undid that.
+    """
+
+    at: datetime
+    by: str
+    why: str
+    plan: str
+    seq: int
+    is_undone: bool
+
+
 class DeadLetterRecord(msgspec.Struct, frozen=True):
     """A record and why it was rejected; `seq` is the decision's.
 
-    `timestamp_ms` is the producer's, whatever it claims; `sent_at` is None until Kafka has the letter.
+    `timestamp_ms` is the producer's, whatever it claims; `sent_at` is None until Kafka has the letter. `redriven` is
+    None for one that still waits for a person.
     """
 
     seq: int
@@ -28,6 +44,7 @@ class DeadLetterRecord(msgspec.Struct, frozen=True):
     error_detail: str
     attempts: int
     sent_at: datetime | None
+    redriven: Redriven | None = None
 
 
 class DeadLetters(msgspec.Struct, frozen=True):
@@ -62,7 +79,20 @@ async def letters_by_cause(connection: Connection, most: int) -> list[LettersOfC
 
 async def list_letters(connection: Connection, last: int) -> DeadLetters:
     """The last letters."""
-    return DeadLetters([_letter(row) for row in await connection.fetch(_SQL["dead_letters"], last)])
+    rows = await connection.fetch(_SQL["dead_letters"], last)
+    again = await redriven(connection, [row["decision_seq"] for row in rows])
+    return DeadLetters([_letter(row, again) for row in rows])
+
+
+async def redriven(connection: Connection, letters: Sequence[int]) -> dict[int, Redriven]:
+    """Which of these letters were redriven, each with what became of it last."""
+    rows = await connection.fetch(_SQL["redriven"], letters)
+    return {
+        row["letter"]: Redriven(
+            row["recorded_at"], row["actor"], row["why"], row["plan"], row["seq"], is_undone=row["is_undone"]
+        )
+        for row in rows
+    }
 
 
 async def show_letter(connection: Connection, seq: int) -> WholeDeadLetter | None:
@@ -74,14 +104,14 @@ async def show_letter(connection: Connection, seq: int) -> WholeDeadLetter | Non
         (_readable(name.encode("utf-8", "surrogateescape")), value) for name, value in unpack_headers(row["headers"])
     ]
     return WholeDeadLetter(
-        _letter(row),
+        _letter(row, await redriven(connection, [seq])),
         None if row["key"] is None else _readable(row["key"]),
         None if row["value"] is None else _readable(row["value"]),
         [(name, None if value is None else _readable(value)) for name, value in headers],
     )
 
 
-def _letter(row: asyncpg.Record) -> DeadLetterRecord:
+def _letter(row: asyncpg.Record, again: dict[int, Redriven]) -> DeadLetterRecord:
     return DeadLetterRecord(
         row["decision_seq"],
         row["topic"],
@@ -92,6 +122,7 @@ def _letter(row: asyncpg.Record) -> DeadLetterRecord:
         row["error_detail"],
         row["attempts"],
         row["sent_at"],
+        again.get(row["decision_seq"]),
     )
 
 

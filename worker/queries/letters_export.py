@@ -6,6 +6,7 @@ in base64 as `value_base64` (null: the record had none): it is no event, whateve
 
 from base64 import b64encode
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -25,12 +26,16 @@ _BYTES: Final = 8 * 1024 * 1024
 
 
 class LettersQuery(NamedTuple):
-    """Which letters: of any of the causes and topics, rejected from an instant on and before another; empty: all."""
+    """Which letters: of any of the causes and topics, rejected from an instant on and before another, or these seqs.
+
+    What is empty or None takes all.
+    """
 
     causes: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
     rejected_from: datetime | None = None
     rejected_to: datetime | None = None
+    seqs: tuple[int, ...] = ()
 
 
 class LetterOf(msgspec.Struct, frozen=True):
@@ -56,7 +61,14 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 async def letter_lines(connection: Connection, query: LettersQuery) -> AsyncGenerator[list[LetterLine], None]:
-    """The lines in pages, the first of which may be empty; little is held at a time.
+    """The lines in pages; raises as `letter_rows` does."""
+    async with aclosing(letter_rows(connection, query)) as pages:
+        async for rows in pages:
+            yield [_line(row) for row in rows]
+
+
+async def letter_rows(connection: Connection, query: LettersQuery) -> AsyncGenerator[list[asyncpg.Record], None]:
+    """The letters in pages, in ledger order, with the columns of the statement `letters`; little is held at a time.
 
     Raises:
         asyncpg.PostgresError, OSError: the database is away.
@@ -67,10 +79,10 @@ async def letter_lines(connection: Connection, query: LettersQuery) -> AsyncGene
         rows = await connection.fetch(
             _SQL["letters_between"],
             *(after, span.through, query.causes or None, query.topics or None),
-            *(query.rejected_from, query.rejected_to, _SEQS),
+            *(query.rejected_from, query.rejected_to, _SEQS, query.seqs or None),
         )
         for seqs in _portions(rows):
-            yield [_line(row) for row in await connection.fetch(_SQL["letters"], seqs)]
+            yield await connection.fetch(_SQL["letters"], seqs)
         if len(rows) < _SEQS:
             return
         after = rows[-1]["seq"]

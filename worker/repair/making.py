@@ -122,8 +122,8 @@ async def make_plan(settings: Settings, wanted: Wanted, progress: Progress, show
         replacements.require_no_bad_lines()
     async with connected(settings.database_url) as connection:
         asked = Asked(found, jobs, selection, decides, replacements)
-        header, planned = await _plan(connection, settings, asked, progress)
-    return _written(wanted.out, header, planned, found.lines + replacements.lines)
+        header, planned = await plan_on(connection, settings, asked, progress)
+    return written(wanted.out, header, planned, found.lines + replacements.lines)
 
 
 async def make_undo(settings: Settings, plan: str, out: Path, progress: Progress) -> Made:
@@ -132,8 +132,8 @@ async def make_undo(settings: Settings, plan: str, out: Path, progress: Progress
     reader = RecordReader(settings.wall_clock(), settings.max_clock_skew, settings.earliest_event)
     async with connected(settings.database_url) as connection:
         found = Candidates(PostgresSnapshot(connection), reader, progress)
-        header, planned = await _plan(connection, settings, Asked(found, ()), progress, undoes=plan)
-    return _written(out, header, planned, 0)
+        header, planned = await plan_on(connection, settings, Asked(found, ()), progress, undoes=plan)
+    return written(out, header, planned, 0)
 
 
 async def _add(
@@ -158,7 +158,13 @@ async def _records(
             yield records
 
 
-def _written(out: Path, header: Header, planned: Planned, lines: int) -> Made:
+def written(out: Path, header: Header, planned: Planned, lines: int) -> Made:
+    """Write a plan to a new file, of so many lines that were read.
+
+    Raises:
+        UsageError: there is such a file already, or a line would be too long.
+        OSError: it cannot be written.
+    """
     with new_file(out, "--out") as new:
         name = write_plan(new.file, header, planned.triggers, planned.wallets, planned.summary)
     return Made(name, lines, planned.summary)
@@ -214,13 +220,19 @@ async def _decides(connection: Connection, wanted: Wanted, progress: Progress) -
     return to_decide(selection, judging, amended)
 
 
-async def _plan(
+async def plan_on(
     connection: Connection,
     settings: Settings,
     asked: Asked,
     progress: Progress,
     undoes: str | None = None,
 ) -> tuple[Header, Planned]:
+    """Decide what is asked for over one snapshot of the ledger, which the connection is in from now on.
+
+    Raises:
+        UsageError: there are more triggers than a plan may have.
+        OperatorNeeded, Transient: the ledger cannot be read.
+    """
     rows = PostgresSnapshot(connection)
     await rows.begin()
     overlay = Overlay(rows)

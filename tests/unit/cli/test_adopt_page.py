@@ -4,7 +4,8 @@ import pytest
 from typer.testing import CliRunner
 
 from worker.cli import app
-from worker.cli.relay.adopt import asked, lines_of
+from worker.cli._agreeing import asked
+from worker.cli.relay.adopt import lines_of
 from worker.queries.adopt import Found
 
 FOUND = Found("0b8f", 12, 7, 1, {"wallet-updated": 30, "membership-updated": 2}, 9, {"wallet-updated": 6})

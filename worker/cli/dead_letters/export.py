@@ -6,22 +6,17 @@ from typing import Annotated
 import msgspec
 import typer
 
-from schemas.catalogue import INPUT_TOPICS
 from worker.cli._asking import answer
 from worker.cli._errors import FOUND_SOMETHING, say
 from worker.cli._lines import STANDARD_OUTPUT, lines_to, say_of
 from worker.cli._options import Json
 from worker.cli._output import print_json
-from worker.cli._values import instant, require_one_of, require_order
+from worker.cli.dead_letters._letters import Causes, RejectedFrom, RejectedTo, Topics, letters_query, none_matches
 from worker.pace import Pace
-from worker.plain_text import plain
 from worker.queries.asking import connected
-from worker.queries.dead_letters import letters_by_cause
 from worker.queries.letters_export import LettersQuery, letter_lines
 from worker.settings import Settings
 from worker.words.phrases import counted
-
-_MOST_CAUSES = 10
 
 
 class Exported(msgspec.Struct):
@@ -35,16 +30,10 @@ class Exported(msgspec.Struct):
 def command(
     *,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="The new file, or - for standard output.")],
-    cause: Annotated[
-        list[str] | None, typer.Option(metavar="CODE", help="Why it was rejected, as listed. Repeatable.")
-    ] = None,
-    topic: Annotated[
-        list[str] | None, typer.Option(metavar="T", help="The input topic, by its name in the contract. Repeatable.")
-    ] = None,
-    rejected_from: Annotated[
-        str | None, typer.Option("--from", metavar="T", help="Rejected then or later, by the wall clock.")
-    ] = None,
-    rejected_to: Annotated[str | None, typer.Option("--to", metavar="T", help="Rejected before then.")] = None,
+    cause: Causes = None,
+    topic: Topics = None,
+    rejected_from: RejectedFrom = None,
+    rejected_to: RejectedTo = None,
     as_json: Json = False,
 ) -> None:
     """Write dead letters as JSON lines, in ledger order, to be mended and added by `connects replay plan --add`.
@@ -55,12 +44,7 @@ def command(
 
     Example: connects dead-letters export --cause invalid-event --from 2026-03-14T09:00:00Z --out hour.jsonl
     """
-    for name in topic or ():
-        require_one_of("--topic", name, tuple(INPUT_TOPICS))
-    query = LettersQuery(
-        tuple(cause or ()), tuple(topic or ()), instant("--from", rejected_from), instant("--to", rejected_to)
-    )
-    require_order("--from", query.rejected_from, "--to", query.rejected_to)
+    query = letters_query(cause, topic, rejected_from, rejected_to)
     if as_json and out == STANDARD_OUTPUT:
         raise typer.BadParameter("--json prints a summary, and --out - the lines: name a file, or leave --json out")
     found = answer(lambda settings: _export(settings, query, out))
@@ -85,7 +69,5 @@ async def _export(settings: Settings, query: LettersQuery, out: str) -> Exported
                     if pace.is_due():
                         say(f"{counted(exported.letters, 'dead letter')} written so far")
         if not exported.letters:
-            causes = [f"{one.error_code} on {one.topic}" for one in await letters_by_cause(connection, _MOST_CAUSES)]
-            there = f"no dead letter matches; there are {', '.join(causes)}"
-            say(plain(there) if causes else "there are no dead letters")
+            say(await none_matches(connection))
     return exported

@@ -17,7 +17,7 @@ from worker.words.times import when
 def command(
     *, last: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 50, as_json: Json = False
 ) -> None:
-    """List the last dead letters, newest first. Exit 1 if there are any.
+    """List the last dead letters, newest first, with when each was redriven. Exit 1 if there are any.
 
     Example: connects dead-letters list --last 10
     """
@@ -30,10 +30,15 @@ def command(
 def _page(letters: DeadLetters) -> RenderableType:
     if not letters.dead_letters:
         return "There are no dead letters."
-    page = table("seq", "record", "code", "what is wrong", "sent")
+    page = table("seq", "record", "code", "what is wrong", "sent", "redriven")
     for letter in letters.dead_letters:
         record = f"{letter.topic}/{letter.partition}/{letter.offset}"
         page.add_row(
-            str(letter.seq), record, letter.error_code, plain(letter.error_detail), when(letter.sent_at) or "not yet"
+            str(letter.seq),
+            record,
+            letter.error_code,
+            plain(letter.error_detail),
+            when(letter.sent_at) or "not yet",
+            "" if letter.redriven is None else when(letter.redriven.at),
         )
     return page

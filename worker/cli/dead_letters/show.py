@@ -10,6 +10,7 @@ from worker.cli._asking import answer_from_ledger
 from worker.cli._errors import FOUND_SOMETHING, say
 from worker.cli._options import Json
 from worker.cli._output import print_found
+from worker.cli.dead_letters._letters import redriven_in_words
 from worker.plain_text import plain
 from worker.queries.dead_letters import WholeDeadLetter, show_letter
 
@@ -19,7 +20,7 @@ def command(
     *,
     as_json: Json = False,
 ) -> None:
-    """Show one dead letter with its key, headers and value. Exit 1 if there is no such letter.
+    """Show one dead letter with its key, headers and value, and who redrove it. Exit 1 if there is no such letter.
 
     Example: connects dead-letters show 1017
     """
@@ -36,6 +37,7 @@ def _page(whole: WholeDeadLetter) -> RenderableType:
     lines = [
         f"{letter.error_code}: {plain(letter.error_detail)}",
         f"{letter.topic}, partition {letter.partition}, offset {letter.offset}",
+        *([] if letter.redriven is None else [plain(redriven_in_words(letter.redriven))]),
         f"key: {'none' if whole.key is None else plain(whole.key)}",
         *(f"header {plain(name)}: {'null' if value is None else plain(value)}" for name, value in whole.headers),
         "",

@@ -1,26 +1,23 @@
 """`connects relay adopt`: go on after the database was restored from a backup."""
 
-import asyncio
-import sys
-import threading
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from worker.cli._agreeing import agreed as agreed_to
 from worker.cli._asking import answer
 from worker.cli._changes import who
 from worker.cli._errors import FOUND_SOMETHING, say
 from worker.cli._options import Actor, Json, Why, require_reason
 from worker.cli._output import print_found
 from worker.cli._progress import progress_shown
-from worker.errors import UsageError
 from worker.offline import adopt
 from worker.plain_text import plain
 from worker.queries.adopt import Found
 from worker.queries.commands import Answered
 from worker.settings import Settings
+
+_NOBODY_ASKED: Final = "nothing was changed: add --yes to adopt this, as nobody can be asked here"
 
 
 def command(
@@ -46,11 +43,7 @@ def command(
     async def agreed(found: Found) -> bool:
         for line in lines_of(found):
             say(line)
-        if yes:
-            return True
-        if not (sys.stdin is not None and sys.stdin.isatty()):
-            raise UsageError("nothing was changed: add --yes to adopt this, as nobody can be asked here")
-        return await asked("Adopt this? [y/N] ")
+        return await agreed_to("Adopt this? [y/N] ", _NOBODY_ASKED, yes=yes)
 
     async def ask(settings: Settings) -> Answered | None:
         return await adopt(settings, agreed, who(actor), why, progress_shown())
@@ -71,24 +64,3 @@ def lines_of(found: Found) -> list[str]:
         f"Published, and not made by the restored ledger: {messages}; {found.freelancers} freelancers.",
         f"Publishing will go on after outbox row {found.goes_on_after}, with {found.pending} rows that wait.",
     ]
-
-
-async def asked(question: str, read: Callable[[], str] = input) -> bool:
-    """Ask the person at the terminal, while the lease is renewed; an end of input is a no."""
-    loop = asyncio.get_running_loop()
-    answered: asyncio.Future[str] = loop.create_future()
-    typer.echo(question, nl=False, err=True)
-
-    def take(line: str) -> None:
-        if not answered.done():
-            answered.set_result(line)
-
-    def wait() -> None:
-        line = ""
-        with suppress(EOFError, OSError):
-            line = read()
-        with suppress(RuntimeError):  # the command was ended meanwhile
-            loop.call_soon_threadsafe(take, line)
-
-    threading.Thread(target=wait, daemon=True).start()  # nothing can end a read: the process does not wait for it
-    return (await answered).strip().lower() in {"y", "yes"}

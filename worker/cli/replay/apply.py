@@ -10,18 +10,12 @@ from worker.cli._changes import who
 from worker.cli._errors import FOUND_SOMETHING, refusals
 from worker.cli._options import Actor, Json, Why, require_reason
 from worker.cli._output import print_found
-from worker.cli._progress import until_interrupted
+from worker.cli.replay._applying import Orderer, apply_by_worker
 from worker.cli.replay._plans import how_it_ended, nothing_to_apply
 from worker.cli.replay._rehearsed import copy_named, rehearsed, rehearsed_page
-from worker.cli.replay._steps import in_steps
-from worker.errors import OperatorNeeded, UsageError
-from worker.queries import commands
-from worker.queries.asking import connected
-from worker.queries.commands import Answered
-from worker.queries.replays import require_active_worker
-from worker.repair.applying import Applied, Way, begin, takes_of, triggers_of
+from worker.errors import UsageError
+from worker.repair.applying import Applied, Way, takes_of, triggers_of
 from worker.repair.plan_file import Plan, read_plan
-from worker.settings import Settings
 
 
 def command(
@@ -93,31 +87,7 @@ def command(
         print_found(came, lambda one: rehearsed_page(one, str(plan)), as_json=as_json)
         applied = came.applied
     else:
-        applied = answer(lambda settings: _apply(settings, found, way, who(actor), why))
+        applied = answer(lambda settings: apply_by_worker(settings, found, way, Orderer(who(actor), why)))
         print_found(applied, lambda one: how_it_ended(one, str(plan)), as_json=as_json)
     if not applied.is_as_planned:
         raise typer.Exit(FOUND_SOMETHING)
-
-
-async def _apply(settings: Settings, plan: Plan, way: Way, actor: str, why: str) -> Applied:
-    stopping = until_interrupted()
-    async with connected(settings.database_url) as connection:
-        await require_active_worker(connection)
-
-        async def ask(name: str, arguments: dict[str, object]) -> Answered:
-            return await commands.ask(settings, name, arguments, actor=actor, why=why, execute=_refuse)
-
-        async def stop(because: str) -> Answered:
-            arguments = {"plan": plan.hash, "close": False}
-            return await commands.ask(settings, "replay-stop", arguments, actor=actor, why=because, execute=_refuse)
-
-        await begin(plan, ask)
-        return await in_steps(connection, plan, way, ask, stop, stopping)
-
-
-async def _refuse(_settings: Settings) -> None:
-    """What is done instead of carrying a command out here, when the worker is gone."""
-    raise OperatorNeeded(
-        "no worker is active any more, and it carries out a plan. Start one (`connects run`), then apply the plan "
-        "again: it goes on where it stopped"
-    )

@@ -27,7 +27,7 @@ _BYTES_AT_ONCE: Final = 16 * 1024 * 1024
 _BATCH_BYTES: Final = 256 * 1024
 _SMALLEST_LIMIT: Final = 16 * 1024
 _HEADER_OVERHEAD: Final = 10
-_LOOK_SECONDS: Final = 5.0  # also without being told: a redrive may have put letters back
+_LOOK_SECONDS: Final = 5.0  # also without being told
 _SEND_SECONDS: Final = 30.0
 _REQUEST_TIMEOUT_MS: Final = 10_000
 
@@ -142,7 +142,8 @@ def message_of(letter: DeadLetter, prefix: str, limit_bytes: int) -> _Message:
     """A letter's key, value and headers: the original ones, then the contract's `x-` headers.
 
     What would be larger than `limit_bytes` goes without its value, and if that is not enough also without its original
-    key and headers: `x-truncated` lists what stayed in the ledger. `x-attempts` counts the reading and each redrive.
+    key and headers: `x-truncated` lists what stayed in the ledger. `x-attempts` counts the readings of the record:
+    a letter is not sent again when it is redriven.
     """
     original = tuple((_in_utf8(key), value) for key, value in unpack_headers(letter.headers))
     ours = _our_headers(letter, prefix)

@@ -37,8 +37,8 @@ class RelayDatabase(Protocol):
 class DeadLetter:
     """One record that can never be decided, as it was read, and why. `headers` as `pack_headers` packed them.
 
-    `attempts` counts redrives; `timestamp_ms` is the record's Kafka timestamp. `left_out`: the value is too large for
-    any letter, and is not here but in the ledger.
+    `attempts` counts readings after the first; `timestamp_ms` is the record's Kafka timestamp. `left_out`: the value is
+    too large for any letter, and is not here but in the ledger.
     """
 
     decision_seq: int

@@ -273,6 +273,15 @@ FROM parked p GROUP BY p.error, p.scope ORDER BY stopped DESC, p.error LIMIT $1
 SELECT decision_seq, topic, partition, "offset", timestamp_ms, error_code, error_detail, attempts, sent_at, key, value, headers
 FROM dead_letters WHERE decision_seq = $1
 
+-- name: redriven
+-- Of these letters ($1), those that a plan has added: the decision on the event, the plan, who asked for it, why and when, and whether
+-- that was undone. A trigger that a redrive planned was found in its letter, and in no line.
+SELECT l.seq AS letter, d.seq, p.plan, p.actor, p.why, d.recorded_at,
+       EXISTS (SELECT FROM decisions u WHERE u.rule = 'correct.undo' AND u.follows = d.seq) AS is_undone
+FROM unnest($1::bigint[]) AS l(seq)
+JOIN replayed r ON r.source = 'dead letter ' || l.seq::text AND r.line = 0 AND r.decision_seq IS NOT NULL
+JOIN decisions d ON d.seq = r.decision_seq JOIN replays p ON p.plan = r.plan ORDER BY d.seq
+
 -- name: knows_wallet_updated
 -- Whether the ledger made that version of a wallet.
 SELECT EXISTS (SELECT FROM changes WHERE freelancer_id = $1 AND version = $2::text::bigint)

@@ -50,12 +50,13 @@ SELECT min(seq) AS seq, count(*) AS decisions FROM (
 
 -- name: letters_between
 -- The dead letters after seq $1 up to seq $2 of these causes ($3) and topics ($4; null: all) that were rejected from $5 on and before $6
--- (null: no limit), $7 at most, by how many bytes their values have.
+-- (null: no limit), or of these seqs ($8), $7 at most, by how many bytes their values have.
 SELECT l.decision_seq AS seq, coalesce(octet_length(l.value), 0) AS bytes
 FROM dead_letters l JOIN LATERAL (SELECT recorded_at FROM decisions WHERE seq = l.decision_seq LIMIT 1) d ON true
 WHERE l.decision_seq > $1 AND l.decision_seq <= $2
   AND ($3::text[] IS NULL OR l.error_code = ANY($3)) AND ($4::text[] IS NULL OR l.topic = ANY($4))
   AND ($5::timestamptz IS NULL OR d.recorded_at >= $5) AND ($6::timestamptz IS NULL OR d.recorded_at < $6)
+  AND ($8::bigint[] IS NULL OR l.decision_seq = ANY($8))
 ORDER BY l.decision_seq LIMIT $7
 
 -- name: letters

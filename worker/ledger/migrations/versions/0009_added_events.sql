@@ -77,6 +77,8 @@ CREATE TABLE replayed (
     CONSTRAINT replayed_booked_check CHECK ((outcome = 'booked') = (decision_seq IS NOT NULL))
 );
 CREATE UNIQUE INDEX replayed_decision ON replayed (decision_seq) WHERE decision_seq IS NOT NULL;
+-- Finds what was booked of a dead letter that was redriven: its source is `dead letter` and the letter's decision.
+CREATE INDEX replayed_found_in ON replayed (source) WHERE line = 0 AND decision_seq IS NOT NULL;
 -- Every added event with the plan that added it.
 CREATE VIEW additions AS
 SELECT d.seq, d.topic, d.event_id, d.recorded_at, p.plan, p.actor, p.why, r.source, r.line
