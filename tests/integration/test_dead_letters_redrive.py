@@ -1,6 +1,7 @@
 """Dead letters are put before the worker again once their cause is repaired: each once, and it can be seen."""
 
 import json
+import signal
 import uuid
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -189,6 +190,27 @@ async def test_a_redrive_that_is_killed_is_run_again_and_books_each_once(world: 
     assert done.code == 0, done
     await is_everything_well(world, connects)
     assert [await world.balance(f"f-{number}") for number in range(12)] == [40] * 12
+    assert await world.value("SELECT count(*) FROM decisions WHERE kind = 'added'") == len(letters)
+
+
+async def test_ctrl_c_ends_it_and_closes_its_plan(world: World) -> None:
+    letters = await rejected_purchases(world, 12)
+    await a_leader(world)
+    connects = world.asking()
+    stopped = await connects.start(f"dead-letters redrive --topic connects-purchased {WHY} --yes --rate 1 --json")
+
+    async def one_is_booked() -> bool:
+        return await world.value("SELECT count(*) FROM replayed") >= 1
+
+    await until_async(one_is_booked)
+    stopped.send_signal(signal.SIGINT)
+    out, err = await stopped.communicate()
+    assert stopped.returncode == 1, (out, err)
+    assert json.loads(out)["applied"]["stopped"] == "interrupted"
+    assert await world.value("SELECT state FROM replays") == "closed"
+    done = await connects(f"dead-letters redrive --topic connects-purchased {WHY} --yes")
+    assert done.code == 0, done
+    await is_everything_well(world, connects)
     assert await world.value("SELECT count(*) FROM decisions WHERE kind = 'added'") == len(letters)
 
 
