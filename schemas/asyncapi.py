@@ -14,7 +14,7 @@ from schemas.headers import (
     CLOUD_EVENTS_HEADERS,
     DEAD_LETTER_HEADERS,
     DEAD_LETTER_TOPIC,
-    TRACE_HEADERS,
+    OPTIONAL_HEADERS,
     TRUNCATION_HEADERS,
 )
 
@@ -46,7 +46,7 @@ def asyncapi_document(*, title: str, version: str, prefix: str = "") -> JsonObje
                 **{
                     model.__name__: {
                         **_message(topic, model),
-                        "headers": _headers(CLOUD_EVENTS_HEADERS, TRACE_HEADERS),
+                        "headers": _headers(CLOUD_EVENTS_HEADERS, OPTIONAL_HEADERS),
                     }
                     for topic, model in OUTPUT_TOPICS.items()
                 },

@@ -16,7 +16,7 @@ from schemas.headers import (
     CLOUD_EVENTS_HEADERS,
     DEAD_LETTER_HEADERS,
     DEAD_LETTER_TOPIC,
-    TRACE_HEADERS,
+    OPTIONAL_HEADERS,
     TRUNCATION_HEADERS,
 )
 
@@ -166,7 +166,7 @@ def _references(field: Mapping[str, JsonValue]) -> Iterator[str]:
 
 def _headers() -> Iterator[str]:
     yield from ("", "## Headers of the outputs", "", "CloudEvents 1.0, binary mode.", "")
-    yield from _header_table({**CLOUD_EVENTS_HEADERS, **TRACE_HEADERS})
+    yield from _header_table({**CLOUD_EVENTS_HEADERS, **OPTIONAL_HEADERS})
     yield from ("", f"## `{DEAD_LETTER_TOPIC}`", "")
     yield "What could not be decided: the original key, value and headers unchanged, and these headers. At least once."
     yield ""

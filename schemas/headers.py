@@ -18,11 +18,13 @@ CLOUD_EVENTS_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-# W3C Trace Context, while tracing is on.
-TRACE_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
+# On some outputs: W3C Trace Context while tracing is on, and what marks a repeat that somebody ordered.
+OPTIONAL_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "traceparent": "While tracing is on: the span of the decision that made the message (W3C Trace Context).",
         "tracestate": "While tracing is on: as the input record that was decided had it, if it had one.",
+        "x-republished": "On wallet-updated alone: an operator had the message published once more, as it was; by which"
+        " command (`command:<id>`).",
     }
 )
 

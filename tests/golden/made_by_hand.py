@@ -212,6 +212,8 @@ CASES: Final[list[Case]] = [
     (None, "declined", "command-failed", {"error": "KeyError: 'x'"}),
     (None, "applied", "outputs-adopted", {"messages": 2, "goes_on_after": 7, "actor": "kim", "why": "a test"}),
     (None, "declined", "adoption-interrupted", {"actor": "kim", "why": "a test"}),
+    (None, "applied", "outputs-republished", {"messages": 3, "actor": "kim", "why": "a test"}),
+    (None, "declined", "outputs-not-made-again", {"messages": 3, "actor": "kim", "why": "a test"}),
     *((None, "declined", reason, {"detail": "x"}) for reason in ("already-on-hold", "not-on-hold", "topic-on-hold")),
     *(
         (None, "applied", reason, {"plan": "ab" * 32, "first": 1, "last": 9, "actor": "kim", "why": "a test"})

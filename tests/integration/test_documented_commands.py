@@ -18,7 +18,7 @@ BLOCKS: dict[str, tuple[int, int]] = {
     "docs/console.md": (0, 1),
     "docs/incidents.md": (10, 16),
     "docs/kubernetes.md": (0, 6),
-    "docs/operations.md": (22, 6),
+    "docs/operations.md": (23, 6),
     "docs/queries.md": (0, 1),
     "docs/tracing.md": (0, 1),
     "docs/tutorial.md": (16, 3),

@@ -15,6 +15,7 @@ from schemas.reading import read_event
 from tests.kit.deciding import GRACE, SKEW, Deciding, as_read, deciding
 from tests.kit.deciding_again import decide_again
 from tests.kit.overlays import MemorySnapshot
+from tests.kit.republishing import same_when_made_again
 from worker.domain.decisions import Outcome
 from worker.domain.policy import PolicyBook
 from worker.engine.commands import Answer, Command, CommandRunner
@@ -206,12 +207,13 @@ def balance(store: MemoryStore, name: str) -> int:
 async def nothing_is_found(store: MemoryStore, *parts: int, shown: str = "") -> None:
     """Deciding the ledger again finds nothing, whole or in parts, and current state is what that makes.
 
-    `shown` is printed if it is not so.
+    Messages that are made again are those that were published. `shown` is printed if it is not so.
     """
     for count in parts or (1,):
         found = await decide_again(MemoryReader(store, 50), count, MemoryRows(store.tables))
         assert not found.findings, f"{found}\n{shown}"
         assert (found.tally.row_count, found.tally.skipped) == (0, 0), f"{found}\n{shown}"
+    await same_when_made_again(store)
 
 
 def told(answer: Answer) -> tuple[Any, ...]:

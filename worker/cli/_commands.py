@@ -83,6 +83,10 @@ COMMANDS: Final[Mapping[str, Entry]] = MappingProxyType(
             show="Compare the ledger with Kafka's marker of what was published.",
             adopt="Go on after the database was restored from a backup.",
         ),
+        "outputs": _group(
+            "What consumers read.",
+            republish="Publish messages of wallet-updated once more, as they were.",
+        ),
         "dead-letters": _group(
             "Records that can never be decided.",
             list="List the last dead letters, newest first.",

@@ -20,6 +20,7 @@ from worker.domain.rule_catalogue import RULES
 from worker.engine import replay_commands
 from worker.engine.command_arguments import WrongArguments, read_arguments
 from worker.engine.replay_commands import ReplayingWriter
+from worker.engine.republishing import RepublishingWriter, republish
 from worker.errors import WorkerError
 from worker.kafka.holds import Hold, Holds, hold_of, place_of, whole
 from worker.kafka.records import LARGEST_PARTITION, Position, TopicPartition
@@ -57,7 +58,7 @@ class Answer:
     reread: bool = False
 
 
-class CommandableWriter(ReplayingWriter, Protocol):
+class CommandableWriter(ReplayingWriter, RepublishingWriter, Protocol):
     """What commands ask of the writer."""
 
     @property
@@ -271,6 +272,10 @@ async def _replay_stop(writer: CommandableWriter, command: Command) -> Answer:
     return Answer(*await replay_commands.stop(writer, command.arguments))
 
 
+async def _republish(writer: CommandableWriter, command: Command) -> Answer:
+    return Answer(*await republish(writer, command.arguments, command_name(command.id)))
+
+
 async def _adopt(_writer: CommandableWriter, _command: Command) -> Answer:
     """Answer an adoption that ended before its own process did: what it found is not in force."""
     return Answer("declined", "adoption-interrupted", {})
@@ -280,6 +285,7 @@ _HANDLERS: Final[dict[str, Callable[[CommandableWriter, Command], Awaitable[Answ
     "positions-set": _set_position,
     "positions-hold": _hold,
     "positions-resume": _resume,
+    "outputs-republish": _republish,
     "parked-release": _release,
     "relay-adopt": _adopt,
     "replay-begin": _replay_begin,
@@ -289,7 +295,12 @@ _HANDLERS: Final[dict[str, Callable[[CommandableWriter, Command], Awaitable[Answ
 
 def command_cause(command_id: UUID) -> Cause:
     """The cause of what a command decides."""
-    return Cause(None, f"command:{command_id}")
+    return Cause(None, command_name(command_id))
+
+
+def command_name(command_id: UUID) -> str:
+    """How a command is named in decisions and messages."""
+    return f"command:{command_id}"
 
 
 def command_decision(command: Command, answer: Answer, seq: int) -> Decision:

@@ -2,19 +2,17 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from worker.domain.decisions import Change, Decision
-from worker.domain.model import Cause, FreelancerId
+from worker.domain.model import FreelancerId
 from worker.domain.state import Changed
-from worker.engine.event_ids import event_id_of
 from worker.engine.membership_messages import membership_messages
-from worker.kafka.output.messages import Message, pack, time_text
+from worker.engine.wallet_messages import LotMoved, wallet_message
+from worker.kafka.output.messages import Message, pack
 from worker.ledger.leaves import SALT_BYTES, leaves_of
 from worker.ledger.membership_rows import write_down_memberships
 from worker.ledger.mentions import mention
@@ -30,57 +28,9 @@ from worker.ledger.rows import (
 from worker.ledger.store import Batch, Conditions, Tail
 from worker.ledger.tables import AwaitingRow, ChangeRow, DeadLetterRow, DecisionRow, HireRow
 
-WALLET_UPDATED: Final = "wallet-updated"
 _MOST_BYTES: Final = 8 * 1024 * 1024
 _MOST_MOVEMENTS: Final = 100_000
 """Each takes some hundred bytes in the rows and in the message that tell of it."""
-_encode = msgspec.json.Encoder().encode
-
-
-class _Cause(msgspec.Struct, frozen=True):
-    topic: str | None
-    event_id: str | None
-
-
-class _AddedCause(msgspec.Struct, frozen=True):
-    topic: str
-    event_id: str | None
-    added: int
-
-
-class _InputCause(msgspec.Struct, frozen=True):
-    topic: str | None
-    incarnation: int | None
-    partition: int | None
-    offset: int | None
-    event_id: str | None
-
-
-class _LotMoved(msgspec.Struct):
-    lot_id: str
-    delta: int
-    expires_at: datetime
-
-
-class _WalletUpdated(msgspec.Struct):
-    event_id: str
-    freelancer_id: str
-    version: int
-    occurred_at: datetime
-    recorded_at: datetime
-    delta: int
-    debt_delta: int
-    balance_before: int
-    balance_after: int
-    overdrawn: bool
-    rule: str
-    reason: str
-    policy_version: str
-    cause: _Cause | _InputCause | _AddedCause
-    subject: Mapping[str, str]
-    lots: list[_LotMoved]
-    explanation: str
-    corrects: Sequence[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class OpenBatch:
@@ -173,6 +123,10 @@ class OpenBatch:
         self.batch.dead_letters.append(row)
         self._payload_bytes += sum(len(held) for held in row if isinstance(held, bytes))
 
+    def republish(self, messages: Sequence[Message]) -> None:
+        """Publish messages once more, behind those of the batch's own changes."""
+        self._messages += messages
+
     def finish(self, changed: Changed, business_time: datetime | None) -> Batch:
         """The whole batch, ready to be committed: current state, outbox row, Merkle log."""
         batch = self.batch
@@ -226,13 +180,13 @@ class OpenBatch:
         batch, explanation = self.batch, change.explanation
         if not explanation:
             raise AssertionError(f"a change of {change.freelancer_id} under {change.rule} was not worded")
-        moved: dict[str, _LotMoved] = {}
+        moved: dict[str, LotMoved] = {}
         for lot_id, expires_at, _, delta in change.movements:
             if lot_id is not None and expires_at is not None:
                 if lot_id in moved:
                     moved[lot_id].delta += delta
                 else:
-                    moved[lot_id] = _LotMoved(lot_id, delta, expires_at)
+                    moved[lot_id] = LotMoved(lot_id, delta, expires_at)
         batch.changes.append(
             ChangeRow(
                 change.freelancer_id,
@@ -253,34 +207,6 @@ class OpenBatch:
             )
         )
         self.movements += len(change.movements)
-        event_id = event_id_of(f"{change.freelancer_id}/{change.version}")
-        update = _WalletUpdated(
-            event_id,
-            change.freelancer_id,
-            change.version,
-            change.occurred_at,
-            batch.recorded_at,
-            change.delta,
-            change.debt_delta,
-            change.balance_before,
-            change.balance_after,
-            change.balance_after < 0,
-            change.rule,
-            change.reason,
-            change.policy_version,
-            _told_cause(decision.cause),
-            change.about,
-            list(moved.values()),
-            explanation,
-            decision.corrects or msgspec.UNSET,
+        self._messages.append(
+            wallet_message(change, decision.cause, batch.recorded_at, list(moved.values()), decision.corrects)
         )
-        key = change.freelancer_id.encode()
-        self._messages.append(Message(WALLET_UPDATED, key, _encode(update), event_id, time_text(change.occurred_at)))
-
-
-def _told_cause(cause: Cause) -> _Cause | _InputCause | _AddedCause:
-    if cause.topic is None:
-        return _Cause(None, cause.event_id)
-    if cause.added is not None:
-        return _AddedCause(cause.topic, cause.event_id, cause.added)
-    return _InputCause(cause.topic, cause.incarnation, cause.partition, cause.offset, cause.event_id)

@@ -50,7 +50,7 @@ loaded: at most 50 ms in all, and less once the batch before is committed."""
 _CATCH_UP_CLOCK_SECONDS: Final = 0.5
 _LIVE_COMMAND_SECONDS: Final = 0.02
 """Beside live events a chunk of a plan is worked off in parts of about so long: what is begun is finished."""
-_OF_PLANS: Final = frozenset({"replay-begin", "replay-decide"})
+_OF_PLANS: Final = frozenset({"replay-begin", "replay-decide", "outputs-republish"})
 _BETWEEN_CHUNKS_SECONDS: Final = 0.02
 _MORE_CHUNKS_SECONDS: Final = 2.0
 """A plan's next chunk is asked for within moments of the last answer, so it is looked for often for so long."""

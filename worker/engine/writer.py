@@ -22,7 +22,9 @@ from worker.engine.correcting import Result, Trying, load_for, may_concern
 from worker.engine.decide_loop import DecideLoop, Ground, Read, TermFlags
 from worker.engine.narrowing import Narrowing
 from worker.engine.replaying import Chunk, Deviates, Replaying
+from worker.engine.republishing import MOST_BYTES, MOST_MESSAGES, Republished, whole_wallets
 from worker.engine.unpark import Unpark
+from worker.engine.wallet_messages import message_again
 from worker.errors import BatchRefused, Bug
 from worker.fault_points import FaultPoint, no_fault
 from worker.kafka.holds import Hold
@@ -392,6 +394,25 @@ class Writer:
                 await self.decide(await self._start_over(failure))
             else:
                 return [results[correction.number] for correction in corrections]
+
+    async def republish(self, wallets: Sequence[tuple[str, int]], command: str) -> Republished:
+        """Have the next batch, the command's, publish the messages of these wallets once more, each from a version on.
+
+        Everything that was decided is committed before: so the newest version of each wallet is the last one.
+        """
+        while True:
+            try:
+                await self.commit_all()
+            except (Bug, BatchRefused) as failure:
+                await self.decide(await self._start_over(failure))
+            else:
+                break
+        found = await self._store.recorded_sizes(wallets, MOST_MESSAGES + 1)
+        taken = await self._store.recorded_changes(wallets, whole_wallets(found, MOST_MESSAGES, MOST_BYTES))
+        messages = await asyncio.to_thread(lambda: [message_again(one, command) for one in taken])
+        self._loop.builder.open_batch.republish(messages)
+        freelancers = len({one.freelancer_id for one in taken})
+        return Republished(len(taken), freelancers, taken[-1] if taken else None, len(taken) == len(found))
 
     async def commit_all(self) -> None:
         """Commit what is decided, and what became of a plan's triggers, and wait until it is in the ledger."""

@@ -1,7 +1,7 @@
 """What a ledger in memory keeps of plans."""
 
 from collections.abc import Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from worker.domain.rules.replaces import REPLACE
 from worker.domain.rules.spends import SPEND
 from worker.domain.rules.undos import UNDO
 from worker.ledger.memory_tables import Tables
+from worker.ledger.recorded_change import RecordedChange, RecordedSize, read_recorded
 from worker.ledger.replaced import JOB_CLOSED, content_in
 from worker.ledger.store import FirstDecision, Moved
 from worker.ledger.tables import ChangeRow, ClosureRow, DecisionRow, ReplayedRow, ReplayRow
@@ -44,6 +45,35 @@ class MemoryPlans:
         return [
             row for row in self.tables.not_replayed.of(plan) if row.freelancer_id in freelancers or row.job_id in jobs
         ]
+
+    # What was published.
+
+    async def recorded_changes(self, wallets: Sequence[tuple[str, int]], most: int) -> list[RecordedChange]:
+        """The changes of these wallets, each from a version on, in that order and by version; so many at most."""
+        found = [
+            self._recorded(row)
+            for freelancer_id, version in wallets
+            for row in sorted(self.tables.changes_of.of(freelancer_id), key=attrgetter("version"))
+            if row.version >= version
+        ]
+        return found[:most]
+
+    async def recorded_sizes(self, wallets: Sequence[tuple[str, int]], most: int) -> list[RecordedSize]:
+        """How large the changes are that `recorded_changes` has of these wallets."""
+        found = await self.recorded_changes(wallets, most)
+        return [RecordedSize(one.freelancer_id, one.version, len(one.movements)) for one in found]
+
+    def _recorded(self, change: ChangeRow) -> RecordedChange:
+        decision = self.tables.decisions[change.decision_seq]
+        row = {**decision._asdict(), **change._asdict(), "added": None}
+        row["trigger"] = decision.payload if decision.kind == "correction" else None
+        if decision.offset is None and decision.topic is not None:
+            of_event = ("added", decision.topic, decision.event_id)
+            rows = self.tables.decisions
+            row["added"] = next(one.seq for one in rows if (one.kind, one.topic, one.event_id) == of_event)
+        lots = self.tables.lots_of.of(change.freelancer_id)
+        row["lots"], row["ends"] = [lot.lot_id for lot in lots], [lot.expires_at for lot in lots]
+        return read_recorded(row)
 
     # What a decision that is to be voided has done.
 

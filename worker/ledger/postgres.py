@@ -46,6 +46,7 @@ from worker.ledger.membership_rows import read_charge, read_membership
 from worker.ledger.merkle import stored_log
 from worker.ledger.past import Together, in_full, linked_lots, mentioned, moved_since, naming, standing
 from worker.ledger.pool import Pool, Purpose
+from worker.ledger.recorded_change import RecordedChange, RecordedSize, read_recorded
 from worker.ledger.refused import REFUSED, refused
 from worker.ledger.replaced import first_decision_of
 from worker.ledger.rows import as_uuid, read_closure, read_lot, read_spend
@@ -331,6 +332,16 @@ class PostgresStore:
         """Those of these messages that were adopted and are not made again yet."""
         rows = await self._rows("published_before", *map(list, zip(*names, strict=True)))
         return {Named(*row[:3]): PublishedBefore(*row[3:]) for row in rows}
+
+    async def recorded_sizes(self, wallets: Sequence[tuple[str, int]], most: int) -> list[RecordedSize]:
+        """How large the changes are that `recorded_changes` has of these wallets."""
+        rows = await self._rows("recorded_sizes", *map(list, zip(*wallets, strict=True)), most)
+        return [RecordedSize(*row) for row in rows]
+
+    async def recorded_changes(self, wallets: Sequence[tuple[str, int]], most: int) -> list[RecordedChange]:
+        """The changes of these wallets, each from a version on, in that order and by version; so many at most."""
+        rows = await self._rows("recorded_changes", *map(list, zip(*wallets, strict=True)), most)
+        return [read_recorded(dict(row)) for row in rows]
 
     async def commit(self, batch: Batch, epoch: int) -> None:
         """Write a batch in one transaction, proving the epoch first.

@@ -30,6 +30,7 @@ from worker.kafka.output.outbox import DeadLetterDatabase, RelayDatabase
 from worker.kafka.output.published_before import Named, PublishedBefore
 from worker.kafka.records import Position, TopicPartition
 from worker.ledger.merkle import EMPTY, Log
+from worker.ledger.recorded_change import RecordedChange, RecordedSize
 from worker.ledger.tables import (
     AnswerRow,
     AwaitingRow,
@@ -447,6 +448,14 @@ class Store(Past, Protocol):
 
     async def published_before(self, names: Sequence[Named]) -> dict[Named, PublishedBefore]:
         """Those of these messages that were adopted and are not made again yet."""
+        ...
+
+    async def recorded_sizes(self, wallets: Sequence[tuple[str, int]], most: int) -> list[RecordedSize]:
+        """How large the changes are that `recorded_changes` has of these wallets."""
+        ...
+
+    async def recorded_changes(self, wallets: Sequence[tuple[str, int]], most: int) -> list[RecordedChange]:
+        """The changes of these wallets, each from a version on, in that order and by version; so many at most."""
         ...
 
     # Writing.

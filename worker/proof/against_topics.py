@@ -12,6 +12,8 @@ class AgainstTopics(msgspec.Struct):
     """Records of input topics that were compared with their decisions."""
     messages: int = 0
     """Messages of wallet-updated that were compared with their changes."""
+    republished: int = 0
+    """Of these, messages that `connects outputs republish` published once more."""
     skipped: int = 0
     """Records that an operator had skipped with `connects positions set`."""
     earlier_incarnations: int = 0
@@ -56,4 +58,5 @@ class AgainstTopics(msgspec.Struct):
         if self.replaced:
             events = counted(self.replaced, "event")
             replaced = f" {events} got other content by plans; their records were compared with what they said first."
-        return f"Compared: {records} of input topics, {messages} of wallet-updated.{replaced}{rest}"
+        again = f" ({self.republished:,} of them published once more)" if self.republished else ""
+        return f"Compared: {records} of input topics, {messages} of wallet-updated{again}.{replaced}{rest}"

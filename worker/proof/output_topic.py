@@ -1,6 +1,6 @@
 """Comparing wallet-updated with the changes: one message for each change, in order, with the same content."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -12,6 +12,7 @@ from worker.kafka.broker import Probe
 from worker.kafka.output.flush import source_of
 from worker.kafka.output.marker import MARKER_TOPIC, consumer_of, read_marker
 from worker.kafka.output.partitioner import partition_of
+from worker.kafka.output.published_messages import republished_by
 from worker.ledger.connections import Connection
 from worker.ledger.rows import movements_in
 from worker.ledger.sql import load
@@ -58,6 +59,50 @@ class Keyed(NamedTuple):
         return partition_of(name.encode(), self.of) == self.partition
 
 
+class Versions:
+    """The versions of the wallets of one partition, in the order of their messages.
+
+    Each is there once, in order. What `connects outputs republish` published once more may repeat any of them, once for
+    each such command, and stands in for one that is missing.
+    """
+
+    def __init__(self) -> None:
+        self.last: dict[str, int] = {}
+        """The newest version of each wallet."""
+        self._again: dict[tuple[str, str], int] = {}
+        """The last version of a wallet that a command published once more."""
+        self._gaps: dict[str, list[tuple[int, int]]] = {}
+        """Of each wallet the versions that are missing, as first and last."""
+
+    def see(self, name: str, version: int, republished: str, *, is_whole: bool) -> int | None:
+        """Take the next message; returns the version after which it must not come, if there is one."""
+        before = self.last.get(name, 0)
+        if republished:
+            if version <= (after := self._again.get((name, republished), 0)):
+                return after
+            self._again[name, republished] = version
+            self._fill(name, version)
+        elif version <= before:
+            return before
+        if version > before + 1 and (before or is_whole):
+            self._gaps.setdefault(name, []).append((before + 1, version - 1))
+        self.last[name] = max(before, version)
+        return None
+
+    def _fill(self, name: str, version: int) -> None:
+        for place, (first, last) in enumerate(self._gaps.get(name, ())):
+            if first <= version <= last:
+                parts = ((first, version - 1), (version + 1, last))
+                self._gaps[name][place : place + 1] = [(start, end) for start, end in parts if start <= end]
+                return
+
+    def missing(self) -> Iterator[str]:
+        """What is not there, in words."""
+        for name, gaps in self._gaps.items():
+            for first, last in gaps:
+                yield f"{name}: the versions {first} to {last} are not in the topic"
+
+
 class OutputTopic:
     """Compares partition by partition; `counts` says what was compared and what was not."""
 
@@ -91,19 +136,21 @@ class OutputTopic:
         stable_ends, ends = (await self._probe.stable_ends(looks)).known, (await self._probe.ends(looks)).known
         async with consumer_of(self._kafka, "read_committed") as consumer:
             for partition in sorted(look.leaders):
-                place, last = KafkaPartition(self._topic, partition), dict[str, int]()
+                place, seen = KafkaPartition(self._topic, partition), Versions()
                 consumer.assign([place])
                 start = (await consumer.beginning_offsets([place]))[place]
                 async for records in _records(consumer, place, start):
-                    async for finding in self._compare(records, source_of(ledger_id), last, is_whole=start == 0):
+                    async for finding in self._compare(records, source_of(ledger_id), seen, is_whole=start == 0):
                         yield finding
+                for words in seen.missing():
+                    yield Finding(TOPICS, "not-published", words, WALLET_UPDATED)
                 is_hidden = ends.get(place, 0) > stable_ends.get(place, 0)
                 keyed = Keyed(partition, count, is_whole=start == 0, is_hidden=is_hidden)
-                async for finding in self._unpublished(last, keyed, end["seq"], published):
+                async for finding in self._unpublished(seen.last, keyed, end["seq"], published):
                     yield finding
 
     async def _compare(
-        self, records: Iterable[ConsumerRecord], source: str, last: dict[str, int], *, is_whole: bool
+        self, records: Iterable[ConsumerRecord], source: str, seen: "Versions", *, is_whole: bool
     ) -> AsyncIterator[Finding]:
         """Compare some messages with their changes, and their versions with those of the messages before."""
         own = []
@@ -120,17 +167,14 @@ class OutputTopic:
         for record, message in own:
             name, version = message["freelancer_id"], message["version"]
             where = f"{name}, version {version}"
-            before = last.get(name, 0)
-            if version <= before:
-                yield Finding(
-                    TOPICS, "inconsistent", f"{where} was published again after version {before}", WALLET_UPDATED
-                )
-            elif version > before + 1 and (before or is_whole):
-                words = f"{name}: the versions {before + 1} to {version - 1} are not in the topic"
-                yield Finding(TOPICS, "not-published", words, WALLET_UPDATED)
-            elif version > before + 1:
+            republished = republished_by(record)
+            self._counts.republished += bool(republished)
+            before = seen.last.get(name, 0)
+            if (after := seen.see(name, version, republished, is_whole=is_whole)) is not None:
+                words = f"{where} was published again after version {after}"
+                yield Finding(TOPICS, "inconsistent", words, WALLET_UPDATED)
+            elif version > before + 1 and not (before or is_whole):
                 self._counts.messages_below_retention += version - 1
-            last[name] = max(before, version)
             change = changes.get((name, version))
             if change is None:
                 yield Finding(

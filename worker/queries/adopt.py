@@ -15,13 +15,13 @@ from aiokafka.structs import ConsumerRecord
 from worker.errors import OperatorNeeded, Transient
 from worker.kafka.contact import kafka_failures
 from worker.kafka.output.marker import Figures, Marker, consumer_of
-from worker.kafka.output.messages import unpack
+from worker.kafka.output.messages import unpack_whole
 from worker.kafka.output.open_transactions import Look
 from worker.kafka.output.outbox import RelayDatabase
 from worker.kafka.output.partitioner import partition_of
 from worker.kafka.output.place import Place, named
 from worker.kafka.output.published_before import Named, differing, read_message
-from worker.kafka.output.published_messages import partition_counts, read_in_parts, span_of
+from worker.kafka.output.published_messages import partition_counts, read_in_parts, republished_by, span_of
 from worker.kafka.output.relay_opening import transactional_id_of
 from worker.kafka.output.transactions import TransactionalProducer, TransactionFailed
 from worker.ledger.connections import Connection
@@ -67,9 +67,9 @@ class Pending:
 
     def __init__(self, known_through: int) -> None:
         self._through = known_through
-        self._rows: list[tuple[int, list[Named]]] = []
-        self._contents: dict[Named, bytes] = {}
-        self._seen: set[Named] = set()
+        self._rows: list[tuple[int, list[tuple[Named, str]]]] = []
+        self._contents: dict[tuple[Named, str], bytes] = {}
+        self._seen: set[tuple[Named, str]] = set()
 
     async def load(self, store: RelayDatabase) -> None:
         """Read the rows.
@@ -80,21 +80,24 @@ class Pending:
         after = self._through
         while rows := await store.outbox_rows(after, _CHUNK_BYTES):
             for row in rows:
-                told = [read_message(message.topic, message.value) for message in unpack(row.messages)]
+                told: dict[tuple[Named, str], bytes] = {}
+                for message in unpack_whole(row.messages):
+                    name, content = read_message(message.topic, message.value)
+                    told[name, message.republished] = content
                 self._contents.update(told)
-                self._rows.append((row.seq, [name for name, _ in told]))
+                self._rows.append((row.seq, list(told)))
             after = rows[-1].seq
 
-    def see(self, name: Named, content: bytes, where: str) -> None:
-        """Note a message that is published and that the ledger made.
+    def see(self, name: Named, content: bytes, where: str, republished: str = "") -> None:
+        """Note a message that is published and that the ledger made; `republished`: by which command once more.
 
         Raises:
             OperatorNeeded: the ledger made it otherwise.
         """
-        made = self._contents.get(name)
+        made = self._contents.get((name, republished))
         if made is None:
             return
-        self._seen.add(name)
+        self._seen.add((name, republished))
         if fields := differing(name.topic, content, made):
             raise OperatorNeeded(
                 f"{name} was published at {where}, and this ledger, which has not published it, made it with another "
@@ -132,6 +135,8 @@ class Adopting:
         self._settings, self._leadership, self._command, self._store = settings, leadership, command, store
         self._kafka, self._prefix = settings.kafka_kwargs(), settings.topic_prefix
         self._progress = progress
+        self._republished_by: set[str] = set()
+        """The commands by which messages that the ledger made were published once more."""
         self.producer = TransactionalProducer(
             self._kafka, transactional_id_of(self._prefix, leadership.ledger_id), _TRANSACTION_SECONDS, _refuse_hanging
         )
@@ -160,7 +165,8 @@ class Adopting:
             through, left = pending.published()
             messages = {row["topic"]: row["messages"] for row in await connection.fetch(_SQL["found"])}
             freelancers = await connection.fetchval(_SQL["freelancers"])
-        self._require_explained(figures, through, messages)
+            is_republished = bool(await connection.fetchval(_SQL["unknown_commands"], list(self._republished_by)))
+        self._require_explained(figures, through, messages, is_republished=is_republished)
         marker_seq = None if figures.marker is None else figures.marker.seq
         return Found(str(ledger_id), marker_seq, through, left, messages, freelancers, partitions)
 
@@ -234,7 +240,8 @@ class Adopting:
         new: list[tuple[str, str, str, bytes, int, int]] = []
         for record, (name, content) in zip(records, told, strict=True):
             if name in known:
-                pending.see(name, content, _where(record))
+                self._republished_by |= {republished_by(record)} - {""}
+                pending.see(name, content, _where(record), republished_by(record))
             else:
                 new.append((*name, content, record.partition, record.offset))
         if new:
@@ -258,15 +265,20 @@ class Adopting:
                 f"compared. Restore a newer database. {_NOTHING}"
             )
 
-    def _require_explained(self, figures: Figures, through: int, messages: dict[str, int]) -> None:
-        """Refuse if the marker knows more as published than the topics have, or less."""
+    def _require_explained(
+        self, figures: Figures, through: int, messages: dict[str, int], *, is_republished: bool
+    ) -> None:
+        """Refuse if the marker knows more as published than the topics have, or less.
+
+        `is_republished`: what the topics have of the other rows was published once more after the backup.
+        """
         marker = figures.marker
         if marker is None and not messages:
             raise OperatorNeeded(
                 "nothing is to be adopted: there is no marker, and nothing is published that this ledger has not made. "
                 f"If a worker does not start, run `connects topics create --fix`. {_NOTHING}"
             )
-        if marker is not None and marker.seq > through and not messages:
+        if marker is not None and marker.seq > through and not (messages or is_republished):
             raise OperatorNeeded(
                 f"the marker knows the rows up to {marker.seq} as published, the ledger has those up to {through}, and "
                 "the output topics have no message of the others: were they deleted? Restore the newest database. "

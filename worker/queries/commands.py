@@ -20,6 +20,8 @@ from worker.words.explanations import explain
 Execute = Callable[[Settings], Awaitable[None]]
 """Takes the lease, carries open commands out, and hands the lease back; for when no worker runs."""
 
+Told = dict[str, str | int | bool | None]
+"""An answer as it is recorded: the outcome, the reason, and what it came to."""
 _SQL: Final = load("asking.sql")
 _FIRST_POLL_SECONDS: Final = 0.01
 _POLL_SECONDS: Final = 0.1
@@ -54,22 +56,31 @@ async def ask(
     why: str,
     execute: Execute,
     wait_seconds: float = 60.0,
+    command: UUID | None = None,
 ) -> Answered:
     """Leave a command for the writer and wait; if no worker runs, carry it out here.
+
+    `command` is its id, if it has one already: then it is left once, however often it is asked.
 
     Raises:
         Transient: nobody answered in time. The command stays: the next worker carries it out.
         OperatorNeeded: the database cannot be used.
     """
-    command = uuid4()
+    command = command or uuid4()
     async with connected(settings.database_url) as connection:
         await connection.execute(_SQL["ask"], command, name, msgspec.json.encode(arguments).decode(), actor, why)
         deadline = time.monotonic() + wait_seconds
         answer, by_worker = await _wait_for_answer(connection, command, settings, execute, deadline)
-    told = msgspec.json.decode(answer, type=dict[str, str | int | bool | None])
+    told = msgspec.json.decode(answer, type=Told)
+    words = in_words(told)
     outcome, reason = str(told.pop("outcome")), str(told.pop("reason"))
-    words = explain(reason, outcome, Subject(), told)
     return Answered(f"command:{command}", outcome, reason, words, told, by_worker)
+
+
+def in_words(told: Told) -> str:
+    """The answer to a command as it is recorded, in a sentence or two."""
+    facts = {name: fact for name, fact in told.items() if name not in {"outcome", "reason"}}
+    return explain(str(told.get("reason")), str(told.get("outcome")), Subject(), facts)
 
 
 async def keep(

@@ -72,6 +72,8 @@ OPERATORS: Final[Mapping[str, Callable[[About], Draft]]] = {
             "resumed",
             "outputs-adopted",
             "adoption-interrupted",
+            "outputs-republished",
+            "outputs-not-made-again",
             "already-on-hold",
             "not-on-hold",
             "topic-on-hold",

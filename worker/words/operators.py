@@ -147,6 +147,19 @@ def _adoption_interrupted(_outcome: str, _subject: Subject, facts: Facts) -> str
     return f"Nothing was adopted: the command was interrupted. Run it again.{_asked_by(facts)}"
 
 
+def _outputs_republished(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    messages = counted(int(str(facts.get("messages", 0))), "message was", "messages were")
+    return f"{messages} put into the outbox, to be published once more as they were.{_asked_by(facts)}"
+
+
+def _outputs_not_made_again(_outcome: str, _subject: Subject, facts: Facts) -> str:
+    return (
+        f"Nothing was published once more: {facts.get('messages', 0)} messages that were published before the database "
+        "was restored are not made again yet, and would not be the last ones. `connects relay show` names the next."
+        f"{_asked_by(facts)}"
+    )
+
+
 def _already_on_hold(_outcome: str, _subject: Subject, facts: Facts) -> str:
     changed = "" if facts.get("let_time_go_on") else " To let business time go on meanwhile, add --let-time-go-on."
     if facts.get("whole_topic") and facts.get("partition") is not None:
@@ -274,6 +287,8 @@ OPERATOR_WORDS: Final[Mapping[str, Words]] = {
     "resumed": _resumed,
     "outputs-adopted": _outputs_adopted,
     "adoption-interrupted": _adoption_interrupted,
+    "outputs-republished": _outputs_republished,
+    "outputs-not-made-again": _outputs_not_made_again,
     "already-on-hold": _already_on_hold,
     "not-on-hold": _not_on_hold,
     "topic-on-hold": _topic_on_hold,

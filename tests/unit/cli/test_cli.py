@@ -24,6 +24,7 @@ COMMANDS = [
     *("topics create", "parked list", "parked release", "positions list", "positions set", "relay show", "relay adopt"),
     *("positions hold", "positions resume"),
     *(
+        "outputs republish",
         "dead-letters list",
         "dead-letters show",
         "dead-letters export",
@@ -134,6 +135,14 @@ def test_a_mistyped_command_is_answered_with_the_one_that_was_meant() -> None:
         "dead-letters show one",
         "dead-letters show 9223372036854775808",
         "dead-letters list --last many",
+        "outputs republish --why because",
+        "outputs republish --freelancer f-1 --topic wallet-updated --why because",
+        "outputs republish --topic membership-charge-requested --from 1 --why because",
+        "outputs republish --topic wallet-updated --why because",
+        "outputs republish --freelancer f-1 --from 0 --why because",
+        "outputs republish --freelancer f-1 --from 1 --since 2026-01-01 --why because",
+        "outputs republish --freelancer f-1 --since yesterday --why because",
+        "outputs republish --freelancer f-1 --why ''",
         "dead-letters redrive --why because",
         "dead-letters redrive one --why because",
         "dead-letters redrive 1 --topic job-closed --why because",
@@ -212,7 +221,8 @@ def test_wrong_use_is_exit_2_and_one_line(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "group", ["", "topics", "parked", "positions", "dead-letters", "policy", "schemas", "local", "log", "bundle"]
+    "group",
+    ["", "topics", "outputs", "parked", "positions", "dead-letters", "policy", "schemas", "local", "log", "bundle"],
 )
 def test_a_group_of_commands_named_alone_lists_them(group: str) -> None:
     code, out, err = connects(group)

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.examples import EXAMPLES
 from worker.errors import OperatorNeeded
-from worker.kafka.output.messages import Message, pack
+from worker.kafka.output.messages import Message, RepublishedMessage, pack
 from worker.kafka.output.outbox import OutboxRow
 from worker.kafka.output.published_before import read_message
 from worker.queries.adopt import Pending
@@ -29,6 +29,9 @@ class Outbox:
             OutboxRow(seq, uuid4(), NOW, pack([Message(TOPIC, b"f-1", message(one), "", "") for one in versions]))
             for seq, versions in enumerate(rows, start=4)
         ]
+
+    def add(self, *messages: Message) -> None:
+        self._rows.append(OutboxRow(self._rows[-1].seq + 1, uuid4(), NOW, pack(messages)))
 
     async def outbox_rows(self, after_seq: int, _limit_bytes: int) -> list[OutboxRow]:
         return [row for row in self._rows if row.seq > after_seq][:1]
@@ -76,6 +79,15 @@ async def test_a_row_in_part_or_out_of_turn_is_refused(
     pending = await seen(Outbox(*rows), *versions)
     with pytest.raises(OperatorNeeded, match="decided in this ledger since it was restored"):
         pending.published()
+
+
+async def test_a_row_that_is_published_once_more_is_told_from_the_first_time() -> None:
+    outbox = Outbox((1, 2))
+    outbox.add(RepublishedMessage(TOPIC, b"f-1", message(1), "", "", republished="command:7"))
+    pending = await seen(outbox, 1, 2)
+    assert pending.published() == (4, 1), "its messages are in the topic, but not by this command"
+    pending.see(*read_message(TOPIC, message(1)), "the topic", "command:7")
+    assert pending.published() == (5, 0)
 
 
 async def test_what_was_made_otherwise_since_the_restore_is_refused() -> None:

@@ -67,7 +67,7 @@ class Redriving(msgspec.Struct, frozen=True):
 def command(
     seqs: Annotated[
         list[int] | None,
-        typer.Argument(metavar="[SEQ]...", min=1, max=LARGEST_BIGINT, help="The letters' seqs, as listed."),
+        typer.Argument(metavar="SEQ", min=1, max=LARGEST_BIGINT, help="The letters' seqs, as listed."),
     ] = None,
     *,
     topic: Topics = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from worker.kafka.output.messages import unpack
+from worker.kafka.output.messages import unpack_whole
 from worker.kafka.output.outbox import OutboxRow
 from worker.kafka.output.partitioner import partition_of
 from worker.kafka.output.place import Place
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+REPUBLISHED: Final = "x-republished"
+"""The header of a message that is published once more: the command that ordered it, `command:<id>`."""
 _SPEC_VERSION: Final = ("ce_specversion", b"1.0")
 _CONTENT_TYPE: Final = ("content-type", b"application/json")
 
@@ -58,7 +60,7 @@ class Flush:
 
     def add(self, row: OutboxRow) -> None:
         """Put a row's messages behind those already here."""
-        messages = unpack(row.messages)
+        messages = unpack_whole(row.messages)
         for message in messages:
             route = self._routes[message.topic]
             headers = [
@@ -69,6 +71,8 @@ class Flush:
                 ("ce_id", message.ce_id.encode()),
                 ("ce_time", message.ce_time.encode()),
             ]
+            if message.republished:
+                headers.append((REPUBLISHED, message.republished.encode()))
             place = (route.topic, partition_of(message.key, route.partition_count))
             self._append(place, message.key, message.value, headers)
             self.size_bytes += len(message.value)

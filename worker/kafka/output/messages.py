@@ -28,9 +28,24 @@ class TracedMessage(Message, frozen=True, array_like=True):
     tracestate: str = ""
 
 
+class RepublishedMessage(TracedMessage, frozen=True, array_like=True):
+    """A message with the command by which it is published once more (docs/decisions/0041); empty: it is the first time.
+
+    It is packed behind the trace context, which such a message does not have.
+    """
+
+    republished: str = ""
+
+
+def published_id(ce_id: str, republished: str) -> str:
+    """How one publication of a message is known: the message's id, and each time after the first the command, too."""
+    return f"{ce_id} {republished}" if republished else ce_id
+
+
 _encoder = msgspec.msgpack.Encoder()
 _written = msgspec.json.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Message])
+_whole_decoder = msgspec.msgpack.Decoder(list[RepublishedMessage])
 _raw_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _message_decoder = msgspec.msgpack.Decoder(Message)
 _traced_decoder = msgspec.msgpack.Decoder(list[TracedMessage])
@@ -55,6 +70,11 @@ def unpack(packed: bytes) -> list[Message]:
 def unpack_traced(packed: bytes) -> list[TracedMessage]:
     """Give back what `pack` packed, in order, with the trace context of each that has one."""
     return _traced_decoder.decode(bytes(cramjam.lz4.decompress_block(packed)))
+
+
+def unpack_whole(packed: bytes) -> list[RepublishedMessage]:
+    """Give back what `pack` packed, in order, with all that a message may have."""
+    return _whole_decoder.decode(bytes(cramjam.lz4.decompress_block(packed)))
 
 
 def without(packed: bytes, is_left_out: Callable[[Message], bool]) -> bytes:

@@ -13,9 +13,9 @@ from aiokafka.structs import ConsumerRecord
 from schemas.catalogue import OUTPUT_TOPICS
 from worker.errors import OperatorNeeded
 from worker.kafka.broker import probing
-from worker.kafka.output.flush import source_of
+from worker.kafka.output.flush import REPUBLISHED, source_of
 from worker.kafka.output.marker import consumer_of
-from worker.kafka.output.messages import unpack
+from worker.kafka.output.messages import published_id, unpack_whole
 from worker.kafka.output.outbox import RelayDatabase
 from worker.kafka.output.partitioner import partition_of
 
@@ -137,7 +137,7 @@ async def event_ids_after(database: RelayDatabase, seq: int) -> AsyncIterator[tu
     """The outbox rows after that one, each with the event ids of its messages."""
     while rows := await database.outbox_rows(seq, _CHUNK_BYTES):
         for row in rows:
-            yield row.seq, {message.ce_id for message in unpack(row.messages)}
+            yield row.seq, {published_id(one.ce_id, one.republished) for one in unpack_whole(row.messages)}
         seq = rows[-1].seq
 
 
@@ -207,8 +207,13 @@ class _WithHeaders(Protocol):
 
 
 def event_id_of(record: _WithHeaders) -> str:
-    """The CloudEvents id of a message, empty if it has none."""
-    return _header(record, "ce_id")
+    """The CloudEvents id of a message, with the command if it was published once more; empty if it has none."""
+    return published_id(_header(record, "ce_id"), republished_by(record))
+
+
+def republished_by(record: _WithHeaders) -> str:
+    """The command by which a message was published once more, empty if it was the first time."""
+    return _header(record, REPUBLISHED)
 
 
 def source_of_record(record: _WithHeaders) -> str:

@@ -59,3 +59,8 @@ SELECT freelancer_id FROM memberships WHERE freelancer_id > $1 AND version > 0 O
 
 -- name: named_in_membership_charge_requested
 SELECT DISTINCT freelancer_id FROM charges WHERE freelancer_id > $1 ORDER BY freelancer_id LIMIT $2
+
+-- name: unknown_commands
+-- How many of these commands ($1, each as `command:` and its id) the ledger has not answered: it was restored to an instant before them.
+SELECT count(*) FROM unnest($1::text[]) AS ordered (by)
+WHERE NOT EXISTS (SELECT FROM commands c WHERE 'command:' || c.id = ordered.by AND c.answered_at IS NOT NULL)

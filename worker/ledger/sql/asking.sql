@@ -293,8 +293,8 @@ SELECT EXISTS (SELECT FROM memberships WHERE freelancer_id = $1 AND version >= $
 SELECT EXISTS (SELECT FROM charges WHERE freelancer_id = $1 AND charge_id = $2)
 
 -- name: ask
--- A command for the one writer.
-INSERT INTO commands (id, name, arguments, actor, why) VALUES ($1, $2, $3::json, $4, $5)
+-- A command for the one writer; once, if it is known already.
+INSERT INTO commands (id, name, arguments, actor, why) VALUES ($1, $2, $3::json, $4, $5) ON CONFLICT (id) DO NOTHING
 
 -- name: answer
 SELECT answer FROM commands WHERE id = $1 AND answered_at IS NOT NULL

@@ -458,3 +458,26 @@ WHERE a.held_in IS NULL AND EXISTS (SELECT FROM commands c WHERE c.id = a.comman
 -- Note in which batch these messages are made again.
 UPDATE adopted a SET held_in = $4 FROM unnest($1::text[], $2::text[], $3::text[]) AS made (topic, freelancer_id, what)
 WHERE (a.freelancer_id, a.topic, a.what) = (made.freelancer_id, made.topic, made.what)
+
+-- name: recorded_sizes
+-- Of these wallets ($1) the changes from these versions ($2) on, in that order and by version, $3 at most, with the bytes of what they moved.
+SELECT c.freelancer_id, c.version, octet_length(c.movements::text) AS bytes
+FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS wanted (id, version, place)
+JOIN changes c ON c.freelancer_id = wanted.id AND c.version >= wanted.version
+ORDER BY wanted.place, c.version LIMIT $3
+
+-- name: recorded_changes
+-- Of these wallets ($1) the changes from these versions ($2) on, in that order and by version, $3 at most, with what their messages say.
+SELECT c.freelancer_id, c.version, c.occurred_at, c.recorded_at, c.rule, c.reason, c.policy_version, c.delta, c.debt_delta, c.balance_after,
+       c.explanation, c.movements, d.facts, d.job_id, d.proposal_id, CASE WHEN d.kind = 'correction' THEN d.payload END AS trigger,
+       d.topic, d.event_id, d.incarnation, d.partition, d."offset", a.seq AS added, l.lots, l.ends
+FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS wanted (id, version, place)
+JOIN changes c ON c.freelancer_id = wanted.id AND c.version >= wanted.version
+JOIN decisions d ON d.seq = c.decision_seq
+LEFT JOIN additions a ON d."offset" IS NULL AND a.topic = d.topic AND a.event_id = d.event_id
+CROSS JOIN LATERAL (
+    SELECT array_agg(lots.lot_id) AS lots, array_agg(lots.expires_at) AS ends
+    FROM (SELECT DISTINCT m ->> 0 AS lot_id FROM json_array_elements(c.movements) AS m WHERE m ->> 0 IS NOT NULL) AS moved
+    JOIN lots ON lots.freelancer_id = c.freelancer_id AND lots.lot_id = moved.lot_id
+) AS l
+ORDER BY wanted.place, c.version LIMIT $3

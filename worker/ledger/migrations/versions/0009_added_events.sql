@@ -121,6 +121,9 @@ CREATE OR REPLACE VIEW grants AS
 SELECT rule, split_part(natural_key, '//', 1) AS natural_key, freelancer_id, occurred_at, delta AS connects, decision_seq
 FROM changes c WHERE natural_key IS NOT NULL AND NOT EXISTS (SELECT FROM voided v WHERE v.decision_seq = c.decision_seq);
 
+-- The runs of `connects outputs republish`, which go on where they stopped: each command names the wallets of one part.
+CREATE INDEX commands_republishing ON commands (asked_at) WHERE name = 'outputs-republish';
+
 -- Messages that were published before the ledger was restored from a backup, as `connects relay adopt` found them in the output topics: one that
 -- is made again is compared, and not published a second time. what: the version of the wallet or membership, or the charge's id. content: a
 -- hash of each compared field, in their order. partition and offset: where the message is. command: of the adoption, which is in force once
