@@ -14,13 +14,14 @@ import asyncpg
 import hypothesis
 import pytest
 
-from tests.kit import order, sizes, stacks
+from tests.kit import java_ahead, order, sizes, stacks
 from tests.kit.administering import delete_topics_of
 from tests.kit.logs import log_plainly
 from worker.embedded.stack import LocalStack
 from worker.kafka.topics import create_topics
 
 _folder = pytest.StashKey[Path]()
+_ahead = pytest.StashKey["subprocess.Popen[bytes] | None"]()
 _DAY: Final = "TEST_DAY"  # for all processes of a run, also where it goes on past midnight
 
 # How long an example takes says how busy the machine is, and nothing about the code.
@@ -39,6 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_folder] = stacks.make_folder()
         os.environ.setdefault(_DAY, str(datetime.now(UTC).toordinal()))
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that nothing is left behind
+        if config.getoption("numprocesses", None):  # else there are few tests
+            config.stash[_ahead] = java_ahead.begin()
     else:
         stacks.keep_to_own_ports()
 
@@ -47,6 +50,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Also after Ctrl-C, and when every worker has ended."""
     if _folder in config.stash:
         stacks.remove_folder(config.stash[_folder])
+    if making := config.stash.get(_ahead, None):
+        making.wait()
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -66,6 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    java_ahead.use()
     if item.get_closest_marker("in_turn") is None or any(".py" in argument for argument in item.config.args):
         return  # whoever names a file gets all of it
     if not sizes.is_turn_of(order.together_with(item), day := int(os.environ[_DAY])):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.kit.http import free_port
+from tests.kit.java_ahead import java_options
 from worker.embedded import kafka as embedded
 from worker.embedded.jars import class_path
 from worker.embedded.java import find_java
@@ -124,7 +125,7 @@ class AnotherBroker:
         """Start it; returns when it takes connections."""
         log4j = Path(embedded.__file__).with_name("log4j2.properties").as_uri()
         command = [
-            *(str(find_java()), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+            *(str(find_java()), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *java_options()),
             *(f"-Dconnects.log={self._folder / 'kafka.log'}", f"-Dlog4j2.configurationFile={log4j}"),
             *("-cp", ":".join(str(jar) for jar in class_path(cache_folder(), lambda _: None))),
             *("kafka.Kafka", "server.properties"),
