@@ -14,6 +14,7 @@ from schemas.fields import rfc3339
 from worker.console import addresses
 from worker.plain_text import plain
 from worker.queries.figures import figures_of
+from worker.queries.lookups import REFUSALS_AMONG
 from worker.release import release
 from worker.replies.writing import SHOWN_BY_THE_COMMAND
 from worker.words.operators import SHOWN_OF_A_HASH
@@ -124,6 +125,7 @@ def _templates() -> Environment:
         "release": release(),
         "shown_of_a_hash": SHOWN_OF_A_HASH,
         "most_id": addresses.MOST_ID,
+        "refusals_among": REFUSALS_AMONG,
         "verdict_in_words": verdict_in_words,
         "figures_of": figures_of,
         "outcome_in_words": outcome_in_words,

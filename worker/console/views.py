@@ -73,8 +73,9 @@ class FreelancerView(msgspec.Struct, frozen=True):
     """A freelancer's wallet: in words, and what it holds and waits for. `kinds` add up to `balance`.
 
     `lots` are those that expire first, `lots_left_out` counts later ones. `open` are the last proposals that may
-    still bring something back; `open_left_out` counts earlier ones. `refused` are the last that brought nothing.
-    `proposals` are the last that cost something, newest first, with what became of each; there may be more.
+    still bring something back; `open_left_out` counts earlier ones. `refused` are the last that brought nothing,
+    among the last 2,000 decisions about the freelancer. `proposals` are the last that cost something, newest first,
+    with what became of each; there may be more.
     """
 
     reply: Reply

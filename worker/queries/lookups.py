@@ -18,7 +18,8 @@ from worker.replies.months import OfKind, kind_of
 _SQL: Final = load("asking.sql")
 _MOST_CHARGES: Final = 20
 _MOST_REFUSALS: Final = 20
-_MOST_LOOKED_AT: Final = 2_000
+REFUSALS_AMONG: Final = 2_000
+"""How many of the last decisions about a freelancer are looked at for what brought nothing."""
 
 
 class RefusedRecord(msgspec.Struct, frozen=True):
@@ -75,7 +76,7 @@ async def sums_by_kind(connection: Connection, freelancer_id: str) -> list[OfKin
 
 async def last_refusals(connection: Connection, freelancer_id: str) -> list[RefusedRecord]:
     """What brought nothing, newest first: an interview, a badge, a code, a month. No change of the wallet shows it."""
-    rows = await connection.fetch(_SQL["refusals_of_freelancer"], freelancer_id, _MOST_REFUSALS, _MOST_LOOKED_AT)
+    rows = await connection.fetch(_SQL["refusals_of_freelancer"], freelancer_id, _MOST_REFUSALS, REFUSALS_AMONG)
     refused = await decisions_of(connection, {row[0] for row in rows})
     return [
         RefusedRecord(one.occurred_at or one.recorded_at, one.event_id, one.topic, one.reason, one.explanation)
