@@ -44,7 +44,10 @@ def balances_are_the_models(
     """Balances less shortfalls are those of the model's decisions, `but` these; returns how many were compared."""
     changes = [change for row in expected for change in row["changes"]]
     ours = [row._asdict() for row in (*store.tables.decisions, *store.tables.changes)]
-    unequal = {row["freelancer_id"] for row in (*ours, *expected, *changes) if row["reason"] in UNEQUAL}
+    rows = (*ours, *expected, *changes)
+    refused = {row["proposal_id"] for row in rows if row["reason"] in UNEQUAL and row.get("proposal_id")}
+    # Of two people with one proposal id, the second's spend counts where the first's is refused.
+    unequal = {row["freelancer_id"] for row in rows if row["reason"] in UNEQUAL or row.get("proposal_id") in refused}
     model: dict[str, int] = {}
     for change in changes:
         model[change["freelancer_id"]] = model.get(change["freelancer_id"], 0) + change["delta"]
