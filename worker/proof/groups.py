@@ -66,9 +66,11 @@ class Groups:
 
 
 def is_cycle(recorded: Recorded) -> bool:
-    """Whether a decision of the clock is a part of a cycle start."""
+    """Whether a decision of the clock is a part of a cycle start; an event may have any id, that of one too."""
     row = recorded.row
-    return row.outcome != "parked" and (row.event_id or "").startswith(("cycle:", "renewal:"))
+    if row.topic is not None or row.outcome == "parked":
+        return False
+    return (row.event_id or "").startswith(("cycle:", "renewal:"))
 
 
 def _are_of_one_start(one: Recorded, other: Recorded) -> bool:
