@@ -14,6 +14,7 @@ from schemas.fields import ID_PATTERN, INSTANT_PATTERN, LONG_ID_PATTERN, PROMO_C
 from schemas.json_text import Number, TooManyLevels, canonical, parsed
 
 LARGEST_VALUE_BYTES: Final = 256 * 1024
+_N, _I = b"NI"
 
 
 class InvalidEvent(ValueError):
@@ -51,8 +52,9 @@ def read_event(topic: str, value: bytes | None) -> InputEvent:
         if first["type"] != "json_invalid":
             raise _explained(first) from None
         return _read_without_others(topic, value, str(first["ctx"]["error"]))
-    # The parser lets NaN and Infinity pass, which are not JSON. One letter is found ten times as fast as a word.
-    if (b"N" in value and b"NaN" in value) or (b"I" in value and b"Infinity" in value):
+    # The parser lets NaN and Infinity pass, which are not JSON. One byte, as a number, is found ten times as fast as
+    # bytes are: to look for those Python raises an error first, and drops it.
+    if (_N in value and b"NaN" in value) or (_I in value and b"Infinity" in value):
         try:
             parsed(value.decode())
         except ValueError as error:
