@@ -117,8 +117,10 @@ def taken_back(applied: Applied, known: Known) -> DecisionRecord | None:
     late = [one for one in known.late_hires if is_of_job(one, applied) and takes_from(one, applied.freelancer_id)]
     corrected = [one for one in known.about(applied.proposal_id) if one.reason == "taken-back"]
     taken = max([*late, *corrected], key=lambda one: one.seq, default=None)
+    if taken is None:
+        return None
     came = returned_of(applied, known)
-    if taken is None or not came or taken.seq < came[-1].decision.seq:
+    if not came or taken.seq < came[-1].decision.seq:
         return None
     settled = known.settlements(applied.proposal_id)
     return taken if not settled or settled[-1].seq < taken.seq else None

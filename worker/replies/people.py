@@ -9,7 +9,7 @@ from worker.replies.known import Known, Member
 from worker.replies.monthly import how_plus_ended, lifted
 from worker.replies.recorded import DecisionRecord
 from worker.replies.reply import Draft, Next, Reply, composed
-from worker.replies.several import corrected, of_a_person, outcomes
+from worker.replies.several import corrected, of_a_person
 from worker.replies.wallets import about_wallet, charge_waits
 from worker.replies.writing import SOURCES, About, day, in_a_row, next_one_comes, sentences
 from worker.words.phrases import connects, counted, money
@@ -25,7 +25,7 @@ def about_person(known: Known) -> Draft:
 
 
 def _of_the_person(known: Known) -> Draft:
-    paid = any(one.applied.spent for one in outcomes(known))
+    paid = any(applied.spent for applied in known.applied)
     missed = _missed(known)
     if paid:
         draft = of_a_person(known)
