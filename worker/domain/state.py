@@ -126,6 +126,11 @@ class Changed(msgspec.Struct, eq=False):
     """Decisions on closures, hires, withdrawals and outbids that were voided, and count again."""
     amended: list[Amended] = msgspec.field(default_factory=list)
 
+    def forget(self) -> None:
+        """Forget it all, to note what the next trigger changes: that costs less than half of making a new one."""
+        for noted in filter(None, msgspec.structs.astuple(self)):
+            noted.clear()
+
 
 @dataclass(slots=True)
 class State:

@@ -8,7 +8,7 @@ from schemas.base import InputEvent
 from worker.domain.model import Cause, Closure, Job, Lot, Membership, Spend
 
 
-class Received(msgspec.Struct, eq=False):
+class Received(msgspec.Struct, eq=False, gc=False):
     """An event that was read. `seq` is the place in ledger order that its decision gets.
 
     `business_time` is the instant up to which every input had been seen when it was read (None: not known yet).
@@ -27,7 +27,7 @@ class Received(msgspec.Struct, eq=False):
         return occurred_at if self.business_time is None else max(occurred_at, self.business_time)
 
 
-class SettlementDue(msgspec.Struct, eq=False):
+class SettlementDue(msgspec.Struct, eq=False, gc=False):
     """One spend on a job whose closure is due; `due_at` is the instant it became due."""
 
     closure: Closure

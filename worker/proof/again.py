@@ -17,7 +17,7 @@ from worker.domain.decisions import Decision
 from worker.domain.model import Charge, FreelancerId, JobId, ProposalId
 from worker.domain.policy import PolicyBook
 from worker.domain.rule_catalogue import RULES
-from worker.domain.state import Changed, State
+from worker.domain.state import State
 from worker.ledger.tables import DecisionRow
 from worker.proof.closures import ClosuresWorked
 from worker.proof.comparing import (
@@ -41,6 +41,7 @@ from worker.proof.undoing import Before, before, undo
 from worker.words.explanations import worded
 
 _INPUTS: Final = frozenset({"rejected", "parked"})
+_OF_THE_CLOCK: Final = frozenset({"settlement", "clock"})
 _ABOUT_MEMBERSHIPS: Final = frozenset(topic for topic, card in RULES.items() if Need.MEMBERSHIP in card.needs)
 _MEMBERSHIP: Final = frozenset(
     {"charge", "facts.next_renewal", "facts.cycle_start", "facts.downgrade_chosen_at", "facts.promo_code"}
@@ -68,14 +69,18 @@ class Again:
         policies: PolicyBook | None = None,
         judge: Judge | None = None,
         judges_others: bool = True,
+        has_words: bool = True,
     ) -> None:
         """By default each decision is decided by the policy versions of then; `policies` are others.
+
+        `has_words`: what is decided is put into words, and the tally counts the sentences that are others today.
 
         `judge` is called with each decision that is compared, and what today's rules decide, or None if they decide
         nothing there; the state that it is given is the one after that. With `judges_others` it sees closures and
         hires of other parts' jobs as well, which else are taken in as they were recorded.
         """
         self._release, self._policies, self._judge = release, policies, judge
+        self._has_words = has_words
         self._takes_in_others = policies is None and (judge is None or not judges_others)
         self.scope = Scope()
         self.state = State(timedelta(0))
@@ -125,7 +130,7 @@ class Again:
     def _counted(self, group: Group) -> list[Finding]:
         first = group[0]
         self._closures.pass_work(first.row.seq)
-        self.state.changed = Changed()
+        self.state.changed.forget()
         for recorded in group:
             self.scope.note(recorded)
         expiring = self.scope.expiring(self.state, first.row)
@@ -147,20 +152,21 @@ class Again:
             return []
         if not (first.is_mine or first.is_my_job) and self._takes_in_others and self._triggers.take_in(group):
             return []
-        if self._is_stopped(row):
+        if self.scope.stopped and self._is_stopped(row):
             self.tally.skipped += len(group)
             return []
-        waited = self.groups.waited(group)
+        waited = self.groups.waited(group) if row.kind == "follow-up" else None
         if row.freelancer_id in self.scope.without_membership and _moves_on(first, waited):
             self.tally.skipped += len(group)
             return self._follow(group, Trial(Before(row.seq)))
         if first.is_mine or first.is_my_job:  # else the job's closures and hires are inputs here
             self.tally.decisions += len(group)
             self.tally.older += len(group) if first.batch.is_older else 0
-        found = _too_early(first, waited)
+        found = _too_early(first) if row.kind in _OF_THE_CLOCK else []
         if not first.id_is_known:
             found.append(_finding("inconsistent", first, "no first decision on its event id is known to the ledger"))
-        return found + self._try(group, Trial(Before(row.seq)), waited)
+        found += self._try(group, Trial(Before(row.seq)), waited)
+        return found
 
     def _try(self, group: Group, trial: Trial, waited: Recorded | None) -> list[Finding]:
         first = group[0]
@@ -199,7 +205,7 @@ class Again:
     def _next_step(self, recorded: Recorded | None, first: Recorded, following: Iterator[Decision]) -> Trial:
         """Decide the next thing that had waited, on the recorded state after the one before."""
         self._closures.keep(self.state.changed)
-        self.state.changed = Changed()
+        self.state.changed.forget()
         proposal_id = None if recorded is None else recorded.row.proposal_id
         spend = None if proposal_id is None else self.state.spends.get(proposal_id)
         step = Trial(before((recorded or first).row.seq, [spend], None))
@@ -212,7 +218,7 @@ class Again:
 
     def _compare(self, group: Group, trial: Trial, first: Recorded, *, moves_on: bool) -> list[Finding]:
         """Compare one step; where it differs, take it back and follow the record."""
-        decided = worded(trial.decisions)
+        decided = worded(trial.decisions) if self._has_words else trial.decisions
         differing: list[tuple[Recorded, Decision | None, list[Difference]]] = []
         for now, recorded in zip_longest(decided, group):
             if self._judge is not None and recorded is not None:
@@ -223,7 +229,7 @@ class Again:
                 differing.append((first, None, [Difference("decision after it", None, now.reason)]))
             elif differs := self._differences(now, recorded):
                 differing.append((recorded, now, differs))
-            elif now.changes:
+            elif now.changes and self._has_words:
                 self.tally.words += other_words(now.changes, recorded)
         return self._take_back(group, trial, differing, first, moves_on=moves_on) if differing else []
 
@@ -303,7 +309,7 @@ class Again:
     # Following the record.
 
     def _follow(self, group: Group, trial: Trial) -> list[Finding]:
-        self.state.changed = Changed()
+        self.state.changed.forget()
         for recorded in group:
             event = trial.event if recorded is group[0] else None
             try:
@@ -353,10 +359,10 @@ def _moves_on(first: Recorded, waited: Recorded | None) -> bool:
     return is_cycle(first) if row.kind == "clock" else row.topic in _ABOUT_MEMBERSHIPS
 
 
-def _too_early(first: Recorded, waited: Recorded | None) -> list[Finding]:
+def _too_early(first: Recorded) -> list[Finding]:
     """Clock work that was done before it was due."""
     row, batch = first.row, first.batch
-    if waited is not None or row.kind not in {"settlement", "clock"} or row.business_time is None:
+    if row.business_time is None:
         return []
     known = [time for time in (row.running_time, batch.business_time) if time is not None]
     if not known or row.business_time <= min(known):

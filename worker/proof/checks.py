@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from worker.garbage import seldom_collected
 from worker.pace import Pace
 from worker.proof.findings import Cause
 
@@ -100,7 +101,8 @@ async def run_checks(checks: Iterable[Check], ground: Ground) -> AsyncIterator[F
     Raises:
         UsageError, OperatorNeeded, Transient: the ledger cannot be read.
     """
-    for check in checks:
-        ground.progress.begin(check.name, 0)
-        async for finding in check.run(ground):
-            yield finding
+    with seldom_collected():
+        for check in checks:
+            ground.progress.begin(check.name, 0)
+            async for finding in check.run(ground):
+                yield finding

@@ -1,7 +1,7 @@
 """Comparing a decision as it is taken today with the recorded one, column by column. Sentences are compared apart."""
 
-from collections.abc import Iterator, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,7 @@ _OF_A_CHANGE: Final = tuple(
     for name in ChangeRow._fields
     if name not in {"decision_seq", "ordinal", "recorded_at", "explanation", "movements"}
 )
-_of_a_change: Final = attrgetter(*_OF_A_CHANGE)
+_of_a_change: Final[Callable[[ChangeRow], tuple[object, ...]]] = itemgetter(*map(ChangeRow._fields.index, _OF_A_CHANGE))
 _OF_A_CHARGE: Final = tuple(name for name in Charge.__struct_fields__ if name not in {"decision_seq", "status"})
 MEMBERSHIP: Final = "membership_updated"
 _FACTS, _LATE, _CLAWED_BACK = "facts", "late_by_seconds", "clawed_back"
@@ -51,15 +51,16 @@ def charge_differences(decided: Charge, recorded: Charge) -> Iterator[Difference
             yield Difference(f"charge.{name}", then, now)
 
 
-def lot_differences(decided: Lot, recorded: Lot | None) -> Iterator[Difference]:
+def lot_differences(decided: Lot, recorded: Lot | None) -> list[Difference]:
     """What differs between a lot as it would be opened today and the one that was."""
     if recorded is None:
-        yield Difference(f"lot {decided.lot_id}", None, decided.original)
-        return
-    for name in ("order", "source", "original", "linked_to"):
-        then, now = getattr(recorded, name), getattr(decided, name)
-        if then != now:
-            yield Difference(f"lot {decided.lot_id}: {name}", then, now)
+        return [Difference(f"lot {decided.lot_id}", None, decided.original)]
+    then = (recorded.order, recorded.source, recorded.original, recorded.linked_to)
+    now = (decided.order, decided.source, decided.original, decided.linked_to)
+    if then == now:
+        return []
+    named = zip(("order", "source", "original", "linked_to"), then, now, strict=True)
+    return [Difference(f"lot {decided.lot_id}: {name}", was, is_) for name, was, is_ in named if was != is_]
 
 
 def opened_by(decided: Decision, changed: Changed) -> Iterator[Lot]:
@@ -123,9 +124,25 @@ def _changes(decided: Sequence[Change], recorded: Recorded) -> list[Difference]:
         found.append(Difference("changes", _deltas(recorded.changes), _deltas(decided)))
     for place, (now, then) in enumerate(zip(decided, recorded.changes, strict=False)):
         moved = movements_text(now)
-        if moved != then.movements or _of_a_change(then) != _of_a_change(now):
+        if moved != then.movements or _of_a_change(then) != _as_decided(now):
             found += _change(place, now, then, moved)
     return found
+
+
+def _as_decided(change: Change) -> tuple[object, ...]:
+    """The columns `_OF_A_CHANGE`, spelled out: to look up each by its name in every change takes four times as long."""
+    return (
+        change.freelancer_id,
+        change.version,
+        change.occurred_at,
+        change.rule,
+        change.reason,
+        change.policy_version,
+        change.delta,
+        change.debt_delta,
+        change.balance_after,
+        change.natural_key,
+    )
 
 
 def _change(place: int, now: Change, then: ChangeRow, moved: str) -> Iterator[Difference]:

@@ -31,7 +31,7 @@ async def decide_again(connection: Connection, decisions: Sequence[DecisionRecor
     made_good = set[int]()
 
     def judge(recorded: Recorded, now: Decision | None, _state: State) -> None:
-        if now is not None and is_made_good(now, recorded):
+        if recorded.row.seq in parts and now is not None and is_made_good(now, recorded):
             made_good.add(recorded.row.seq)
 
     for part in dict.fromkeys(part for its in parts.values() for part in its):
@@ -39,7 +39,8 @@ async def decide_again(connection: Connection, decisions: Sequence[DecisionRecor
         reader = PostgresReader(connection)
         # What a decision brought with it comes right after it, and is compared with it.
         through = min(max(seqs) + _FOLLOWING, await reader.end())
-        async for finding in decide_part(reader, part, through, Again(judge=judge, judges_others=False)):
+        again = Again(judge=judge, judges_others=False, has_words=False)
+        async for finding in decide_part(reader, part, through, again):
             _note(found, finding, seqs)
     releases = await _releases(connection, parts)
     used = (await list_releases(connection)).releases if found else []

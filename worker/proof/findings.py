@@ -74,7 +74,7 @@ class Tally:
         self.amended = 0
         """Decisions that today's rules take otherwise, and that a correction has amended to just that."""
         self.words = 0
-        """Changes whose sentence would be another one today; their numbers agree."""
+        """Changes whose sentence would be another one today, where sentences are made; their numbers agree."""
         self.counts: Counter[tuple[Cause, str | None, str | None]] = Counter()
         """Findings by cause, rule and release."""
         self.compared = 0

@@ -38,6 +38,8 @@ def not_made_good(differs: Sequence[Difference], now: Decision, recorded: Record
 
 def is_made_good(now: Decision, recorded: Recorded) -> bool:
     """Whether a correction amended a decision to the amount that today's rules give, and it was another one."""
+    if recorded.amended is None:
+        return False
     is_other = recorded.amended != amount_of(recorded.changes, recorded)
     return is_other and answers_the_same(now, recorded) and recorded.amended == amount_of(now.changes, recorded)
 

@@ -132,7 +132,7 @@ async def decide_named_again(
 
 async def _pass(work: Pass, part: Part, advance: Callable[[int], None]) -> Tally:
     """One pass. Its tally counts the findings, and keeps the first of each kind."""
-    again = Again(release() if work.rows else None, keeps_seqs=work.keeps_seqs)
+    again = Again(release() if work.rows else None, keeps_seqs=work.keeps_seqs, has_words=False)
     with seldom_collected():
         await _decide_and_compare(work, part, again, advance)
     return again.tally

@@ -62,7 +62,7 @@ def header_of(row: BatchColumns, stored: Sequence[StoredVersion]) -> BatchHeader
     return BatchHeader(row.batch_no, row.last_seq, row.release, grace, policies, row.business_time, worked, void)
 
 
-class Recorded(msgspec.Struct):
+class Recorded(msgspec.Struct, gc=False):
     """One decision as it was recorded, with what else the ledger says of whatever it names.
 
     What other wallets decided is here too, as far as this decision met it: who won its natural key, its proposal id and

@@ -62,7 +62,7 @@ class NotDue(Exception):
     """
 
 
-class Trial(msgspec.Struct):
+class Trial(msgspec.Struct, gc=False):
     """One trigger, decided today on the recorded state, and what is needed to take that back."""
 
     noted: Before

@@ -16,7 +16,7 @@ from worker.domain.state import State
 from worker.proof.wallets import copy_of, drop_lot, drop_owing, put_lot, put_owing, restore
 
 
-class Before(msgspec.Struct):
+class Before(msgspec.Struct, gc=False):
     """What movements do not say: the spends that a trigger is about, and its job, as they were before it."""
 
     seq: int
