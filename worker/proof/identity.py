@@ -142,7 +142,8 @@ async def _proposals(decisions: Sequence[Recorded], reader: Reader) -> None:
             named.setdefault(row.proposal_id, []).append(one)
     if not named:
         return
-    present = [(spend, _NEVER) for spend in await reader.spends(list(named))]
+    by_whom = {(name, one.row.freelancer_id or ""): None for name, those in named.items() for one in those}
+    present = [(spend, _NEVER) for spend in await reader.others_spends(list(by_whom))]
     spends = [*present, *await reader.voided_spends(list(named))]
     firsts = await reader.first_decisions(sorted({spend.decision_seq for spend, _ in spends})) if spends else {}
     for spend, voided_by in spends:

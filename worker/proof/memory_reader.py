@@ -75,9 +75,11 @@ class MemoryReader:
             if row.natural_key is not None and (row.rule, key := natural_key_of(row.natural_key)[0]) in wanted
         ]
 
-    async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
-        """The spends of these proposals that exist."""
-        return await self._store.spends(ids)
+    async def others_spends(self, named: Sequence[tuple[ProposalId, str]]) -> list[Spend]:
+        """The spends of these proposals that are not the freelancer's who is named with each."""
+        found = await self._store.spends([*{name for name, _ in named}])
+        known = {spend.proposal_id: spend for spend in found}
+        return [known[name] for name, whose in named if name in known and known[name].freelancer_id != whose]
 
     async def voided_spends(self, ids: Sequence[ProposalId]) -> list[tuple[Spend, int]]:
         """The spends of these proposals that were voided, as they were made, each with the decision that voided it."""

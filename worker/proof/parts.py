@@ -61,8 +61,8 @@ class Reader(Protocol):
         """Grants ever made under these (rule, natural key), those that were voided too."""
         ...
 
-    async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
-        """The spends of these proposals that exist."""
+    async def others_spends(self, named: Sequence[tuple[ProposalId, str]]) -> list[Spend]:
+        """The spends of these proposals that are not the freelancer's who is named with each."""
         ...
 
     async def voided_spends(self, ids: Sequence[ProposalId]) -> list[tuple[Spend, int]]:

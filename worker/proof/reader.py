@@ -119,7 +119,7 @@ class PostgresReader:
         decisions: list[Recorded] = []
         for some_rows in _in_parts(wanted, self._chunk):
             changes: dict[int, list[ChangeRow]] = {}
-            for row in await self._rows("named_changes", [row.seq for row in some_rows]):
+            for row in await self._rows("named_changes", _listed(row.seq for row in some_rows)):
                 if part.freelancer is None or row["freelancer_id"] == part.freelancer:
                     changes.setdefault(row["decision_seq"], []).append(ChangeRow._make(row))
             decisions += [_of_named(part, row, headers[row.batch_no], changes.get(row.seq, [])) for row in some_rows]
@@ -133,7 +133,7 @@ class PostgresReader:
     async def _decisions(self, seqs: Sequence[int]) -> list[DecisionRow]:
         rows: list[DecisionRow] = []
         for some in _in_parts(seqs, self._chunk):
-            rows += map(DecisionRow._make, await self._rows("named_decisions", some))
+            rows += map(DecisionRow._make, await self._rows("named_decisions", _listed(some)))
         return rows
 
     async def _seqs_about(self, jobs: Iterable[JobId], through: int) -> list[int]:
@@ -143,7 +143,7 @@ class PostgresReader:
 
     async def seen_by_others(self, named: Sequence[tuple[str, int]]) -> dict[int, int | None]:
         """Of these event ids, each with a decision on it, those that another was first to use, by their place."""
-        keys, seqs = ",".join([key for key, _ in named]), [seq for _, seq in named]
+        keys, seqs = ",".join([key for key, _ in named]), _listed(seq for _, seq in named)
         return {place - 1: seq for place, seq in await self._rows("seen_by_others", keys, seqs)}
 
     async def first_decisions(self, seqs: Sequence[int]) -> dict[int, FirstDecision]:
@@ -154,10 +154,13 @@ class PostgresReader:
         """Grants ever made under these (rule, natural key), those that were voided too."""
         return [Grant(*row) for row in await self._rows("every_grant", *_two_lists(keys))]
 
-    async def spends(self, ids: Sequence[ProposalId]) -> list[Spend]:
-        """The spends of these proposals that exist. One that cannot be read was altered, and is found as a row."""
+    async def others_spends(self, named: Sequence[tuple[ProposalId, str]]) -> list[Spend]:
+        """The spends of these proposals that are not the freelancer's who is named with each.
+
+        One that cannot be read was altered, and is found as a row.
+        """
         found = []
-        for row in await self._rows("spends", ",".join(ids)):
+        for row in await self._rows("others_spends", *_two_lists(named)):
             with suppress(msgspec.MsgspecError):
                 found.append(read_spend(SpendRow._make(row)))
         return found
@@ -176,7 +179,7 @@ class PostgresReader:
 
     async def amended(self, seqs: Sequence[int]) -> dict[int, int]:
         """The Connects that stand for those of these decisions that a correction amended."""
-        return {row["decision_seq"]: row["connects"] for row in await self._rows("amended_of", seqs)}
+        return {row["decision_seq"]: row["connects"] for row in await self._rows("amended_of", _listed(seqs))}
 
     async def lots(self, ids: Sequence[tuple[FreelancerId, LotId]]) -> list[Lot]:
         """The lots of these freelancers and ids that exist."""
@@ -184,6 +187,11 @@ class PostgresReader:
 
     async def _rows(self, statement: str, *arguments: object) -> list[Any]:
         return list(await self._connection.fetch(_SQL[statement], *arguments))
+
+
+def _listed(seqs: Iterable[int]) -> str:
+    """Seqs as the statements take them."""
+    return ",".join(map(str, seqs))
 
 
 def _in_parts(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:

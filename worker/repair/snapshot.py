@@ -226,7 +226,7 @@ class PostgresSnapshot(PostgresRows):
 
     async def decisions(self, seqs: Sequence[int]) -> list[DecisionRow]:
         """The decisions of these seqs."""
-        return [DecisionRow(*row) for row in await self._fetch("named_decisions", list(seqs))]
+        return [DecisionRow(*row) for row in await self._fetch("named_decisions", _listed(map(str, seqs)))]
 
     async def first_decisions(self, seqs: Sequence[int]) -> dict[int, FirstDecision]:
         """The decisions of these seqs, with the content that counts now."""

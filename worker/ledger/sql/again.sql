@@ -59,22 +59,31 @@ WHERE decision_seq > $1 AND decision_seq <= $2
 ORDER BY decision_seq, ordinal
 
 -- name: named_decisions
+-- Seqs come as text, with commas between, here and below: of a list the driver looks twice at what each one is.
 SELECT seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
        proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload,
        previous_seq, running_time, membership_updated
-FROM decisions WHERE seq = ANY($1::bigint[]) ORDER BY seq
+FROM decisions WHERE seq = ANY(string_to_array($1, ',')::bigint[]) ORDER BY seq
 
 -- name: named_changes
 SELECT freelancer_id, version, decision_seq, ordinal, occurred_at, recorded_at, rule, reason, policy_version, delta,
        debt_delta, balance_after, explanation, natural_key, movements
-FROM changes WHERE decision_seq = ANY($1::bigint[]) ORDER BY decision_seq, ordinal
+FROM changes WHERE decision_seq = ANY(string_to_array($1, ',')::bigint[]) ORDER BY decision_seq, ordinal
 
 -- name: seen_by_others
--- Of these event ids ($1, with commas between), each with a decision on it ($2), those that another one was first to use, by their place
+-- Of these event ids ($1), each with a decision on it ($2, both with commas between), those that another one was first to use, by their place
 -- among these, from 1 on. Null: none is known.
 SELECT named.place, s.seq
-FROM unnest(string_to_array($1, ',')::uuid[], $2::bigint[]) WITH ORDINALITY AS named(key, seq, place)
+FROM unnest(string_to_array($1, ',')::uuid[], string_to_array($2, ',')::bigint[]) WITH ORDINALITY AS named(key, seq, place)
 LEFT JOIN LATERAL (SELECT seq FROM seen_events WHERE key = named.key LIMIT 1) s ON true WHERE s.seq IS DISTINCT FROM named.seq
+
+-- name: others_spends
+-- The spends of these proposals ($1) that are not the freelancer's who is named with each ($2, both with commas between).
+SELECT found.proposal_id, found.freelancer_id, job_id, decision_seq, occurred_at, origin, base, boost, base_debt, boost_debt,
+       base_returned, boost_returned, boost_outbid, refunded_closing_at, draws, withdrawn_at, owing
+FROM unnest(string_to_array($1, ','), string_to_array($2, ',')) AS wanted(proposal_id, freelancer_id)
+CROSS JOIN LATERAL (SELECT * FROM spends s WHERE s.proposal_id = wanted.proposal_id LIMIT 1) found
+WHERE found.freelancer_id IS DISTINCT FROM wanted.freelancer_id
 
 -- name: voided_spends
 -- The decisions on these proposals whose spends were voided, with the one that voided each; one that was parked before has its
@@ -100,4 +109,4 @@ SELECT d.seq, b.release FROM decisions d JOIN batches b USING (batch_no) WHERE d
 
 -- name: amended_of
 -- What stands for those of these decisions that a correction amended.
-SELECT decision_seq, connects FROM amended WHERE decision_seq = ANY($1::bigint[])
+SELECT decision_seq, connects FROM amended WHERE decision_seq = ANY(string_to_array($1, ',')::bigint[])
