@@ -1,7 +1,7 @@
 """Futures that nobody may ever wait for, waiting for the first of several, and long work that takes turns."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from worker.errors import Transient
@@ -85,7 +85,13 @@ async def end_in_time(ending: Coroutine[Any, Any, object], seconds: float) -> No
 
 async def in_turns(items: Sequence[Item]) -> AsyncIterator[Sequence[Item]]:
     """Parts of the items, with a turn of the event loop between two of them: one wallet may have a million lots."""
-    for start in range(0, len(items), _ITEMS_A_TURN):
-        if start:
+    for number, part in enumerate(in_parts(items, _ITEMS_A_TURN)):
+        if number:
             await asyncio.sleep(0)
-        yield items[start : start + _ITEMS_A_TURN]
+        yield part
+
+
+def in_parts(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
+    """Parts of the items, in their order, of at most so many each."""
+    for start in range(0, len(items), most):
+        yield items[start : start + most]

@@ -2,24 +2,35 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.kit.correcting import adjusted, boosted, outbid, withdrawn
 from tests.kit.deciding import Deciding, deciding
+from tests.kit.overlays import MemorySnapshot
 from tests.kit.policies import policies
-from tests.kit.replaying import Came, apply, bought, closed, proposed, registered
+from tests.kit.replaying import Came, Event, apply, bought, closed, proposed, registered
 from worker.domain.model import FreelancerId, JobId, ProposalId
 from worker.errors import Transient
 from worker.ledger.memory_store import MemoryStore
 from worker.ledger.past import Together
 from worker.ledger.postgres import PostgresStore
 from worker.ledger.store import Past
+from worker.queries.asking import connected
+from worker.repair.overlay import Overlay
 from worker.repair.plan import Expected, Void
+from worker.repair.snapshot import PostgresSnapshot, Snapshot
 
 BOOK = policies()
 F_1, F_2, NOBODY = FreelancerId("f-1"), FreelancerId("f-2"), FreelancerId("f-9")
 P_1, P_2, NONE = ProposalId("p-1"), ProposalId("p-2"), ProposalId("p-9")
+
+
+def told_again() -> list[Event]:
+    """Events that tell under other ids what was told before, one of it twice."""
+    told = [bought("f-1", "b-3", 10), bought("f-1", "b-3", 10), bought("f-2", "b-2", 10), proposed("f-1", "p-1")]
+    return [(topic, {**fields, "event_id": f"e-{number}"}) for number, (topic, fields) in enumerate(told)]
 
 
 @pytest.fixture
@@ -30,6 +41,7 @@ async def decides(for_a_writer: str | MemoryStore) -> AsyncIterator[Deciding]:
         await came(registered("f-1"), registered("f-2"), bought("f-1", "b-1", 30), adjusted("f-2", "a-1", -3))
         await came(proposed("f-1", "p-1"), boosted("f-2", "p-2", 6, 2, "j-2"), withdrawn("f-1", "p-1"))
         await came(outbid("f-2", "p-2", "j-2"), outbid("f-2", "p-1"), closed("j-1"))
+        await came(bought("f-2", "b-2", 10), bought("f-1", "b-3", 10), bought("f-1", "b-4", 5), *told_again())
         seq = next(row.seq for one in decides.committed for row in one.batch.decisions if row.event_id == "e-b-1")
         expected = Expected("applied", "voided", {"f-1": -30})
         bought_by_mistake = Void(1, seq, "f-1", None, None, "connects-purchased", ["e-b-1"], "a test", 1, expected)
@@ -66,6 +78,41 @@ async def test_all_is_told_together_as_alone(decides: Deciding) -> None:
     alone, together = await all_told(decides.store, last), await all_told(decides.store.together(), last)
     for one, other in zip(together, alone, strict=True):
         assert repr(one) == repr(other)
+
+
+@asynccontextmanager
+async def snapshot_of(ledger: str | MemoryStore) -> AsyncIterator[Snapshot]:
+    if isinstance(ledger, MemoryStore):
+        yield MemorySnapshot(ledger)
+        return
+    async with connected(ledger) as connection:
+        rows = PostgresSnapshot(connection)
+        await rows.begin()
+        yield rows
+
+
+async def test_an_overlay_tells_all_together_what_the_ledger_does(
+    decides: Deciding, for_a_writer: str | MemoryStore
+) -> None:
+    last = (await decides.store.tail()).last_seq
+    alone = await all_told(decides.store, last)
+    async with snapshot_of(for_a_writer) as rows:
+        overlay = Overlay(rows)
+        await overlay.open()
+        for _ in range(2):
+            for one, other in zip(await all_told(overlay, last), alone, strict=True):
+                assert repr(one) == repr(other)
+
+
+async def test_all_are_counted_that_were_refused_because_of_several_decisions(
+    decides: Deciding, for_a_writer: str | MemoryStore
+) -> None:
+    rows = [row for one in decides.committed for row in one.batch.decisions]
+    bought_first = [next(row for row in rows if row.event_id == name) for name in ("e-b-3", "e-b-2", "e-b-4")]
+    first = [*bought_first, next(row for row in rows if row.proposal_id == P_1)]
+    async with snapshot_of(for_a_writer) as asked:
+        assert list(await asked.claimants(first)) == [2, 1, 0, 1]
+        assert list(await asked.claimants([])) == []
 
 
 @pytest.mark.postgresql_only

@@ -1,12 +1,13 @@
 """A snapshot of a ledger in memory, for plans over it. Nothing may be written to that ledger while it is used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from worker.domain.model import FreelancerId, JobId, ProposalId
 from worker.domain.rules.decides import Standing
 from worker.domain.state import Voided
 from worker.ledger.memory_store import MemoryStore
+from worker.ledger.past import InFull
 from worker.ledger.store import FirstDecision, Moved, ParkedKey, Tail
 from worker.ledger.tables import ChangeRow, DecisionRow, PolicyRow, ReplayedRow, SeenRow, SpendRow
 from worker.proof.memory_rows import MemoryRows
@@ -50,20 +51,23 @@ class MemorySnapshot(MemoryRows):
     async def voided_of(self, freelancers: Sequence[FreelancerId]) -> list[Voided]:
         return [row for name in freelancers for row in self._tables.voided_of.of(name)]
 
-    async def in_full(self, seq: int) -> tuple[DecisionRow, list[ChangeRow]] | None:
-        return await self._store.in_full(seq)
+    async def in_full(self, seqs: Sequence[int]) -> list[InFull | None]:
+        return [await self._store.in_full(seq) for seq in seqs]
 
-    async def moved_since(self, freelancer_id: FreelancerId, version: int) -> list[Moved]:
-        return await self._store.moved_since(freelancer_id, version)
+    async def moved_since(self, asked: Sequence[tuple[FreelancerId, int]]) -> list[list[Moved]]:
+        return [await self._store.moved_since(*one) for one in asked]
 
-    async def claimants(self, voided: DecisionRow) -> int:
+    async def claimants(self, voided: Sequence[DecisionRow]) -> list[int]:
+        return list(map(self._claimants, voided))
+
+    def _claimants(self, voided: DecisionRow) -> int:
         rows = (self._tables.decisions[named.seq] for named in self._tables.mentions_of.of(f"f:{voided.freelancer_id}"))
         refused = (row for row in rows if row.reason in {"already-granted", "already-spent"} and row.seq > voided.seq)
         same_rule = (row for row in refused if row.rule == voided.rule)
         return sum(1 for row in same_rule if names_the_key(voided, row.facts, row.proposal_id))
 
-    async def mentioned(self, keys: Sequence[str], after: int) -> list[DecisionRow]:
-        return await self._store.mentioned(keys, after)
+    async def mentioned(self, asked: Sequence[tuple[tuple[str, ...], int]]) -> list[list[DecisionRow]]:
+        return [await self._store.mentioned(*one) for one in asked]
 
     async def settled_by(self, job_id: JobId, proposal_id: ProposalId) -> list[tuple[int, int]]:
         return await self._store.settled_by(job_id, proposal_id)
@@ -75,11 +79,11 @@ class MemorySnapshot(MemoryRows):
         mine = [row for row in self._tables.replayed if row.plan == plan and row.decision_seq is not None]
         return sorted(mine, key=lambda row: -(row.decision_seq or 0))
 
-    async def standing(self, on: Mapping[int, ProposalId | None]) -> dict[int, Standing]:
-        return {seq: await self._store.standing(seq, proposal_id) for seq, proposal_id in on.items()}
+    async def standing(self, asked: Sequence[tuple[int, ProposalId | None]]) -> list[Standing]:
+        return [await self._store.standing(*one) for one in asked]
 
-    async def naming(self, proposal_id: ProposalId) -> list[DecisionRow]:
-        return await self._store.naming(proposal_id)
+    async def naming(self, proposals: Sequence[ProposalId]) -> list[list[DecisionRow]]:
+        return [await self._store.naming(name) for name in proposals]
 
     async def owing(self, freelancers: Sequence[FreelancerId]) -> list[SpendRow]:
         return [row for name in freelancers for row in self._tables.owing_of.of(name)]

@@ -1,9 +1,9 @@
 """Deciding corrections: the triggers of a plan that no event caused, on the wallets and jobs as they are now."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -34,6 +34,7 @@ from worker.repair.voiding import Refused, expired_of, read_to_void
 from worker.words.explanations import worded
 
 _encode: Final = msgspec.json.Encoder().encode
+Found = TypeVar("Found")
 
 
 async def load_for(corrections: Sequence[Correction], cache: Cache, business_time: datetime | None) -> None:
@@ -62,14 +63,47 @@ async def look_up(
         Transient: the database is away.
     """
     past = store.together()
-    found = await asyncio.gather(*(_look_up(one, past) for one in corrections), return_exceptions=True)
-    for one in found:
-        if isinstance(one, BaseException) and (isinstance(one, Transient) or not isinstance(one, Exception)):
-            raise one
+    found = await _gathered(_look_up(one, past) for one in corrections)
     known = [one.found for one in found if isinstance(one, OfADecision)]
     asked = (one.what if isinstance(one, ToReplace) else one for one in known if one is not None)
     await cache.load_to_correct(asked, business_time)
-    return [one for one in found if isinstance(one, OfADecision | Refused | Exception)]
+    return found
+
+
+async def look_ahead(
+    corrections: Sequence[Correction], store: Store, cache: Cache, business_time: datetime | None
+) -> None:
+    """Have read together what these corrections ask about, by a store that keeps what it read. No answer is used yet.
+
+    For what one of them books may change what another one finds: each asks again when its turn comes.
+
+    Raises:
+        Transient: the database is away.
+    """
+    await look_up([one for one in corrections if isinstance(one, OfADecision)], store, cache, business_time)
+    await load_for(corrections, cache, business_time)
+    past, state = store.together(), cache.state
+    amended = [one for one in corrections if isinstance(one, Decide)]
+    await _gathered(with_standing(one, past) for one in amended)
+    settled = [ProposalId(one.proposal_id) for one in corrections if isinstance(one, Settle)]
+    spends = [state.spends[name] for name in settled if name in state.spends]
+    jobs = dict.fromkeys(spend.job_id for spend in spends)
+    closed = (closure.decision_seq for job_id in jobs for closure in state.jobs[job_id].closures)
+    made = (*(one.what.seq for one in amended), *(spend.decision_seq for spend in spends), *closed)
+    await past.first_decisions(list(made))  # one of them is named as what is corrected
+
+
+async def _gathered(asking: Iterable[Coroutine[Any, Any, Found]]) -> list[Found | Exception]:
+    """What each of these is told, or the failure of telling it.
+
+    Raises:
+        Transient: the database is away.
+    """
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException) and (isinstance(one, Transient) or not isinstance(one, Exception)):
+            raise one
+    return [one for one in found if not isinstance(one, BaseException) or isinstance(one, Exception)]
 
 
 async def _look_up(correction: OfADecision, past: Past) -> OfADecision | Refused:
@@ -83,16 +117,16 @@ async def _look_up(correction: OfADecision, past: Past) -> OfADecision | Refused
     return found if isinstance(found, Refused) else msgspec.structs.replace(correction, found=found)
 
 
-async def with_standing(correction: Decide, store: Store) -> Decide:
+async def with_standing(correction: Decide, past: Past) -> Decide:
     """The correction of an amount with what stands now; corrections of the same decision have to be in the ledger.
 
     Raises:
         Transient: the database is away.
     """
     what = correction.what
-    standing = await store.standing(what.seq, what.proposal_id)
+    standing = await past.standing(what.seq, what.proposal_id)
     if standing.less(what) > 0 and not standing.is_over:
-        standing = msgspec.structs.replace(standing, expired=await expired_of(store, what.seq, what.freelancer_id))
+        standing = msgspec.structs.replace(standing, expired=await expired_of(past, what.seq, what.freelancer_id))
     return msgspec.structs.replace(correction, standing=standing)
 
 

@@ -18,7 +18,7 @@ from worker.domain.policy import Policy, PolicyBook
 from worker.engine.chunk_work import ChunkWork, Ended
 from worker.engine.commands import Answer, Command, command_decision
 from worker.engine.commit import Commits, Committed
-from worker.engine.correcting import Result, Trying, load_for, may_concern
+from worker.engine.correcting import Result, Trying, load_for, look_ahead, may_concern
 from worker.engine.decide_loop import DecideLoop, Ground, Read, TermFlags
 from worker.engine.narrowing import Narrowing
 from worker.engine.replaying import Chunk, Deviates, Replaying
@@ -366,6 +366,15 @@ class Writer:
             latest = self._now() + timedelta(seconds=self._skew_seconds)
             self._chunk = Chunk(plan, triggers, cause, give_only, latest)
         return self._chunk
+
+    async def look_ahead(self, corrections: Sequence[Correction]) -> None:
+        """Have read together what these corrections of a plan will ask about, before each is tried.
+
+        Raises:
+            Transient: the database is away.
+        """
+        await self._loop.cache.make_room()
+        await look_ahead(corrections, self._store, self._loop.cache, self.business_time)
 
     async def try_corrections(self, corrections: Sequence[Correction], cause: Cause) -> list[Result]:
         """Decide corrections in order, for a plan, and commit those that book something; returns what each came to."""

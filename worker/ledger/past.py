@@ -4,7 +4,9 @@
 """
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from operator import itemgetter
 from typing import Final, Generic, TypeVar
 
 from worker.domain.model import FreelancerId, Grant, Job, JobId, Lot, LotId, Membership, ProposalId, Spend
@@ -35,12 +37,16 @@ async def in_full(rows: Rows, seqs: Sequence[int]) -> list[InFull | None]:
 
 
 async def moved_since(rows: Rows, asked: Sequence[tuple[FreelancerId, int]]) -> list[list[Moved]]:
-    """What moved in each of these wallets from a version on, in order."""
-    found: list[list[Moved]] = [[] for _ in asked]
-    names, versions = zip(*asked, strict=True)
-    for row in await rows("moved_since", list(range(len(asked))), list(names), list(versions)):
-        found[row[_NUMBER]].append(Moved._make(tuple(row)[1:]))
-    return found
+    """What moved in each of these wallets from a version on, in order; a wallet is read once, from the lowest on."""
+    since: dict[FreelancerId, int] = {}
+    for name, version in asked:
+        since[name] = min(version, since.get(name, version))
+    found: dict[FreelancerId, list[tuple[int, Moved]]] = {name: [] for name in since}
+    names = list(since)
+    for number, version, *moved in await rows("moved_since", list(range(len(names))), names, list(since.values())):
+        found[names[number]].append((version, Moved._make(moved)))
+    first = {(name, version): bisect_left(found[name], version, key=itemgetter(0)) for name, version in asked}
+    return [[moved for _, moved in found[name][first[name, version] :]] for name, version in asked]
 
 
 async def linked_lots(rows: Rows, ids: Sequence[FreelancerId]) -> list[list[tuple[LotId, LotId]]]:
@@ -79,38 +85,47 @@ async def standing(rows: Rows, asked: Sequence[tuple[int, ProposalId | None]]) -
     return [found[one] for one in asked]
 
 
-class _Asking(Generic[Question, Answer]):
-    """Collects what is asked until all who are about to ask have asked; then asks for it together."""
+class Asking(Generic[Question, Answer]):
+    """Collects what is asked until all who are about to ask have asked; then asks for it together, each thing once."""
 
     def __init__(self, ask: Callable[[list[Question]], Awaitable[Sequence[Answer]]]) -> None:
         self._ask = ask
-        self._waiting: dict[Question, asyncio.Future[Answer]] = {}
+        self._waiting: dict[Question, None] = {}
+        self._answers: asyncio.Future[dict[Question, Answer]] | None = None
+        """Those to what is `_waiting`; None: nothing is."""
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def __call__(self, question: Question) -> Answer:
+        """The answer to one question."""
+        return (await self.all([question]))[0]
+
+    async def all(self, questions: Sequence[Question]) -> list[Answer]:
+        """The answers to several questions, in their order."""
         loop = asyncio.get_running_loop()
-        if not self._waiting:
+        if self._answers is None:
+            self._answers = loop.create_future()
+            consume_exception(self._answers)
             loop.call_soon(self._begin)  # comes after everyone who is to go on in this turn of the event loop
-        if question not in self._waiting:
-            self._waiting[question] = loop.create_future()
-            consume_exception(self._waiting[question])
-        return await asyncio.shield(self._waiting[question])
+        self._waiting.update(dict.fromkeys(questions))
+        answers = await asyncio.shield(self._answers)
+        return [answers[question] for question in questions]
 
     def _begin(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        task = asyncio.create_task(self._answer(waiting))
+        waiting, answers = self._waiting, self._answers
+        self._waiting, self._answers = {}, None
+        if answers is None:
+            raise AssertionError("nobody has asked")
+        task = asyncio.create_task(self._answer(waiting, answers))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _answer(self, waiting: "dict[Question, asyncio.Future[Answer]]") -> None:
+    async def _answer(self, waiting: dict[Question, None], answers: "asyncio.Future[dict[Question, Answer]]") -> None:
         try:
-            answers = await self._ask(list(waiting))
+            found = await self._ask(list(waiting))
         except Exception as error:  # noqa: BLE001 - raised by those who wait
-            for future in waiting.values():
-                future.set_exception(error)
+            answers.set_exception(error)
             return
-        for future, answer in zip(waiting.values(), answers, strict=True):
-            future.set_result(answer)
+        answers.set_result(dict(zip(waiting, found, strict=True)))
 
 
 class Together:
@@ -121,14 +136,14 @@ class Together:
 
     def __init__(self, past: Past, rows: Rows) -> None:
         self._past = past
-        self._in_full = _Asking[int, InFull | None](lambda asked: in_full(rows, asked))
-        self._moved = _Asking[tuple[FreelancerId, int], list[Moved]](lambda asked: moved_since(rows, asked))
-        self._linked = _Asking[FreelancerId, list[tuple[LotId, LotId]]](lambda asked: linked_lots(rows, asked))
-        self._naming = _Asking[ProposalId, list[DecisionRow]](lambda asked: naming(rows, asked))
-        self._mentioned = _Asking[tuple[tuple[str, ...], int], list[DecisionRow]](lambda asked: mentioned(rows, asked))
-        self._standing = _Asking[tuple[int, ProposalId | None], Standing](lambda asked: standing(rows, asked))
-        self._first = _Asking[int, FirstDecision | None](self._first_of)
-        self._spend = _Asking[ProposalId, Spend | None](self._spends_of)
+        self._in_full = Asking[int, InFull | None](lambda asked: in_full(rows, asked))
+        self._moved = Asking[tuple[FreelancerId, int], list[Moved]](lambda asked: moved_since(rows, asked))
+        self._linked = Asking[FreelancerId, list[tuple[LotId, LotId]]](lambda asked: linked_lots(rows, asked))
+        self._naming = Asking[ProposalId, list[DecisionRow]](lambda asked: naming(rows, asked))
+        self._mentioned = Asking[tuple[tuple[str, ...], int], list[DecisionRow]](lambda asked: mentioned(rows, asked))
+        self._standing = Asking[tuple[int, ProposalId | None], Standing](lambda asked: standing(rows, asked))
+        self._first = Asking[int, FirstDecision | None](self._first_of)
+        self._spend = Asking[ProposalId, Spend | None](self._spends_of)
 
     async def in_full(self, seq: int) -> InFull | None:
         """A decision and its changes."""

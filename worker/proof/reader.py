@@ -3,7 +3,7 @@
 Decisions and changes are never updated, so every range is read by itself: no transaction is held open.
 """
 
-from collections.abc import AsyncIterator, Container, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Final, TypeVar
@@ -12,6 +12,7 @@ import msgspec
 
 from worker.domain.model import Charge, ChargeKey, FreelancerId, Grant, JobId, Lot, LotId, ProposalId, Spend
 from worker.domain.policy_use import StoredVersion
+from worker.futures import in_parts
 from worker.ledger.connections import Connection
 from worker.ledger.membership_rows import read_charge
 from worker.ledger.replaced import first_decision_of
@@ -117,7 +118,7 @@ class PostgresReader:
         columns = [_with_work_on(closures, BatchColumns._make(row)) for row in batches]
         headers = {one.batch_no: header_of(one, self._policies) for one in columns}
         decisions: list[Recorded] = []
-        for some_rows in _in_parts(wanted, self._chunk):
+        for some_rows in in_parts(wanted, self._chunk):
             changes: dict[int, list[ChangeRow]] = {}
             for row in await self._rows("named_changes", _listed(row.seq for row in some_rows)):
                 if part.freelancer is None or row["freelancer_id"] == part.freelancer:
@@ -132,7 +133,7 @@ class PostgresReader:
 
     async def _decisions(self, seqs: Sequence[int]) -> list[DecisionRow]:
         rows: list[DecisionRow] = []
-        for some in _in_parts(seqs, self._chunk):
+        for some in in_parts(seqs, self._chunk):
             rows += map(DecisionRow._make, await self._rows("named_decisions", _listed(some)))
         return rows
 
@@ -192,11 +193,6 @@ class PostgresReader:
 def _listed(seqs: Iterable[int]) -> str:
     """Seqs as the statements take them."""
     return ",".join(map(str, seqs))
-
-
-def _in_parts(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
-    for first in range(0, len(items), most):
-        yield items[first : first + most]
 
 
 def _with_work_on(closures: Container[int], batch: BatchColumns) -> BatchColumns:

@@ -1,12 +1,13 @@
 """Deciding what a plan would bring: by the engine itself, over a ledger that it cannot change."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from worker.domain.model import FreelancerId, JobId, Spend
 from worker.domain.policy import PolicyBook
 from worker.engine.writer import Writer
+from worker.futures import in_parts
 from worker.kafka.input.reading import RecordReader
 from worker.kafka.records import InputRecord
 from worker.proof.checks import Progress
@@ -18,15 +19,13 @@ from worker.repair.plan import NOTHING, Settle, Trigger
 from worker.repair.planning_decides import ToDecide, plan_decides
 from worker.repair.planning_replaces import plan_replaces, settle_replaced
 from worker.repair.planning_undos import Booked, plan_undos
-from worker.repair.planning_voids import PLANNING, ProposalToSettle, plan_voids, settle_told
+from worker.repair.planning_voids import AT_ONCE, PLANNING, ProposalToSettle, plan_voids, settle_told
 from worker.repair.replacements import Replacements, Wrong
 from worker.repair.selecting import JobToSettle
 from worker.repair.summary import Summary, Wallet
 
 _AT_ONCE: Final = 1_000
 _SLICE_SECONDS: Final = 1.0
-
-Item = TypeVar("Item")
 
 
 class Ground(NamedTuple):
@@ -86,7 +85,7 @@ async def plan_all(
     if replacements is not None:
         replaced = await plan_replaces(writer, overlay, replacements, collected, ground.progress)
     ground.progress.begin("decided", len(candidates), "events")
-    for some in _in_parts(candidates):
+    for some in in_parts(candidates, _AT_ONCE):
         await writer.decide([_record(one, ground.reader, business_time) for one in some])
         ground.progress.advance(len(some))
     await writer.flush()
@@ -115,8 +114,10 @@ async def _settle_again(
     """
     if jobs:
         progress.begin("settled again", len(jobs), "jobs")
-    for job in jobs:
-        for names in _in_parts(await overlay.proposals_before(JobId(job.job_id))):
+    for number, job in enumerate(jobs):
+        if number % AT_ONCE == 0:
+            await _look_ahead(writer, overlay, jobs[number : number + AT_ONCE])
+        for names in in_parts(await overlay.proposals_before(JobId(job.job_id)), _AT_ONCE):
             spends = {spend.proposal_id: spend for spend in await overlay.spends(names)}
             corrections = [_settle(job, spends[name], collected.next_number()) for name in names]
             results = await writer.try_corrections(corrections, PLANNING)
@@ -124,6 +125,14 @@ async def _settle_again(
                 collected.note_result(correction, result)
             collected.require_room()
         progress.advance(1)
+
+
+async def _look_ahead(writer: Writer, overlay: Overlay, jobs: Sequence[JobToSettle]) -> None:
+    """Have read together what settling these jobs asks about; of very many proposals the first ones."""
+    await overlay.jobs([JobId(job.job_id) for job in jobs])
+    of = [(job, name) for job in jobs for name in await overlay.proposals_before(JobId(job.job_id))][:_AT_ONCE]
+    spends = {spend.proposal_id: spend for spend in await overlay.spends([name for _, name in of])}
+    await writer.look_ahead([_settle(job, spends[name], 0) for job, name in of])
 
 
 def _settle(job: JobToSettle, spend: Spend, number: int) -> Settle:
@@ -180,12 +189,7 @@ def _record(one: Candidate, reader: RecordReader, business_time: datetime | None
 
 async def _balances(overlay: Overlay, names: Sequence[str]) -> dict[str, int]:
     balances: dict[str, int] = {}
-    for some in _in_parts(names):
+    for some in in_parts(names, _AT_ONCE):
         found = await overlay.wallets([FreelancerId(name) for name in some], None)
         balances.update((name, wallet.balance) for name, wallet in found.items())
     return balances
-
-
-def _in_parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    for first in range(0, len(items), _AT_ONCE):
-        yield items[first : first + _AT_ONCE]

@@ -74,8 +74,7 @@ async def plan_decides(
 async def _take(overlay: Overlay, wanted: ToDecide, some: Sequence[Chosen]) -> None:
     """Read together what is asked of the snapshot about some decisions that may be amended."""
     found = [what for one in some if (what := wanted.judging.found.get(one.row.seq)) is not None]
-    await overlay.take_standing({what.seq: what.proposal_id for what in found})
-    await overlay.first_decisions([what.seq for what in found])
+    await overlay.take_standing([(what.seq, what.proposal_id) for what in found])
 
 
 async def _refusal(overlay: Overlay, what: ToAmend) -> Refused | None:
@@ -99,6 +98,7 @@ async def _refusal(overlay: Overlay, what: ToAmend) -> Refused | None:
 async def _try(writer: Correcting, triggers: Sequence[Decide], collected: Collected) -> None:
     if not triggers:
         return
+    await writer.look_ahead(triggers)
     results = await writer.try_corrections(triggers, PLANNING)
     for trigger, result in zip(triggers, results, strict=True):
         collected.note_result(trigger, result)

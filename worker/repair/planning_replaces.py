@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import msgspec
 
 from worker.domain.model import JobId
+from worker.futures import in_parts
 from worker.proof.checks import Progress
 from worker.repair.collecting import Collected
 from worker.repair.overlay import Overlay
 from worker.repair.plan import NOTHING, Replace
-from worker.repair.planning_voids import PLANNING, Correcting, ProposalToSettle, settle_proposal
+from worker.repair.planning_voids import AT_ONCE, PLANNING, Correcting, ProposalToSettle, settle_proposals
 from worker.repair.replacements import Replacements, Wrong
 
 
@@ -27,18 +28,20 @@ async def plan_replaces(
     progress.begin("replaced", len(chosen), "events")
     settled_again, business_time = [], (await overlay.tail()).business_time
     closings: dict[str, int] = {}
-    for one in chosen:
-        trigger = _trigger(one, collected.next_number())
-        if one.is_settled_again and trigger.job_id is not None and business_time is not None:
-            if trigger.job_id not in closings:
-                job_id = JobId(trigger.job_id)
-                closings[job_id] = (await overlay.jobs([job_id]))[job_id].closings_due(business_time)
-            trigger = msgspec.structs.replace(trigger, closings=closings[trigger.job_id])
-        (result,) = await writer.try_corrections([trigger], PLANNING)
-        collected.note_result(trigger, result)
-        if result == "booked" and one.is_settled_again:
-            settled_again.append(one)
-        progress.advance(1)
+    for some in in_parts(chosen, AT_ONCE):
+        await writer.look_ahead([_trigger(one, 0) for one in some])
+        for one in some:
+            trigger = _trigger(one, collected.next_number())
+            if one.is_settled_again and trigger.job_id is not None and business_time is not None:
+                if trigger.job_id not in closings:
+                    job_id = JobId(trigger.job_id)
+                    closings[job_id] = (await overlay.jobs([job_id]))[job_id].closings_due(business_time)
+                trigger = msgspec.structs.replace(trigger, closings=closings[trigger.job_id])
+            (result,) = await writer.try_corrections([trigger], PLANNING)
+            collected.note_result(trigger, result)
+            if result == "booked" and one.is_settled_again:
+                settled_again.append(one)
+            progress.advance(1)
     collected.require_room()
     return settled_again
 
@@ -49,11 +52,14 @@ async def settle_replaced(writer: Correcting, replaced: Sequence[Wrong], collect
     Raises:
         Transient: the ledger is away.
     """
-    for one in replaced:
-        row = one.row
-        names = (row.freelancer_id or "", row.job_id or "", row.proposal_id or "")
-        await settle_proposal(writer, ProposalToSettle(*names, one.source, one.line), collected)
+    await settle_proposals(writer, [_to_settle(one) for one in replaced], collected)
     collected.require_room()
+
+
+def _to_settle(one: Wrong) -> ProposalToSettle:
+    row = one.row
+    names = (row.freelancer_id or "", row.job_id or "", row.proposal_id or "")
+    return ProposalToSettle(*names, one.source, one.line)
 
 
 def _trigger(one: Wrong, number: int) -> Replace:

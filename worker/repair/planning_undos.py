@@ -1,15 +1,16 @@
 """Deciding the undos of a plan over the overlay: what another plan booked is reversed, the latest decision first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from worker.domain.state import Voided
+from worker.futures import in_parts
 from worker.ledger.tables import ReplayedRow
 from worker.proof.checks import Progress
 from worker.repair.collecting import Collected
 from worker.repair.overlay import Overlay
 from worker.repair.plan import NOTHING, Undo
-from worker.repair.planning_voids import PLANNING, Correcting
+from worker.repair.planning_voids import AT_ONCE, PLANNING, Correcting
 from worker.repair.undoing import LATER_STANDS, NOTHING_TO_UNDO, OTHER_KINDS
 from worker.repair.undoing_amounts import PROPOSALS
 from worker.repair.voiding import Refused
@@ -65,30 +66,42 @@ async def plan_undos(
     progress.begin("undone", len(booked.triggers), "triggers")
     replaced, covered = booked.replaced, booked.covered(await overlay.voided_of_jobs())
     still_settled = set[str | None]()
-    for row in booked.triggers:
-        refused = OTHER_KINDS.get(row.kind)
-        if row.kind == "replace" and row.topic == "proposal-submitted":
-            refused = PROPOSALS
-        if row.kind == "settle" and (row.freelancer_id, row.job_id) in replaced:
-            refused = SETTLED_WITH
-        if refused is None and row.kind in {"void", "settle"} and row.job_id in covered:
-            refused = LATER_STANDS
-        if refused is None and (row.kind, row.topic) == ("void", "hire-made") and row.job_id in still_settled:
-            refused = LATER_STANDS  # else what was settled because it is void stays, though it counts again
-        if refused is not None:
-            if row.kind == "settle":
-                still_settled.add(row.job_id)
-            collected.leave(refused, 1)
+    for some in in_parts(booked.triggers, AT_ONCE):
+        await writer.look_ahead([_trigger(booked, row, 0) for row in some if row.kind not in OTHER_KINDS])
+        for row in some:
             progress.advance(1)
-            continue
-        trigger = _trigger(booked, row, collected.next_number())
-        (result,) = await writer.try_corrections([trigger], PLANNING)
-        collected.note_result(trigger, result)
-        if row.kind == "settle" and not isinstance(result, str) and result not in NOTHING_TO_UNDO:
-            still_settled.add(row.job_id)
-        if result == "booked" and row.kind == "add":
-            collected.leave(_IDS_STAY_USED, 1)
-        progress.advance(1)
+            refused = _refusal(row, replaced, covered)
+            if refused is None and (row.kind, row.topic) == ("void", "hire-made") and row.job_id in still_settled:
+                refused = LATER_STANDS  # else what was settled because it is void stays, though it counts again
+            if refused is not None:
+                if row.kind == "settle":
+                    still_settled.add(row.job_id)
+                collected.leave(refused, 1)
+                continue
+            trigger = _trigger(booked, row, collected.next_number())
+            (result,) = await writer.try_corrections([trigger], PLANNING)
+            collected.note_result(trigger, result)
+            if row.kind == "settle" and not isinstance(result, str) and result not in NOTHING_TO_UNDO:
+                still_settled.add(row.job_id)
+            if result == "booked" and row.kind == "add":
+                collected.leave(_IDS_STAY_USED, 1)
+
+
+def _refusal(
+    row: ReplayedRow, replaced: Collection[tuple[str | None, str | None]], covered: Collection[str | None]
+) -> Refused | None:
+    """Why what a trigger booked is not undone, by the plan as a whole; None: the ledger is asked.
+
+    `replaced` are the freelancers and jobs of proposals whose events it replaced, `covered` the jobs on which others
+    voided something since.
+    """
+    if (row.kind, row.topic) == ("replace", "proposal-submitted"):
+        return PROPOSALS
+    if row.kind == "settle" and (row.freelancer_id, row.job_id) in replaced:
+        return SETTLED_WITH
+    if row.kind in {"void", "settle"} and row.job_id in covered:
+        return LATER_STANDS
+    return OTHER_KINDS.get(row.kind)
 
 
 def _trigger(booked: Booked, row: ReplayedRow, number: int) -> Undo:

@@ -1,6 +1,6 @@
 """What a plan reads of a ledger, row by row, all of one instant: behind one interface, and from PostgreSQL."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -8,6 +8,7 @@ from worker.domain.model import FreelancerId, JobId, ProposalId
 from worker.domain.rules.decides import Standing
 from worker.domain.state import Voided
 from worker.ledger import past
+from worker.ledger.past import InFull
 from worker.ledger.postgres import read_tail
 from worker.ledger.replaced import first_decision_of
 from worker.ledger.sql import load
@@ -66,28 +67,28 @@ class Snapshot(StateRows, Protocol):
         """The closures and hires that were voided."""
         ...
 
-    async def in_full(self, seq: int) -> tuple[DecisionRow, list[ChangeRow]] | None:
-        """A decision and its changes."""
+    async def in_full(self, seqs: Sequence[int]) -> Sequence[InFull | None]:
+        """Each of these decisions with its changes; here and below the answers are in the order of the questions."""
         ...
 
-    async def moved_since(self, freelancer_id: FreelancerId, version: int) -> list[Moved]:
-        """What moved in a wallet from this version on, in order."""
+    async def moved_since(self, asked: Sequence[tuple[FreelancerId, int]]) -> Sequence[list[Moved]]:
+        """What moved in each of these wallets from a version on, in order."""
         ...
 
-    async def naming(self, proposal_id: ProposalId) -> list[DecisionRow]:
-        """The withdrawals and outbids that name a proposal, in ledger order."""
+    async def naming(self, proposals: Sequence[ProposalId]) -> Sequence[list[DecisionRow]]:
+        """The withdrawals and outbids that name each of these proposals, in ledger order."""
         ...
 
-    async def standing(self, on: Mapping[int, ProposalId | None]) -> dict[int, Standing]:
+    async def standing(self, asked: Sequence[tuple[int, ProposalId | None]]) -> Sequence[Standing]:
         """What stands for decisions, each of which names this proposal if it is on one, since corrections."""
         ...
 
-    async def claimants(self, voided: DecisionRow) -> int:
-        """How many events were refused because of this decision: they named its natural key."""
+    async def claimants(self, voided: Sequence[DecisionRow]) -> Sequence[int]:
+        """How many events were refused because of each of these decisions: they named its natural key."""
         ...
 
-    async def mentioned(self, keys: Sequence[str], after: int) -> list[DecisionRow]:
-        """The decisions after `after` that are mentioned under these keys (see `mentions.py`), in ledger order."""
+    async def mentioned(self, asked: Sequence[tuple[tuple[str, ...], int]]) -> Sequence[list[DecisionRow]]:
+        """For keys (see `mentions.py`) and a decision each: the decisions after it that are mentioned under them."""
         ...
 
     async def settled_by(self, job_id: JobId, proposal_id: ProposalId) -> list[tuple[int, int]]:
@@ -179,21 +180,21 @@ class PostgresSnapshot(PostgresRows):
         """The closures and hires that were voided."""
         return [Voided(*row) for row in await self._fetch("voided_of_jobs")]
 
-    async def in_full(self, seq: int) -> tuple[DecisionRow, list[ChangeRow]] | None:
-        """A decision and its changes."""
-        return (await past.in_full(self._fetch, [seq]))[0]
+    async def in_full(self, seqs: Sequence[int]) -> Sequence[InFull | None]:
+        """Each of these decisions with its changes."""
+        return await past.in_full(self._fetch, seqs)
 
-    async def moved_since(self, freelancer_id: FreelancerId, version: int) -> list[Moved]:
-        """What moved in a wallet from this version on, in order."""
-        return (await past.moved_since(self._fetch, [(freelancer_id, version)]))[0]
+    async def moved_since(self, asked: Sequence[tuple[FreelancerId, int]]) -> Sequence[list[Moved]]:
+        """What moved in each of these wallets from a version on, in order."""
+        return await past.moved_since(self._fetch, asked)
 
-    async def naming(self, proposal_id: ProposalId) -> list[DecisionRow]:
-        """The withdrawals and outbids that name a proposal, in ledger order."""
-        return (await past.naming(self._fetch, [proposal_id]))[0]
+    async def naming(self, proposals: Sequence[ProposalId]) -> Sequence[list[DecisionRow]]:
+        """The withdrawals and outbids that name each of these proposals, in ledger order."""
+        return await past.naming(self._fetch, proposals)
 
-    async def mentioned(self, keys: Sequence[str], after: int) -> list[DecisionRow]:
-        """The decisions after `after` that are mentioned under these keys (see `mentions.py`), in ledger order."""
-        return (await past.mentioned(self._fetch, [(tuple(keys), after)]))[0]
+    async def mentioned(self, asked: Sequence[tuple[tuple[str, ...], int]]) -> Sequence[list[DecisionRow]]:
+        """For keys (see `mentions.py`) and a decision each: the decisions after it that are mentioned under them."""
+        return await past.mentioned(self._fetch, asked)
 
     async def settled_by(self, job_id: JobId, proposal_id: ProposalId) -> list[tuple[int, int]]:
         """The settlements of a spend on a job: the decision of each one's closure, and its own."""
@@ -203,15 +204,18 @@ class PostgresSnapshot(PostgresRows):
         """The triggers of a plan that were booked, the latest decision first."""
         return [ReplayedRow(*row) for row in await self._fetch("booked_of_plan", plan)]
 
-    async def standing(self, on: Mapping[int, ProposalId | None]) -> dict[int, Standing]:
+    async def standing(self, asked: Sequence[tuple[int, ProposalId | None]]) -> Sequence[Standing]:
         """What stands for decisions, each of which names this proposal if it is on one, since corrections."""
-        rows = await self._fetch("standing", list(on), list(on.values()))
-        return {seq: Standing(*columns) for seq, *columns in rows}
+        return await past.standing(self._fetch, asked)
 
-    async def claimants(self, voided: DecisionRow) -> int:
-        """How many events were refused because of this decision: they named its natural key."""
-        rows = await self._fetch("refused_of", voided.freelancer_id, voided.seq, voided.rule)
-        return sum(1 for facts, proposal_id in rows if names_the_key(voided, facts, proposal_id))
+    async def claimants(self, voided: Sequence[DecisionRow]) -> Sequence[int]:
+        """How many events were refused because of each of these decisions: they named its natural key."""
+        found = [0 for _ in voided]
+        asked = [(number, row.freelancer_id, row.seq, row.rule) for number, row in enumerate(voided)]
+        columns = map(list, zip(*asked, strict=True))
+        for number, facts, proposal_id in await self._fetch("refused_of", *columns) if voided else ():
+            found[number] += names_the_key(voided[number], facts, proposal_id)
+        return found
 
     async def owing(self, freelancers: Sequence[FreelancerId]) -> list[SpendRow]:
         """The spends of these freelancers that owe Connects."""

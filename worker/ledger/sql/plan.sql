@@ -39,9 +39,13 @@ WHERE freelancer_id = ANY(string_to_array($1, ','))
 SELECT decision_seq, by_seq, rule, natural_key, freelancer_id, job_id FROM voided WHERE freelancer_id = ''
 
 -- name: refused_of
--- What was refused of a freelancer after decision $2 because it was granted, or spent, before under the rule $3.
-SELECT d.facts, d.proposal_id FROM mentions m CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = m.seq LIMIT 1) d
-WHERE m.key = 'f:' || $1::text AND m.seq > $2 AND d.rule = $3 AND d.reason IN ('already-granted', 'already-spent')
+-- What was refused of freelancers $2 after decisions $3 beside them because it was granted, or spent, before under the
+-- rules $4; $1 are the numbers of these questions.
+SELECT asked.number, d.facts, d.proposal_id
+FROM unnest($1::int[], $2::text[], $3::bigint[], $4::text[]) AS asked(number, whose, after, rule)
+CROSS JOIN LATERAL (SELECT seq FROM mentions WHERE key = ('f:' || asked.whose) COLLATE "C" AND seq > asked.after) m
+CROSS JOIN LATERAL (SELECT * FROM decisions WHERE seq = m.seq LIMIT 1) d
+WHERE d.rule = asked.rule AND d.reason IN ('already-granted', 'already-spent')
 
 -- name: booked_of_plan
 -- The triggers of a plan that were booked, the latest decision first.

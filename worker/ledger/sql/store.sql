@@ -140,7 +140,7 @@ FROM changes WHERE decision_seq = ANY($1::bigint[]) ORDER BY decision_seq, ordin
 
 -- name: moved_since
 -- What moved in the wallets of freelancers $2, from the versions $3 beside them on; $1 are the numbers of these questions.
-SELECT asked.number, c.decision_seq, c.rule, c.movements FROM unnest($1::int[], $2::text[], $3::bigint[]) AS asked(number, whose, since)
+SELECT asked.number, c.version, c.decision_seq, c.rule, c.movements FROM unnest($1::int[], $2::text[], $3::bigint[]) AS asked(number, whose, since)
 CROSS JOIN LATERAL (SELECT * FROM changes WHERE freelancer_id = asked.whose AND version >= asked.since ORDER BY version) c
 ORDER BY asked.number, c.version
 
