@@ -36,7 +36,7 @@ from worker.repair.planning import Planned
 from worker.repair.selecting import JobToSettle
 from worker.repair.voiding import refusal
 
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 300
 FIRST, UNDONE, AGAIN = "ab" * 32, "cd" * 32, "ef" * 32
 QUESTIONS = (
     *("in_full", "moved_since", "naming", "standing", "mentioned", "claimants", "first_decisions", "changes"),

@@ -33,6 +33,8 @@ class Schedule:
         self._beyond_in_flight: list[Appointment] = []
         self._noted: list[Appointment] | None = None
         """What of a reading that is under way the ledger may not tell."""
+        self._late: dict[str, set[Appointment]] = {}
+        """The late settlements of each proposal, here and beyond the horizon; some may be with the ledger only."""
         self._look_as_far_as(NEVER)
 
     def __len__(self) -> int:
@@ -43,6 +45,8 @@ class Schedule:
         self._queue = sorted(appointments)
         self._place = 0
         self._beyond, self._beyond_in_flight, self._noted = [], [], None
+        self._late = {}
+        self._note_late(self._queue)
         self._look_as_far_as(horizon)
 
     def begin_reading(self) -> None:
@@ -54,7 +58,9 @@ class Schedule:
         if self._noted is None:
             return  # the horizon came nearer meanwhile: between there and what was read something would be left out
         noted = (appointment for appointment in self._noted if self.horizon < appointment <= horizon)
-        self._queue += sorted({*appointments, *noted})
+        new = sorted({*appointments, *noted})
+        self._note_late(new)
+        self._queue += new
         self._noted = None
         self._look_as_far_as(horizon)
 
@@ -64,6 +70,7 @@ class Schedule:
 
     def add(self, appointment: Appointment) -> None:
         """Note new work; beyond the horizon the ledger keeps it, once it knows it."""
+        self._note_late([appointment])
         if appointment > self.horizon:
             self._beyond.append(appointment)
             if self._noted is not None:
@@ -98,6 +105,7 @@ class Schedule:
 
     def done(self, appointment: Appointment) -> None:
         """Strike an appointment out; what it brought may be due before it and stays."""
+        self._forget_late([appointment])
         place = self._place
         if self._queue[place] != appointment:
             place = bisect_left(self._queue, appointment, lo=place)
@@ -116,18 +124,30 @@ class Schedule:
         With `closures`, by the seqs of the decisions on them: only what is due by these; of every proposal (None), if
         the closures themselves were voided.
         """
-
-        def stays(appointment: Appointment) -> bool:
-            is_of_these = closures is None or appointment.seq in closures
-            is_of_it = proposal_id is None or appointment.key == proposal_id
-            return appointment.rank != LATE_SETTLEMENT or not is_of_it or not is_of_these
-
-        self._queue = list(filter(stays, self._queue[self._place :]))
+        proposals = list(self._late) if proposal_id is None else [proposal_id]
+        late = (appointment for name in proposals for appointment in self._late.get(name, ()))
+        gone = {appointment for appointment in late if closures is None or appointment.seq in closures}
+        if not gone:
+            return  # as nearly always: the schedule is not gone through for each of very many voids
+        self._queue = [appointment for appointment in self._queue[self._place :] if appointment not in gone]
         self._place = 0
-        self._beyond = list(filter(stays, self._beyond))
-        self._beyond_in_flight = list(filter(stays, self._beyond_in_flight))
+        self._beyond = [appointment for appointment in self._beyond if appointment not in gone]
+        self._beyond_in_flight = [appointment for appointment in self._beyond_in_flight if appointment not in gone]
         if self._noted is not None:
-            self._noted = list(filter(stays, self._noted))
+            self._noted = [appointment for appointment in self._noted if appointment not in gone]
+        self._forget_late(gone)
+
+    def _note_late(self, appointments: Iterable[Appointment]) -> None:
+        for appointment in appointments:
+            if appointment.rank == LATE_SETTLEMENT:
+                self._late.setdefault(appointment.key, set()).add(appointment)
+
+    def _forget_late(self, appointments: Iterable[Appointment]) -> None:
+        for appointment in appointments:
+            if (of_proposal := self._late.get(appointment.key)) is not None and appointment.rank == LATE_SETTLEMENT:
+                of_proposal.discard(appointment)
+                if not of_proposal:
+                    del self._late[appointment.key]
 
     def _look_as_far_as(self, horizon: Appointment) -> None:
         self.horizon = horizon

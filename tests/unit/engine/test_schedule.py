@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from worker.domain.model import ProposalId
 from worker.engine.schedule import Schedule
-from worker.ledger.store import CYCLE, EXPIRY, LATEST, SETTLEMENT, Appointment, end_of
+from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, LATEST, SETTLEMENT, Appointment, end_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -144,3 +145,57 @@ def test_what_an_appointment_brings_may_come_before_it() -> None:
     schedule.add(settlement(0, 1))
     schedule.done(cycle(1, "f-1"))
     assert worked_off(schedule, at(2)) == [settlement(0, 1), cycle(2, "f-2")]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_late_settlements_of_what_was_voided_are_struck_out_and_nothing_else(seed: int) -> None:
+    chance = random.Random(seed)
+    schedule, model = Schedule(), list[Appointment]()
+    schedule.refill([some(chance) for _ in range(3)], LATEST)
+    model += worked_off(schedule, at(99))
+    schedule.refill(model, LATEST)
+    for _ in range(60):
+        match chance.choice(("add", "add", "add", "done", "proposal", "closure", "both")):
+            case "add" if (new := some(chance)) not in model:
+                schedule.add(new)
+                model.append(new)
+            case "done" if (first := schedule.next_due(at(99))) is not None:
+                schedule.done(first)
+                model.remove(first)
+            case "proposal":
+                schedule.forget_late_settlements(ProposalId("p-1"))
+                model = [one for one in model if one.rank != LATE_SETTLEMENT or one.key != "p-1"]
+            case "closure":
+                schedule.forget_late_settlements(None, {1})
+                model = [one for one in model if one.rank != LATE_SETTLEMENT or one.seq != 1]
+            case "both":
+                schedule.forget_late_settlements(ProposalId("p-2"), {2})
+                model = [one for one in model if one.rank != LATE_SETTLEMENT or (one.key, one.seq) != ("p-2", 2)]
+    assert worked_off(schedule, at(99)) == sorted(model)
+
+
+def test_a_late_settlement_beyond_the_horizon_is_struck_out_too() -> None:
+    schedule, late = Schedule(), Appointment(at(50), LATE_SETTLEMENT, "p-1", (at(0), "expired"), 1, "j-1")
+    schedule.refill([], end_of(at(10)))
+    schedule.add(late)
+    schedule.add(expiry(60, "lot"))
+    schedule.batch_is_cut()
+    schedule.forget_late_settlements(ProposalId("p-1"))
+    schedule.begin_reading()
+    schedule.extend([], LATEST)
+    assert worked_off(schedule, at(99)) == [expiry(60, "lot")]
+    schedule.begin_reading()
+    schedule.refill([], end_of(at(10)))
+    schedule.begin_reading()
+    schedule.extend([late], LATEST)
+    schedule.forget_late_settlements(ProposalId("p-1"))
+    assert schedule.is_clear(at(99)), "what the ledger told is struck out as well"
+
+
+def some(chance: random.Random) -> Appointment:
+    """Any appointment, often a late settlement."""
+    seconds = chance.randrange(5)
+    if chance.random() < 0.3:
+        return expiry(seconds, f"lot-{chance.randrange(3)}")
+    named = (f"p-{chance.randrange(3)}", (at(0), "expired"), chance.randrange(3), "j-1")
+    return Appointment(at(seconds), LATE_SETTLEMENT, *named)
