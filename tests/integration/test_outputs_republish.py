@@ -244,6 +244,7 @@ async def test_a_worker_that_is_killed_publishes_each_once_more(world: World, po
     assert len(set(map(ordered_by, again))) == 1
 
 
+@pytest.mark.in_turn
 async def test_a_ledger_that_is_restored_to_before_it_is_adopted(world: World) -> None:
     """Then the marker knows a row as published that the ledger does not have, and no message that it has not made."""
     await a_marketplace(world, 2)
@@ -266,6 +267,7 @@ async def test_a_ledger_that_is_restored_to_before_it_is_adopted(world: World) -
         await stop(world)
 
 
+@pytest.mark.in_turn
 async def test_a_lost_marker_is_restored_to_before_what_waits_to_be_published_once_more(world: World) -> None:
     """Its messages are in the topics already, from the first time: only the header tells that the row is not."""
     await a_marketplace(world, 2)

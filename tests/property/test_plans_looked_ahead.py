@@ -59,6 +59,7 @@ def test_a_plan_is_the_same_however_many_are_asked_for_together(
     asyncio.run(plan_both_ways(records, POLICIES[policy], random.Random(seed), wrong=wrong, trouble=trouble))
 
 
+@pytest.mark.in_turn
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("wrong", [False, True])
 @pytest.mark.parametrize("trouble", [False, True])

@@ -147,7 +147,12 @@ async def test_many_requests_together_take_few_connections_and_each_gets_a_respo
         assert any(page.status == 200 for page in found)
         connection = await asyncpg.connect(places.owner)
         named = "application_name LIKE 'connects-console%' AND datname = current_database()"
-        assert await connection.fetchval(f"SELECT count(*) FROM pg_stat_activity WHERE {named}") <= MOST_CONNECTIONS  # noqa: S608
+
+        async def few_are_left() -> bool:  # the server still shows one that was closed a moment ago
+            count: int = await connection.fetchval(f"SELECT count(*) FROM pg_stat_activity WHERE {named}")  # noqa: S608
+            return count <= MOST_CONNECTIONS
+
+        await until_async(few_are_left, 10)
         await connection.close()
 
 
