@@ -18,6 +18,7 @@ import pytest_asyncio
 from tests.golden.reply_stories import TODAY, Event
 from tests.kit.deciding import as_read, deciding
 from tests.kit.policies import policies
+from tests.kit.rows_read import rows_read
 from tests.kit.stacks import SharedStack
 from worker.console import views
 from worker.ledger.connections import Connection
@@ -122,22 +123,13 @@ class Watched:
 
     async def read_by(self, statement: str, arguments: tuple[Any, ...]) -> int:
         """How many rows of tables and indexes a statement reads, those that it then leaves out included."""
-        plan = await self._connection.fetchval(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}", *arguments)
-        return _read(json.loads(plan)[0]["Plan"])
+        return await rows_read(self._connection, statement, *arguments)
 
     def given(self) -> int:
         """How many rows all statements gave since the last time, apart from the lots that the wallet holds."""
         given = sum(count for statement, _, count in self.asked if NAMES[statement] != "open_lots")
         self.asked.clear()
         return given
-
-
-def _read(node: dict[str, Any]) -> int:
-    below = sum(_read(child) for child in node.get("Plans", []))
-    if "Scan" not in node["Node Type"] or node["Node Type"] == "Subquery Scan":
-        return below
-    left_out = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
-    return below + round((node["Actual Rows"] + left_out) * node["Actual Loops"])
 
 
 async def given_about(ledger: Any, who: str) -> dict[str, int]:  # noqa: ANN401 - it does what a connection does here

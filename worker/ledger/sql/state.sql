@@ -135,9 +135,9 @@ SELECT proposal_id, decision_seq, proposal_id || ', decision ' || decision_seq A
 FROM awaiting a WHERE (proposal_id, decision_seq) > ($1::text, $2::bigint) ORDER BY proposal_id, decision_seq LIMIT $3
 
 -- name: due_page
--- The next work of the schedule after ($1, $2), and whether its closure is there; it is due when that says.
+-- The next work of the schedule after ($1, $2), and whether its closure is there, which is found by its number; it is due when that says.
 SELECT kind, key, kind || ' ' || key AS name, EXISTS (
-    SELECT FROM closures c WHERE c.decision_seq::text = split_part(d.key, '/', 1)
+    SELECT FROM closures c WHERE c.decision_seq = CASE WHEN d.key ~ '^[0-9]{1,18}(/|$)' THEN split_part(d.key, '/', 1)::bigint END
     AND CASE d.kind WHEN 'settlement' THEN c.due_at = d.due_at AND d.key = c.decision_seq::text
                     WHEN 'late-settlement' THEN d.key LIKE '%/%' ELSE false END
 ) AS known

@@ -10,6 +10,8 @@ ALTER TABLE decisions
     ADD CONSTRAINT decisions_correction_check
         CHECK (kind <> 'correction' OR (topic IS NULL AND follows IS NOT NULL AND payload IS NOT NULL)) NOT VALID;
 CREATE UNIQUE INDEX decisions_one_added ON decisions (topic, event_id) WHERE kind = 'added';
+-- What plans brought is found without reading all decisions (`verify`).
+CREATE INDEX decisions_of_plans ON decisions (seq) WHERE kind IN ('added', 'correction');
 
 -- What a plan booked is undone once.
 CREATE UNIQUE INDEX decisions_one_undo ON decisions (follows) WHERE rule = 'correct.undo';
