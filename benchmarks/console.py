@@ -25,7 +25,7 @@ from benchmarks.agents import Look, Visits, visit
 from benchmarks.history import BUSY, Ledger, make_ledger, recipe
 from benchmarks.processes import cost_of, peak_memory_mib
 from benchmarks.subject import Ground, environment_of
-from benchmarks.traffic import WARM_UP_SECONDS, Live, in_words, traffic
+from benchmarks.traffic import Live, in_words, traffic
 from worker.replies.standing import TOPICS
 
 _BUSY: Final = 10_000
@@ -85,7 +85,7 @@ async def console(
         with _served(ground, folder / "console.log") as served:
             port = await _port_of(served, folder / "console.log")
             visits, busy_changes = await _visits(ledger, port, agents, seconds, seed)
-            await going.pass_time(WARM_UP_SECONDS)
+            await going.warm_up()
             quiet = await going.pass_time(quiet_seconds)
             print(f"{agents} agents look at pages for {seconds:g} s ...", flush=True)
             before = cost_of(served.pid)

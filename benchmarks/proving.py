@@ -15,7 +15,7 @@ from benchmarks.asking import Asked, ask
 from benchmarks.asking import report as report_of_asking
 from benchmarks.history import BUSY, make_ledger, recipe
 from benchmarks.subject import Ground
-from benchmarks.traffic import WARM_UP_SECONDS, Live, Traffic, Window, in_words, traffic
+from benchmarks.traffic import Live, Traffic, Window, in_words, traffic
 from benchmarks.watching import Ran, watched
 from benchmarks.watching import in_words as cost_in_words
 
@@ -66,7 +66,7 @@ async def proving(
     first = ledger.recipe.next_number
     runs: list[tuple[int, int, Window, Ran]] = []
     async with traffic(ground, folder, rate, _MOST_SECONDS, seed + 1, first=first, registrations=0) as going:
-        await going.pass_time(WARM_UP_SECONDS)
+        await going.warm_up()
         quiet = await going.pass_time(quiet_seconds)
         for jobs in JOBS:
             runs.append((jobs, *await _verify(ground, jobs)))

@@ -18,7 +18,7 @@ import asyncpg
 from benchmarks.history import Ledger, make_ledger, recipe
 from benchmarks.processes import memory_mib, peak_memory_mib
 from benchmarks.subject import Ground
-from benchmarks.traffic import WARM_UP_SECONDS, Live, Traffic, Window, in_words, traffic
+from benchmarks.traffic import Live, Traffic, Window, in_words, traffic
 from benchmarks.watching import Ran, Watched, watched
 from benchmarks.watching import in_words as cost_in_words
 from worker.repair.plan import MOST_TRIGGERS
@@ -98,7 +98,7 @@ async def repairing(
     ledger, archive = await _broken(ground, folder, decisions, archived, partitions, seed)
     first = ledger.recipe.next_number
     async with traffic(ground, folder, rate, _MOST_SECONDS, seed + 1, first=first, registrations=0) as going:
-        await going.pass_time(WARM_UP_SECONDS)
+        await going.warm_up()
         quiet = await going.pass_time(quiet_seconds)
         print(f"planning over {archived:,} events ...", flush=True)
         adds = await _plan(ground, going, ["--add", str(archive)], folder / "lost.plan")

@@ -20,6 +20,8 @@ WARM_UP_SECONDS: Final = 3.0
 _BY_THE_CLOCK: Final = b'"cause":{"topic":null'
 _STILL_SECONDS: Final = 2.0
 """When nothing has come for that long after the last event, nothing more comes."""
+_A_MOMENT_SECONDS: Final = 1.0
+_LAST_READ: Final = 100
 _LAST_SECONDS: Final = 120.0
 """How long is waited for what was produced last."""
 
@@ -56,6 +58,18 @@ class Traffic:
     sent: dict[str, float] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
     producing: "asyncio.Task[None] | None" = None
+
+    async def warm_up(self) -> None:
+        """Let it go on until what is read was produced a moment ago: after a long catch-up the clock has much to do."""
+        await self.pass_time(WARM_UP_SECONDS)
+        async with asyncio.timeout(_LAST_SECONDS):
+            while time.monotonic() - self._newest_read() > _A_MOMENT_SECONDS:
+                await self.pass_time(_A_MOMENT_SECONDS)
+
+    def _newest_read(self) -> float:
+        """When the newest of the last events that were read was produced."""
+        last = list(self.seen)[-_LAST_READ:]
+        return max((self.sent.get(event, 0.0) for event in last), default=0.0)
 
     async def pass_time(self, seconds: float) -> Window:
         """Let it go on for that long; returns the window."""

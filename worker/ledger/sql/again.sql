@@ -10,9 +10,13 @@ FROM (SELECT b.*, coalesce((SELECT p.last_seq FROM batches p WHERE p.batch_no < 
 WHERE first_seq <= $1 OR last_seq <= $1 ORDER BY batch_no
 
 -- name: batches_of_decisions
--- The batches of these numbers, and those that worked off one of these closures.
+-- The batches of these numbers, and those that worked off one of these closures: looked up in all that were, for && would compare each with each.
 SELECT batch_no, last_seq, release, grace_seconds, policy_versions, business_time, closures_worked, released_void
-FROM batches WHERE batch_no = ANY($1::bigint[]) OR closures_worked && $2::bigint[] ORDER BY batch_no
+FROM batches WHERE batch_no IN (
+    SELECT unnest($1::bigint[])
+    UNION SELECT worked.batch_no FROM unnest($2::bigint[]) AS wanted (seq)
+    JOIN (SELECT batch_no, unnest(closures_worked) AS seq FROM batches) AS worked USING (seq))
+ORDER BY batch_no
 
 -- name: all_decisions
 -- Those after $1 up to $2; all of them are of the part.
