@@ -150,7 +150,7 @@ class OutputTopic:
                     yield finding
 
     async def _compare(
-        self, records: Iterable[ConsumerRecord], source: str, seen: "Versions", *, is_whole: bool
+        self, records: Iterable[ConsumerRecord], source: str, seen: Versions, *, is_whole: bool
     ) -> AsyncIterator[Finding]:
         """Compare some messages with their changes, and their versions with those of the messages before."""
         own = []

@@ -114,7 +114,7 @@ async def decide_named_again(
     reader = PostgresReader(connection)
 
     async def decide() -> tuple[int, Again, list[Finding]]:
-        again, through = Again(release(), keeps_seqs=True), await reader.end()
+        again, through = Again(release(), keeps_seqs=True, has_words=False), await reader.end()
         return through, again, [one async for one in decide_part(reader, part, through, again, advance)]
 
     # A closure may be worked off by a batch that decides nothing of its job: then no decision tells of it.

@@ -66,7 +66,7 @@ async def judge(
     progress.begin("decided again", 0, "decisions")
     skipped = 0
     for part in parts:
-        again = Again(policies=policies, judge=judging)
+        again = Again(policies=policies, judge=judging, has_words=False)
         await _pass(decide_part(reader, part, through, again, progress.advance))
         skipped += again.tally.skipped
     return skipped
