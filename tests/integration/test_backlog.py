@@ -47,7 +47,7 @@ async def test_a_backlog_worked_off_through_many_kills_and_produced_twice_comes_
     world.it_is(START + SPAN + timedelta(days=7, hours=1))  # no cycle starts while the test runs
     await world.produce(history, anywhere(PARTITIONS, SEED))
     await work_off_while_dying(world, EVENTS, KILLS, SEED)
-    await world.settled(limit_seconds=180)
+    await world.settled()
     changes = await world.value("SELECT count(*) FROM changes")
     decided = await world.value("SELECT max(last_seq) FROM batches")
     assert len(world.reader.records) == changes
@@ -55,7 +55,7 @@ async def test_a_backlog_worked_off_through_many_kills_and_produced_twice_comes_
     again = list(history)
     random.Random(SEED).shuffle(again)
     await world.produce(again, anywhere(PARTITIONS, SEED + 1))
-    await world.settled(limit_seconds=180)
+    await world.settled()
     assert await world.decisions("seq > $1 AND outcome <> 'duplicate'", decided) == []
     assert await world.value("SELECT count(*) FROM decisions WHERE seq > $1", decided) == len(again)
     assert await world.value("SELECT count(*) FROM changes") == changes
@@ -79,7 +79,7 @@ async def test_late_events_are_decided_by_the_rules_for_late_events(world: World
     world.it_is(START + SPAN + timedelta(days=7, hours=1))  # no cycle starts while the test runs
     await world.produce(history, anywhere(PARTITIONS, SEED))
     await work_off_while_dying(world, LATE_EVENTS, 2, SEED)
-    await world.settled(limit_seconds=120)
+    await world.settled()
     assert await world.value("SELECT count(*) FROM decisions WHERE late_by_seconds IS NOT NULL") > 0
 
     await check_positions(world)

@@ -112,7 +112,7 @@ async def test_what_a_test_producer_wrote_is_voided_while_worker_and_command_are
     await world.produce(garbage)
     happens.now = sends.now
     await world.produce([happens("job-closed", job_id=JOBS[1], client_id="c-1", closure="closed-by-client")])
-    await world.settled(limit_seconds=300)
+    await world.settled()
     connects = world.asking()
     plan = await planned(world, connects, garbage)
     first.terminate()

@@ -34,7 +34,7 @@ async def test_the_leader_keeps_the_ledger_and_neighbours_are_decided_while_a_wa
         for number in range(VERY_MANY)
     )
     first, second = [await world.worker(batch_size=5_000) for _ in range(2)]
-    await world.settled(limit_seconds=120)
+    await world.settled()
     epoch = await world.value("SELECT epoch FROM leader")
 
     named = {"job_id": "j-hot", "proposal_id": "p-hot"}
@@ -44,7 +44,7 @@ async def test_the_leader_keeps_the_ledger_and_neighbours_are_decided_while_a_wa
     await world.produce([send("job-closed", job_id="j-hot", client_id="c-1", closure="closed-by-client")])
     for number in range(5):
         await is_decided_soon(world, send, f"f-next-{number}")
-    await world.settled(limit_seconds=60)
+    await world.settled()
 
     assert await world.value("SELECT epoch FROM leader") == epoch
     assert sum(worker.said("leadership.taken") for worker in (first, second)) == 1

@@ -48,7 +48,7 @@ async def test_a_topic_that_was_refilled_in_another_order_and_the_records_that_a
     decided = purchases(happens, RECORDS // 2, 0)
     await world.produce(decided)
     first = await world.worker()
-    await world.settled(limit_seconds=120)
+    await world.settled()
     first.terminate()
     assert await first.ended() == 0
     not_decided = purchases(happens, RECORDS // 2, RECORDS // 2)
@@ -61,7 +61,7 @@ async def test_a_topic_that_was_refilled_in_another_order_and_the_records_that_a
     second = await world.worker()
     connects = world.asking()
     await it_stops_and_names_what_repairs_it(world, connects, happens)
-    await world.settled(limit_seconds=300)
+    await world.settled()
     repeats = await world.decisions("topic = $1 AND incarnation = 1 AND outcome = 'duplicate'", TOPIC)
     assert len(repeats) == len(decided) - 10, "what was decided before is inert, in whatever order it comes"
     await the_archive_is_planned(world, connects, [*decided, *not_decided], lost)

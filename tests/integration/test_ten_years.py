@@ -50,7 +50,7 @@ async def test_ten_years_of_memberships_decided_by_workers_that_keep_dying_are_t
     print(f"replay with {sizes} TEST_YEARS_SEED={SEED}: {history!r}")  # noqa: T201 - shown when the test fails
     await world.produce(history, anywhere(PARTITIONS, SEED))
     await work_off_while_dying(world, 2 * len(history), KILLS, SEED)
-    await world.settled(limit_seconds=300)
+    await world.settled()
     last = world.workers[-1]
     last.terminate()  # what is due from now on is left to nobody
     await last.ended()

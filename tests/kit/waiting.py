@@ -33,6 +33,27 @@ async def until_async(condition: Callable[[], Awaitable[bool]], limit_seconds: f
             await asyncio.sleep(max(_LOOK_SECONDS, waited, now - looked))
 
 
+async def while_it_goes_on(
+    condition: Callable[[], Awaitable[bool]],
+    how_far: Callable[[], Awaitable[object]],
+    limit_seconds: float = PATIENCE_SECONDS,
+) -> None:
+    """Wait as long as it takes, but no longer than that since `how_far` was last another one.
+
+    For much work, which takes as long as the machine is busy with other things.
+    """
+    reached = await how_far()
+    while True:
+        try:
+            await until_async(condition, limit_seconds)
+        except TimeoutError:
+            if (now := await how_far()) == reached:
+                raise
+            reached = now
+        else:
+            return
+
+
 async def in_time(what: Awaitable[T], limit_seconds: float = PATIENCE_SECONDS) -> T:
     """What it returns, if it ends."""
     return await asyncio.wait_for(what, limit_seconds)

@@ -17,7 +17,7 @@ import asyncpg
 from tests.kit.asking import Asking
 from tests.kit.produce import Partitioner, Record, Sent, anywhere, messages_of, produce
 from tests.kit.reading import Reader, reading
-from tests.kit.waiting import PATIENCE_SECONDS, until_async
+from tests.kit.waiting import PATIENCE_SECONDS, until_async, while_it_goes_on
 from tests.kit.worker_process import ROOT, WorkerProcess
 from worker.embedded.stack import LocalStack
 from worker.kafka.topics import create_topics
@@ -161,9 +161,13 @@ class World:
     async def settled(self, limit_seconds: float = PATIENCE_SECONDS, *, but: Iterable[tuple[str, int]] = ()) -> None:
         """Wait until all that was produced is decided, nothing is due, and every change was read from wallet-updated.
 
-        `but` are partitions that are stopped.
+        As long as it goes on: the limit is how long nothing may be decided or read. `but` are partitions that are
+        stopped.
         """
-        await self.comes_true(lambda: self._is_settled(set(but)), limit_seconds)
+        try:
+            await while_it_goes_on(lambda: self._is_settled(set(but)), self._how_far, limit_seconds)
+        except TimeoutError:
+            raise AssertionError(await self._what_does_not_come(limit_seconds)) from None
 
     async def comes_true(
         self, condition: Callable[[], Awaitable[bool]], limit_seconds: float = PATIENCE_SECONDS
@@ -172,8 +176,19 @@ class World:
         try:
             await until_async(condition, limit_seconds)
         except TimeoutError:
-            tails = "\n".join(worker.tail(12) for worker in self.workers[-3:])
-            raise AssertionError(f"not after {limit_seconds} s: {await self._how_it_stands()}\n{tails}") from None
+            raise AssertionError(await self._what_does_not_come(limit_seconds)) from None
+
+    async def _what_does_not_come(self, limit_seconds: float) -> str:
+        tails = "\n".join(worker.tail(12) for worker in self.workers[-3:])
+        return f"not after {limit_seconds} s: {await self._how_it_stands()}\n{tails}"
+
+    async def _how_far(self) -> object:
+        """How much is decided, and how much was read; None while the database is away."""
+        try:
+            decided = await self.value("SELECT coalesce(max(last_seq), 0) FROM batches")
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            decided = None
+        return decided, len(self.reader.records)
 
     async def _is_settled(self, but: set[tuple[str, int]]) -> bool:
         try:
