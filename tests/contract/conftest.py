@@ -14,14 +14,15 @@ from tests.kit.deciding import wipe
 from tests.kit.story import Story
 from worker.domain.model import FreelancerId
 from worker.embedded.stack import LocalStack
-from worker.engine.loading.cache import seen_key
 from worker.engine.open_batch import OpenBatch
 from worker.kafka.output.outbox import RelayDatabase
 from worker.kafka.records import Position
+from worker.ledger.batch import Batch, Conditions
+from worker.ledger.event_key import seen_key
 from worker.ledger.memory_store import MemoryStore
 from worker.ledger.migrate import migrate
 from worker.ledger.postgres import PostgresStore
-from worker.ledger.store import Batch, Conditions, Store
+from worker.ledger.store import Store
 from worker.ledger.tables import DueKey, SeenRow
 from worker.words.explanations import worded
 

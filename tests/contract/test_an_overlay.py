@@ -12,9 +12,10 @@ from tests.contract.test_what_is_committed_is_read_back import all_of, eventful
 from tests.kit.overlays import MemorySnapshot
 from tests.kit.story import Story, day
 from worker.domain.model import FreelancerId, JobId, LotId, ProposalId
-from worker.engine.loading.cache import seen_key
+from worker.ledger.event_key import seen_key
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import ParkedKey, Store
+from worker.ledger.parked import ParkedKey
+from worker.ledger.store import Store
 from worker.ledger.tables import ParkedRow
 from worker.queries.asking import connected
 from worker.repair.overlay import Overlay

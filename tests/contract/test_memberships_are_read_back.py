@@ -23,7 +23,8 @@ from worker.domain.model import (
     midnight,
 )
 from worker.domain.state import Held
-from worker.ledger.store import CYCLE, EXPIRY, LATEST, Appointment, ParkedKey
+from worker.ledger.parked import ParkedKey
+from worker.ledger.store import CYCLE, EXPIRY, LATEST, Appointment
 from worker.ledger.tables import ParkedRow, ParkedTriggerRow
 
 F1, F2 = FreelancerId("f-1"), FreelancerId("f-2")

@@ -13,21 +13,14 @@ from tests.kit.story import GRACE, Story, day
 from worker.domain.model import Cause, FreelancerId, Grant, Job, JobId, LotId, ProposalId, Spend, Wallet
 from worker.domain.state import Awaited, State
 from worker.engine.commands import Answer, Command, command_decision
-from worker.engine.loading.cache import Cache, seen_key
+from worker.engine.loading.cache import Cache
 from worker.engine.open_batch import OpenBatch
 from worker.kafka.holds import Hold, place_of
 from worker.kafka.records import Position, TopicPartition
+from worker.ledger.event_key import seen_key
 from worker.ledger.leaves import log_after
-from worker.ledger.store import (
-    EXPIRY,
-    LATE_SETTLEMENT,
-    LATEST,
-    SETTLEMENT,
-    Appointment,
-    FirstDecision,
-    ParkedKey,
-    Tail,
-)
+from worker.ledger.parked import ParkedKey
+from worker.ledger.store import EXPIRY, LATE_SETTLEMENT, LATEST, SETTLEMENT, Appointment, FirstDecision, Tail
 from worker.ledger.tables import HoldRow, ParkedRow, ParkedTriggerRow, ReplayedRow, ReplayRow
 
 F1, J1, P1 = FreelancerId("f-1"), JobId("j-1"), ProposalId("p-1")

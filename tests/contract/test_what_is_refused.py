@@ -13,9 +13,9 @@ from tests.kit.story import GRACE, Story
 from worker.domain.model import FreelancerId
 from worker.errors import BatchRefused, LeadershipLost
 from worker.ledger import at_once
+from worker.ledger.batch import Batch
 from worker.ledger.migrate import migrate
 from worker.ledger.postgres import PostgresStore
-from worker.ledger.store import Batch
 from worker.ledger.tables import AwaitingRow, ChangeRow, LotRow, ParkedRow, ReplayedRow, SeenRow
 
 

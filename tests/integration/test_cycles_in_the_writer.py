@@ -16,8 +16,10 @@ from tests.property.test_writer_found_before import Timeline
 from worker.domain.model import FreelancerId, Membership, Wallet
 from worker.domain.rules import memberships
 from worker.engine.loading import cache as memory
+from worker.engine.loading import first_decisions
+from worker.ledger.parked import ParkedKey
 from worker.ledger.postgres import PostgresStore
-from worker.ledger.store import CYCLE, Appointment, ParkedKey
+from worker.ledger.store import CYCLE, Appointment
 
 REGISTERED = datetime(2026, 1, 10, 12, tzinfo=UTC)
 FEBRUARY, MARCH, APRIL = (datetime(2026, month, 10, tzinfo=UTC) for month in (2, 3, 4))
@@ -290,7 +292,8 @@ async def test_what_records_were_prepared_for_is_there_after_clock_work_before_t
     database_url: str, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clock work amid a batch may make room for itself: what it forgets is loaded again."""
-    for name in ("MOST_WALLETS", "MOST_MEMBERSHIPS", "MOST_SEEN"):
+    monkeypatch.setattr(first_decisions, "MOST_SEEN", 3)
+    for name in ("MOST_WALLETS", "MOST_MEMBERSHIPS"):
         monkeypatch.setattr(memory, name, 3)
     async with deciding(database_url, policies(), batch_size=5) as decides:
         await decides.decide(registrations(timeline, 40))
@@ -309,7 +312,8 @@ async def test_clock_work_is_done_while_records_are_read_ahead_and_they_are_deci
     database_url: str, timeline: Timeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Clock work may make room for itself meanwhile: what was loaded for the records is loaded again."""
-    for name in ("MOST_WALLETS", "MOST_MEMBERSHIPS", "MOST_GRANTS", "MOST_SEEN"):
+    monkeypatch.setattr(first_decisions, "MOST_SEEN", 3)
+    for name in ("MOST_WALLETS", "MOST_MEMBERSHIPS", "MOST_GRANTS"):
         monkeypatch.setattr(memory, name, 3)
     async with deciding(database_url, policies(), batch_size=5) as decides:
         await with_a_backlog(decides, timeline, 100)

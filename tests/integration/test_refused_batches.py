@@ -18,7 +18,7 @@ from tests.property.test_writer_found_before import Timeline
 from worker.engine.commands import Answer, Command, CommandRunner
 from worker.errors import OperatorNeeded
 from worker.ledger import at_once
-from worker.ledger.store import ParkedKey
+from worker.ledger.parked import ParkedKey
 
 REGISTERED = datetime(2026, 1, 10, 12, tzinfo=UTC)
 FEBRUARY = datetime(2026, 2, 10, tzinfo=UTC)

@@ -14,7 +14,7 @@ from tests.model.ledger import read_ledger
 from tests.property.test_writer_found_before import Timeline
 from worker.domain.rules import grants
 from worker.engine.commands import Answer, Command, CommandRunner
-from worker.ledger.store import ParkedKey
+from worker.ledger.parked import ParkedKey
 
 KEY = ParkedKey("wallet", "f-1")
 WAITING = 26

@@ -7,8 +7,9 @@ from worker.domain.model import FreelancerId, JobId, ProposalId
 from worker.domain.rules.decides import Standing
 from worker.domain.state import Voided
 from worker.ledger.memory_store import MemoryStore
+from worker.ledger.parked import ParkedKey
 from worker.ledger.past import InFull
-from worker.ledger.store import FirstDecision, Moved, ParkedKey, Tail
+from worker.ledger.store import FirstDecision, Moved, Tail
 from worker.ledger.tables import ChangeRow, DecisionRow, PolicyRow, ReplayedRow, SeenRow, SpendRow
 from worker.proof.memory_rows import MemoryRows
 from worker.repair.snapshot import Conditions

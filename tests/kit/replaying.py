@@ -23,8 +23,8 @@ from worker.engine.replay_commands import MOST_IN_A_CHUNK
 from worker.errors import BatchRefused
 from worker.kafka.input.reading import RecordReader
 from worker.kafka.records import InputRecord, TopicPartition
+from worker.ledger.batch import Batch
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import Batch
 from worker.proof.checks import Progress
 from worker.proof.memory_reader import MemoryReader
 from worker.proof.memory_rows import MemoryRows

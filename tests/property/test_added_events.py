@@ -27,8 +27,8 @@ from tests.property.variety import POLICIES, SEEDS, any_histories, looking
 from worker.domain.policy import PolicyBook
 from worker.errors import Transient
 from worker.kafka.records import InputRecord
+from worker.ledger.batch import Batch
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import Batch
 from worker.proof.memory_reader import MemoryReader
 from worker.proof.memory_rows import MemoryRows
 from worker.repair.plan import Added

@@ -26,7 +26,8 @@ from worker.domain.rules import charges, cycles, grants, monthly, refunds
 from worker.engine.commands import CommandRunner, read_command
 from worker.kafka.records import InputRecord
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import OpenCommand, ParkedKey
+from worker.ledger.parked import ParkedKey
+from worker.ledger.store import OpenCommand
 from worker.proof.memory_reader import MemoryReader
 from worker.proof.memory_rows import MemoryRows
 

@@ -33,8 +33,8 @@ from worker.engine import chunk_work, correcting
 from worker.engine.commands import Command, CommandRunner
 from worker.errors import BatchRefused, Transient
 from worker.kafka.output.messages import unpack
+from worker.ledger.batch import Batch
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import Batch
 from worker.ledger.tables import DecisionRow
 from worker.repair.plan import Trigger
 from worker.repair.voiding import refusal

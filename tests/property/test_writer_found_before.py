@@ -16,7 +16,7 @@ from worker.domain.model import ProposalId
 from worker.domain.rules import grants, refunds
 from worker.kafka.records import InputRecord
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import ParkedKey
+from worker.ledger.parked import ParkedKey
 from worker.words import explanations
 
 

@@ -14,7 +14,8 @@ from worker.domain.state import Changed, Due, State
 from worker.engine.open_batch import OpenBatch
 from worker.engine.schedule import Schedule
 from worker.errors import Bug
-from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, SETTLEMENT, Appointment, ParkedKey
+from worker.ledger.parked import ParkedKey
+from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, SETTLEMENT, Appointment
 from worker.ledger.tables import ParkedRow, ParkedTriggerRow
 
 _NAMED_BY: Final[Mapping[Stops, str]] = {"wallet": "freelancer_id", "job": "job_id"}

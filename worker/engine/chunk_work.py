@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
+from worker.engine.batches import Batches
 from worker.engine.correcting import may_concern
 from worker.engine.decide_loop import DecideLoop
 from worker.engine.replaying import Chunk, Deviates, Replaying
@@ -24,23 +25,6 @@ _MOST_MOVEMENTS: Final = 2_000
 Left = tuple[Trigger, InputRecord | None]
 Ended = Literal["done", "more", "later", "stopping"]
 """Why it ended: all have an answer, or all that were loaded, or time is up, or the worker is to end."""
-
-
-class Batches(Protocol):
-    """What is asked of the writer."""
-
-    @property
-    def is_stopping(self) -> bool:
-        """Whether the worker is to end."""
-        ...
-
-    async def cut(self) -> None:
-        """Begin to commit what is decided."""
-        ...
-
-    async def commit_all(self) -> None:
-        """Commit what is decided, and wait until it is in the ledger."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ from worker.engine import standard_decisions
 from worker.engine.batch_builder import LARGE, BatchBuilder, closure_of
 from worker.engine.loading.cache import AT_ONCE, Cache
 from worker.errors import Bug
-from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, Appointment, ParkedKey
+from worker.ledger.parked import ParkedKey
+from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, Appointment
 from worker.ledger.tables import DueKey
 from worker.words.explanations import worded
 

@@ -24,7 +24,8 @@ from worker.engine.republishing import RepublishingWriter, republish
 from worker.errors import WorkerError
 from worker.kafka.holds import Hold, Holds, hold_of, place_of, whole
 from worker.kafka.records import LARGEST_PARTITION, Position, TopicPartition
-from worker.ledger.store import OpenCommand, ParkedKey
+from worker.ledger.parked import ParkedKey
+from worker.ledger.store import OpenCommand
 
 _log: Final = structlog.get_logger(__name__)
 _REPLAY_DECIDE: Final = "replay-decide"

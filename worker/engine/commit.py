@@ -14,7 +14,8 @@ from worker.engine.holding_back import HoldingBack
 from worker.engine.open_batch import OpenBatch
 from worker.futures import consume_exception
 from worker.kafka.records import InputRecord, Position, TopicPartition
-from worker.ledger.store import Batch, Conditions, Store
+from worker.ledger.batch import Batch, Conditions
+from worker.ledger.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,12 @@ from worker.domain.rules.undone import ToUndo, UndoneAdd, UndoneReplacement, Und
 from worker.domain.rules.voids import ToVoid
 from worker.domain.state import State
 from worker.domain.triggers import Received, SettleAgain
+from worker.engine.batches import Batches
 from worker.engine.decide_loop import DecideLoop
 from worker.engine.loading.cache import Cache
 from worker.errors import Transient
-from worker.ledger.store import ParkedKey, Past, Store
+from worker.ledger.parked import ParkedKey
+from worker.ledger.store import Past, Store
 from worker.repair.plan import Correction, Decide, OfADecision, Replace, Settle, Undo, Void
 from worker.repair.replacing import read_to_replace
 from worker.repair.undoing import read_to_undo
@@ -221,6 +223,31 @@ class Trying:
 
     def __init__(self, loop: DecideLoop, store: Store, policies: PolicyBook, failing: Mapping[object, str]) -> None:
         self._loop, self._store, self._policies, self._failing = loop, store, policies, failing
+
+    async def run_all(
+        self, corrections: Sequence[Correction], cause: Cause, results: dict[int, Result], batches: Batches
+    ) -> None:
+        """Decide these in order, into as many batches as that takes. What one did is in the ledger for those after it.
+
+        Raises:
+            Bug: the rule of one failed.
+            BatchRefused, Transient: of a batch.
+        """
+        before = list[Correction]()
+        await self._loop.cache.make_room()
+        await load_for(corrections, self._loop.cache, self._loop.business_time)
+        for correction in corrections:
+            if self._loop.batch_is_full:
+                await batches.cut()
+            if isinstance(correction, OfADecision):  # others read there what it did
+                await batches.commit_all()
+            if isinstance(correction, Decide) and may_concern(correction, before):
+                await batches.commit_all()
+                before.clear()
+            before.append(correction)
+            await self.run(correction, cause, results)
+            if isinstance(correction, OfADecision):
+                await batches.commit_all()
 
     async def run(self, correction: Correction, cause: Cause, results: dict[int, Result]) -> None:
         """Decide one, unless its wallet or job is parked.

@@ -17,14 +17,16 @@ from worker.engine import standard_decisions
 from worker.engine.batch_builder import BatchBuilder
 from worker.engine.clock_work import ClockWork
 from worker.engine.commit import Commits
-from worker.engine.loading.cache import AT_ONCE, Cache, seen_key
+from worker.engine.loading.cache import AT_ONCE, Cache
 from worker.engine.loading.prefetch import MOST_APPOINTMENTS, Prefetch
 from worker.engine.narrowing import Narrowing
 from worker.engine.open_batch import OpenBatch
 from worker.engine.schedule import Schedule
 from worker.fault_points import FaultPoint
 from worker.kafka.records import InputRecord, TopicPartition
-from worker.ledger.store import ParkedKey, Store
+from worker.ledger.event_key import seen_key
+from worker.ledger.parked import ParkedKey
+from worker.ledger.store import Store
 from worker.ledger.tables import DueKey, SeenRow
 from worker.words.explanations import worded
 
@@ -167,7 +169,7 @@ class DecideLoop:
 
     def note_replaced(self, topic: str, event_id: str, seq: int, content: str) -> None:
         """Let repeats of an event be compared with the content that a correction gave it, too."""
-        self.cache.note_replaced(seen_key(topic, event_id), seq, content.encode())
+        self.cache.first_decisions.note_replaced(seen_key(topic, event_id), seq, content.encode())
 
     @property
     def batch_is_full(self) -> bool:
@@ -253,14 +255,14 @@ class DecideLoop:
             open_batch.rejected_with_others += record.count - 1
             return
         topic = record.source.topic
-        first = self.cache.first_decision(record.event_key)
+        first = self.cache.first_decisions.on(record.event_key)
         if first is not None:
             decision, conflict = standard_decisions.seen_before(record, event, first, seq)
             open_batch.add(decision)
             if conflict is not None:
                 open_batch.add_letter(standard_decisions.dead_letter(record, conflict, seq))
             return
-        self.cache.note_seen(seq, record)
+        self.cache.first_decisions.note(seq, record)
         open_batch.batch.seen_events.append(SeenRow(record.event_key, seq))
         if self.parked or self._failing:
             stopped = self.builder.stopped_for(topic, event.__dict__)

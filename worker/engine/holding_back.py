@@ -11,7 +11,8 @@ import structlog
 from worker.errors import Transient
 from worker.kafka.output.messages import unpack, without
 from worker.kafka.output.published_before import Named, PublishedBefore, differing, read_message
-from worker.ledger.store import Batch, Store
+from worker.ledger.batch import Batch
+from worker.ledger.store import Store
 
 _log: Final = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ import structlog
 
 from worker.engine.standard_decisions import REFUSED_BY_POSTGRESQL
 from worker.errors import BatchRefused, OperatorNeeded
-from worker.ledger.store import Batch
+from worker.ledger.batch import Batch
 
 _log = structlog.get_logger(__name__)
 

@@ -13,6 +13,7 @@ from worker.domain.state import Changed
 from worker.engine.membership_messages import membership_messages
 from worker.engine.wallet_messages import LotMoved, wallet_message
 from worker.kafka.output.messages import Message, pack
+from worker.ledger.batch import Batch, Conditions
 from worker.ledger.leaves import SALT_BYTES, leaves_of
 from worker.ledger.membership_rows import write_down_memberships
 from worker.ledger.mentions import mention
@@ -25,7 +26,7 @@ from worker.ledger.rows import (
     movements_text,
     spend_row,
 )
-from worker.ledger.store import Batch, Conditions, Tail
+from worker.ledger.store import Tail
 from worker.ledger.tables import AwaitingRow, ChangeRow, DeadLetterRow, DecisionRow, HireRow
 
 _MOST_BYTES: Final = 8 * 1024 * 1024

@@ -30,7 +30,8 @@ from worker.engine.correcting import (
 from worker.engine.decide_loop import DecideLoop
 from worker.errors import Transient, WorkerError
 from worker.kafka.records import InputRecord, added_record
-from worker.ledger.store import ParkedKey, Store
+from worker.ledger.parked import ParkedKey
+from worker.ledger.store import Store
 from worker.ledger.tables import ReplayedRow, SeenRow
 from worker.repair.brought import expected_of
 from worker.repair.plan import (
@@ -203,7 +204,7 @@ class Replaying:
         return added_record(trigger.topic, trigger.event.encode(), event, self._loop.business_time)
 
     def _left_out(self, trigger: Trigger, record: InputRecord | None) -> NotBooked | None:
-        if record is not None and (first := self._loop.cache.first_decision(record.event_key)) is not None:
+        if record is not None and (first := self._loop.cache.first_decisions.on(record.event_key)) is not None:
             return NotBooked("left-out", "already-decided", f"the event id was decided as decision {first.seq}")
         if (failure := self._failing.pop(_identity(self._chunk, trigger), None)) is not None:
             self._deviates(trigger, "refused-by-postgresql", failure)
@@ -251,7 +252,7 @@ class Replaying:
         open_batch.batch.replayed.append(self._row(trigger, None, seq, record))
         if record is not None:
             open_batch.batch.seen_events.append(SeenRow(record.event_key, seq))
-            loop.cache.note_seen(seq, record)
+            loop.cache.first_decisions.note(seq, record)
         loop.builder.book(decisions)
         if not isinstance(trigger, Added):
             note_booked(loop, trigger, decisions[0])

@@ -4,6 +4,7 @@ They are made again from the ledger, and go into the outbox row of the command's
 it does all others, in order and exactly once (docs/decisions/0041).
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -12,7 +13,11 @@ import msgspec
 from worker.domain.decisions import Fact
 from worker.engine.command_arguments import WrongArguments, read_arguments
 from worker.engine.replay_commands import Replied
-from worker.ledger.recorded_change import RecordedChange, RecordedSize
+from worker.engine.wallet_messages import message_again
+from worker.kafka.output.messages import RepublishedMessage
+from worker.ledger.recorded_change import RecordedSize
+from worker.ledger.store import Store
+from worker.ledger.tables import ChangeRow
 
 MOST_WALLETS: Final = 1_000
 """How many wallets one command may name."""
@@ -53,7 +58,7 @@ class Republished(NamedTuple):
 
     messages: int
     freelancers: int
-    through: RecordedChange | None
+    through: ChangeRow | None
     is_whole: bool
 
 
@@ -77,6 +82,21 @@ async def republish(writer: RepublishingWriter, arguments: dict[str, Any], comma
     if done.through is not None:
         facts |= {"last_freelancer": done.through.freelancer_id, "last_version": done.through.version}
     return Replied("applied", "outputs-republished", facts)
+
+
+async def messages_again(
+    store: Store, wallets: Sequence[tuple[str, int]], command: str
+) -> tuple[list[RepublishedMessage], Republished]:
+    """The messages of these wallets as they were, each from a version on: as many as one command publishes.
+
+    Raises:
+        Transient: the database is away.
+    """
+    found = await store.recorded_sizes(wallets, MOST_MESSAGES + 1)
+    taken = await store.recorded_changes(wallets, whole_wallets(found, MOST_MESSAGES, MOST_BYTES))
+    messages = await asyncio.to_thread(lambda: [message_again(one, command) for one in taken])
+    freelancers = len({one.change.freelancer_id for one in taken})
+    return messages, Republished(len(taken), freelancers, taken[-1].change if taken else None, len(taken) == len(found))
 
 
 def whole_wallets(found: Sequence[RecordedSize], most: int, most_bytes: int) -> int:

@@ -9,7 +9,8 @@ from worker.domain.decisions import Decision, Fact, Kind, Subject
 from worker.domain.model import Cause
 from worker.kafka.headers import pack_headers
 from worker.kafka.records import InputRecord, Rejection
-from worker.ledger.store import FirstDecision, ParkedKey
+from worker.ledger.parked import ParkedKey
+from worker.ledger.store import FirstDecision
 from worker.ledger.tables import DeadLetterRow
 
 REFUSED_BY_POSTGRESQL: Final = "PostgreSQL refused it: "

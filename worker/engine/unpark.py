@@ -12,7 +12,7 @@ from worker.domain.policy import PolicyBook
 from worker.domain.state import State
 from worker.domain.triggers import CycleDue, ExpiryDue, Received, SettlementDue
 from worker.kafka.records import InputRecord, TopicPartition
-from worker.ledger.store import ParkedKey, ParkedTrigger
+from worker.ledger.parked import ParkedKey, ParkedTrigger
 
 if TYPE_CHECKING:
     from datetime import datetime

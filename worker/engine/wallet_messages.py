@@ -102,24 +102,25 @@ def wallet_message(
 
 def message_again(recorded: RecordedChange, command: str) -> RepublishedMessage:
     """The message about a change as it was published first, to the byte, to be published once more by a command."""
+    row = recorded.change
     change = Change(
-        FreelancerId(recorded.freelancer_id),
-        recorded.version,
-        recorded.occurred_at,
-        recorded.rule,
-        recorded.reason,
-        recorded.policy_version,
-        recorded.delta,
-        recorded.debt_delta,
-        recorded.balance_after,
+        FreelancerId(row.freelancer_id),
+        row.version,
+        row.occurred_at,
+        row.rule,
+        row.reason,
+        row.policy_version,
+        row.delta,
+        row.debt_delta,
+        row.balance_after,
         [],
         Subject(),
         {},
         _about(recorded),
-        explanation=recorded.explanation,
+        explanation=row.explanation,
     )
     corrects = None if recorded.trigger is None else _trigger_in(recorded.trigger).corrects
-    first = wallet_message(change, recorded.cause, recorded.recorded_at, _moved(recorded), corrects)
+    first = wallet_message(change, recorded.cause, row.recorded_at, _moved(recorded), corrects)
     named = (first.topic, first.key, first.value, first.ce_id, first.ce_time)
     return RepublishedMessage(*named, republished=command)
 
@@ -139,15 +140,15 @@ def _about(recorded: RecordedChange) -> dict[str, str]:
     """
     named: dict[str, object] = facts_in(recorded.facts)
     named |= {"job_id": recorded.job_id, "proposal_id": recorded.proposal_id}
-    if recorded.rule == CLAW_BACK:
-        proposals = {proposal_id for _, proposal_id, _, _ in movements_in(recorded.movements)}
+    if recorded.change.rule == CLAW_BACK:
+        proposals = {proposal_id for _, proposal_id, _, _ in movements_in(recorded.change.movements)}
         named["proposal_id"] = proposals.pop() if len(proposals) == 1 else None
     return {name: str(named[name]) for name in _IN_ORDER if named.get(name) is not None}
 
 
 def _moved(recorded: RecordedChange) -> list[LotMoved]:
     moved: dict[str, LotMoved] = {}
-    for lot_id, _, _, delta in movements_in(recorded.movements):
+    for lot_id, _, _, delta in movements_in(recorded.change.movements):
         if lot_id is not None and lot_id in moved:
             moved[lot_id].delta += delta
         elif lot_id is not None:

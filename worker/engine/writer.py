@@ -4,7 +4,6 @@ While PostgreSQL commits one batch the next is read and decided. Nothing leaves 
 any failure everything in memory is thrown away and read again (the recovery path belongs to the service).
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
@@ -18,23 +17,23 @@ from worker.domain.policy import Policy, PolicyBook
 from worker.engine.chunk_work import ChunkWork, Ended
 from worker.engine.commands import Answer, Command, command_decision
 from worker.engine.commit import Commits, Committed
-from worker.engine.correcting import Result, Trying, load_for, look_ahead, may_concern
+from worker.engine.correcting import Result, Trying, look_ahead
 from worker.engine.decide_loop import DecideLoop, Ground, Read, TermFlags
 from worker.engine.narrowing import Narrowing
+from worker.engine.releasing import Releasing
 from worker.engine.replaying import Chunk, Deviates, Replaying
-from worker.engine.republishing import MOST_BYTES, MOST_MESSAGES, Republished, whole_wallets
-from worker.engine.unpark import Unpark
-from worker.engine.wallet_messages import message_again
+from worker.engine.republishing import Republished, messages_again
 from worker.errors import BatchRefused, Bug
 from worker.fault_points import FaultPoint, no_fault
 from worker.kafka.holds import Hold
 from worker.kafka.records import InputRecord, Position, TopicPartition
+from worker.ledger.batch import Conditions
 from worker.ledger.leaves import as_text
-from worker.ledger.store import Conditions, ParkedKey, ParkedTrigger, Store
+from worker.ledger.parked import ParkedKey
+from worker.ledger.store import Store
 from worker.ledger.tables import AnswerRow, HoldRow, PolicyRow, ReplayedRow, ReplayRow
 from worker.release import release
-from worker.repair.plan import Correction, Decide, OfADecision, Trigger
-from worker.words.explanations import worded
+from worker.repair.plan import Correction, Trigger
 
 _log = structlog.get_logger(__name__)
 _MOST_SECONDS_OF_A_CHUNK: Final = 20.0
@@ -260,7 +259,7 @@ class Writer:
                 await self.commit_all()  # what was parked just now is in the ledger then
                 if key not in self._waited:  # before a failure batches of it may have been committed
                     self._waited[key] = await self._store.count_parked_triggers(key)
-                failure = await self._release_all(key)
+                failure = await Releasing(self, self._loop, self._store, self._policies, self._failing).release(key)
                 if key not in self.parked:
                     return self._waited[key], 0, None
                 await self.commit_all()
@@ -269,42 +268,6 @@ class Writer:
                 await self.decide(await self._start_over(error))
             else:
                 return self._waited[key] - left, left, failure
-
-    async def _release_all(self, key: ParkedKey) -> str | None:
-        """Decide what waits, page by page. It ends early for a stop, between two batches, or for a failure: why."""
-        release = Unpark(self._loop.cache, self._policies, self.business_time)
-        last = 0
-        self._loop.freshen()
-        while page := await self._store.parked_triggers(key, last):
-            await self._loop.cache.make_room()
-            await release.prepare(page)
-            for waiting in page:
-                if self.is_stopping and not len(self._loop.builder.open_batch):
-                    return None
-                if (failure := self._failing.pop(_released(waiting.seq), None)) is not None:
-                    return failure
-                await self._release_one(release, waiting, key)
-                last = waiting.seq
-        del self.parked[key]
-        self._loop.builder.open_batch.batch.unparked.append(key)
-        return None
-
-    async def _release_one(self, release: Unpark, waiting: ParkedTrigger, key: ParkedKey) -> None:
-        try:
-            decisions = worded(await release.decide(waiting, key, self._loop.builder.open_batch.next_seq))
-        except Exception as error:
-            where = f"{key.scope} {key.key}, waiting trigger {waiting.seq}"
-            raise self._loop.builder.fails(_released(waiting.seq), where, error) from error
-        open_batch = self._loop.builder.open_batch
-        if decisions:
-            open_batch.triggers.append(_released(waiting.seq))
-            self._loop.builder.book(decisions)
-        else:
-            open_batch.batch.released_void.append((waiting.seq, open_batch.next_seq))
-        open_batch.batch.triggers_released.append(waiting.seq)
-        if self._loop.batch_is_full:
-            await self.cut()
-        await asyncio.sleep(0)  # the lease is renewed meanwhile
 
     async def replay_of(self, plan: str) -> ReplayRow | None:
         """The plan of this hash, if it was begun."""
@@ -380,24 +343,10 @@ class Writer:
         """Decide corrections in order, for a plan, and commit those that book something; returns what each came to."""
         results: dict[int, Result] = {}
         while True:
-            before = list[Correction]()
             try:
                 await self.commit_all()
-                await self._loop.cache.make_room()
-                await load_for(corrections, self._loop.cache, self.business_time)
                 trying = Trying(self._loop, self._store, self._policies, self._failing)
-                for correction in corrections:
-                    if self._loop.batch_is_full:
-                        await self.cut()
-                    if isinstance(correction, OfADecision):  # others read there what it did
-                        await self.commit_all()
-                    if isinstance(correction, Decide) and may_concern(correction, before):
-                        await self.commit_all()
-                        before.clear()
-                    before.append(correction)
-                    await trying.run(correction, cause, results)
-                    if isinstance(correction, OfADecision):
-                        await self.commit_all()
+                await trying.run_all(corrections, cause, results, self)
                 await self.commit_all()
             except (Bug, BatchRefused) as failure:
                 await self.decide(await self._start_over(failure))
@@ -416,12 +365,9 @@ class Writer:
                 await self.decide(await self._start_over(failure))
             else:
                 break
-        found = await self._store.recorded_sizes(wallets, MOST_MESSAGES + 1)
-        taken = await self._store.recorded_changes(wallets, whole_wallets(found, MOST_MESSAGES, MOST_BYTES))
-        messages = await asyncio.to_thread(lambda: [message_again(one, command) for one in taken])
+        messages, republished = await messages_again(self._store, wallets, command)
         self._loop.builder.open_batch.republish(messages)
-        freelancers = len({one.freelancer_id for one in taken})
-        return Republished(len(taken), freelancers, taken[-1] if taken else None, len(taken) == len(found))
+        return republished
 
     async def commit_all(self) -> None:
         """Commit what is decided, and what became of a plan's triggers, and wait until it is in the ledger."""
@@ -479,8 +425,3 @@ class Writer:
             again = [*records, *again]
         await self.open()
         return again
-
-
-def _released(seq: int) -> tuple[str, int]:
-    """How a waiting trigger is named among those that fail."""
-    return "release", seq

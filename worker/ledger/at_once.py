@@ -11,9 +11,9 @@ from typing import Any, Final
 import asyncpg
 
 from worker.kafka.records import Position
+from worker.ledger.batch import Batch
 from worker.ledger.rows import batch_row
 from worker.ledger.sql import load
-from worker.ledger.store import Batch
 from worker.ledger.tables import DecisionRow
 
 SMALL_ROWS: Final = 300

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from worker.domain.state import Due, Voided
 from worker.ledger import at_once
+from worker.ledger.batch import Batch
 from worker.ledger.connections import Connection
 from worker.ledger.deadlines import STATEMENT_SECONDS, answered_within
 from worker.ledger.pool import Purpose
 from worker.ledger.sql import load
-from worker.ledger.store import Batch
 from worker.ledger.tables import (
     AwaitingRow,
     ChangeRow,

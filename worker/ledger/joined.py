@@ -7,7 +7,7 @@ from worker.domain.model import Cause, stored_cause
 from worker.domain.state import Awaited, Held
 from worker.kafka.holds import Hold
 from worker.kafka.records import TopicPartition
-from worker.ledger.store import ParkedTrigger
+from worker.ledger.parked import ParkedTrigger
 
 
 def read_awaited(row: asyncpg.Record) -> Awaited:

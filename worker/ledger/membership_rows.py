@@ -4,7 +4,7 @@ import msgspec
 
 from worker.domain.model import Charge, Membership, Promo, Suspension
 from worker.domain.state import Changed
-from worker.ledger.store import Batch
+from worker.ledger.batch import Batch
 from worker.ledger.tables import ChargeRow, HeldRow, MembershipRow
 
 _json = msgspec.json.Encoder()

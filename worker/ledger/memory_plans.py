@@ -61,7 +61,7 @@ class MemoryPlans:
     async def recorded_sizes(self, wallets: Sequence[tuple[str, int]], most: int) -> list[RecordedSize]:
         """How large the changes are that `recorded_changes` has of these wallets."""
         found = await self.recorded_changes(wallets, most)
-        return [RecordedSize(one.freelancer_id, one.version, len(one.movements)) for one in found]
+        return [RecordedSize(one.change.freelancer_id, one.change.version, len(one.change.movements)) for one in found]
 
     def _recorded(self, change: ChangeRow) -> RecordedChange:
         decision = self.tables.decisions[change.decision_seq]

@@ -38,14 +38,16 @@ from worker.kafka.holds import Hold, by_place
 from worker.kafka.output.outbox import OutboxRow
 from worker.kafka.output.published_before import Named, PublishedBefore
 from worker.kafka.records import Position, TopicPartition
+from worker.ledger.batch import Batch
 from worker.ledger.leaves import log_after
 from worker.ledger.membership_rows import read_charge, read_membership
 from worker.ledger.memory_clock import appointments_in
 from worker.ledger.memory_plans import MemoryPlans
 from worker.ledger.memory_tables import ConstraintBroken
 from worker.ledger.merkle import stored_log
+from worker.ledger.parked import ParkedKey, ParkedTrigger
 from worker.ledger.rows import batch_row, read_closure, read_lot, read_spend
-from worker.ledger.store import Appointment, Batch, OpenCommand, ParkedKey, ParkedTrigger, Past, Tail
+from worker.ledger.store import Appointment, OpenCommand, Past, Tail
 from worker.ledger.tables import AnswerRow, BatchRow, DecisionRow, HoldRow, MembershipRow
 
 _ADDED: Final = {

@@ -36,6 +36,7 @@ from worker.kafka.output.outbox import DeadLetter, OutboxRow
 from worker.kafka.output.published_before import Named, PublishedBefore
 from worker.kafka.records import Position, TopicPartition
 from worker.ledger.appointments import Rows, read_appointments
+from worker.ledger.batch import Batch
 from worker.ledger.batch_writing import BatchWriting
 from worker.ledger.budget import MOST_BY_DEFAULT
 from worker.ledger.deadlines import TRANSACTION_SECONDS
@@ -44,6 +45,7 @@ from worker.ledger.leadership import guard
 from worker.ledger.leaves import log_after
 from worker.ledger.membership_rows import read_charge, read_membership
 from worker.ledger.merkle import stored_log
+from worker.ledger.parked import ParkedKey, ParkedTrigger
 from worker.ledger.past import Together, in_full, linked_lots, mentioned, moved_since, naming, standing
 from worker.ledger.pool import Pool, Purpose
 from worker.ledger.recorded_change import RecordedChange, RecordedSize, read_recorded
@@ -51,17 +53,7 @@ from worker.ledger.refused import REFUSED, refused
 from worker.ledger.replaced import first_decision_of
 from worker.ledger.rows import as_uuid, read_closure, read_lot, read_spend
 from worker.ledger.sql import load
-from worker.ledger.store import (
-    Appointment,
-    Batch,
-    FirstDecision,
-    Moved,
-    OpenCommand,
-    ParkedKey,
-    ParkedTrigger,
-    Past,
-    Tail,
-)
+from worker.ledger.store import Appointment, FirstDecision, Moved, OpenCommand, Past, Tail
 from worker.ledger.tables import (
     ChangeRow,
     ChargeRow,

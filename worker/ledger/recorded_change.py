@@ -5,32 +5,21 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from worker.domain.model import Cause
+from worker.ledger.tables import ChangeRow
 
 
 class RecordedChange(NamedTuple):
-    """A change, and of its decision the cause, the facts and what it names.
+    """A change, and of its decision the cause, the facts (as in their row) and what it names.
 
-    `movements` and `facts` are as in their rows; `trigger` is that of a correction; `ends` has when each of its lots
-    ends.
+    `trigger` is that of a correction; `ends` has when each of its lots ends.
     """
 
-    freelancer_id: str
-    version: int
-    occurred_at: datetime
-    recorded_at: datetime
-    rule: str
-    reason: str
-    policy_version: str
-    delta: int
-    debt_delta: int
-    balance_after: int
-    explanation: str
-    movements: str
+    change: ChangeRow
+    cause: Cause
     facts: str
     job_id: str | None
     proposal_id: str | None
     trigger: bytes | None
-    cause: Cause
     ends: Mapping[str, datetime]
 
 
@@ -44,6 +33,7 @@ class RecordedSize(NamedTuple):
 
 def read_recorded(row: Mapping[str, Any]) -> RecordedChange:
     """A row of the statement `recorded_changes`."""
+    change = ChangeRow(*(row[name] for name in ChangeRow._fields))
     cause = Cause(row["topic"], row["event_id"], row["incarnation"], row["partition"], row["offset"], row["added"])
     ends = dict(zip(row["lots"] or (), row["ends"] or (), strict=True))
-    return RecordedChange(**{name: row[name] for name in RecordedChange._fields[:-2]}, cause=cause, ends=ends)
+    return RecordedChange(change, cause, row["facts"], row["job_id"], row["proposal_id"], row["trigger"], ends)

@@ -5,7 +5,7 @@ from typing import Final
 import asyncpg
 
 from worker.errors import BatchRefused
-from worker.ledger.store import Batch
+from worker.ledger.batch import Batch
 
 REFUSED: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, OverflowError, UnicodeEncodeError)
 """Classes 22 and 23 of the server's errors, and what the driver raises for a value that it cannot even send."""

@@ -24,7 +24,7 @@ from worker.domain.model import (
     SpendLine,
     stored_cause,
 )
-from worker.ledger.store import Batch
+from worker.ledger.batch import Batch
 from worker.ledger.tables import BatchRow, ClosureRow, LotRow, SpendRow
 
 DecidedColumns = tuple[

@@ -13,7 +13,7 @@ from schemas.reading import read_event
 from worker.domain.cards import ALREADY_GRANTED, Need
 from worker.domain.model import ChargeId, ChargeKey, FreelancerId, LotId, ProposalId
 from worker.domain.rule_catalogue import RULES
-from worker.engine.loading.cache import seen_key
+from worker.ledger.event_key import seen_key
 from worker.ledger.tables import ChangeRow
 from worker.proof.parts import Part, Reader
 from worker.proof.recorded import Recorded, movements_of

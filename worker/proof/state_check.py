@@ -10,9 +10,9 @@ from uuid import UUID
 
 import msgspec
 
-from worker.engine.loading.cache import seen_key
 from worker.kafka.records import TopicPartition
 from worker.ledger.connections import Connection
+from worker.ledger.event_key import seen_key
 from worker.ledger.sql import load
 from worker.proof.checks import Check, Finding, Ground
 from worker.proof.holds_check import wrong_holds

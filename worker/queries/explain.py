@@ -14,8 +14,8 @@ from schemas.catalogue import INPUT_TOPICS
 from worker.domain.decisions import Facts, Subject
 from worker.domain.model import midnight
 from worker.domain.policy import PolicyBook
-from worker.engine.loading.cache import seen_key
 from worker.ledger.connections import Connection
+from worker.ledger.event_key import seen_key
 from worker.ledger.rows import facts_in, movements_in
 from worker.ledger.sql import load
 from worker.queries.explained import Awaited, Explanation, OpenSpend

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from schemas.catalogue import INPUT_TOPICS
-from worker.engine.loading.cache import seen_key
 from worker.ledger.connections import Connection
+from worker.ledger.event_key import seen_key
 from worker.ledger.sql import load
 from worker.queries.explain import decisions_of
 from worker.queries.history import ChangeRecord, change_record

@@ -9,10 +9,10 @@ from aiokafka.structs import ConsumerRecord
 
 from schemas.base import InputEvent
 from worker.engine import standard_decisions
-from worker.engine.loading.cache import seen_key
 from worker.errors import UsageError, WorkerError
 from worker.kafka.input.reading import RecordReader
 from worker.kafka.records import InputRecord, TopicPartition
+from worker.ledger.event_key import seen_key
 from worker.ledger.store import FirstDecision
 from worker.ledger.tables import SeenRow
 from worker.proof.checks import Progress

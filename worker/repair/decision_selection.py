@@ -9,8 +9,8 @@ from uuid import UUID
 import msgspec
 
 from schemas.catalogue import INPUT_TOPICS
-from worker.engine.loading.cache import seen_key
 from worker.errors import UsageError
+from worker.ledger.event_key import seen_key
 from worker.ledger.tables import DecisionRow, SeenRow
 from worker.places import shortened
 from worker.plain_text import plain

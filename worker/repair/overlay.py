@@ -32,9 +32,11 @@ from worker.domain.model import (
 from worker.domain.rules.decides import Standing
 from worker.domain.rules.undos import UNDO
 from worker.domain.state import Awaited, Held, Voided
+from worker.ledger.batch import Batch
 from worker.ledger.memory_store import MemoryStore
+from worker.ledger.parked import ParkedKey
 from worker.ledger.replaced import content_in
-from worker.ledger.store import Batch, FirstDecision, Moved, ParkedKey
+from worker.ledger.store import FirstDecision, Moved
 from worker.ledger.tables import ChangeRow, DecisionRow
 from worker.repair.snapshot import Snapshot
 from worker.repair.taking import Kept, Once

@@ -10,10 +10,10 @@ from schemas.json_text import canonical, parsed
 from schemas.proposals import ProposalSubmitted
 from schemas.reading import read_event
 from worker.domain.rules.spends import lines_of
-from worker.engine.loading.cache import seen_key
 from worker.errors import UsageError
 from worker.kafka.input.reading import RecordReader
 from worker.kafka.records import InputRecord
+from worker.ledger.event_key import seen_key
 from worker.ledger.store import FirstDecision
 from worker.ledger.tables import DecisionRow
 from worker.proof.checks import Progress

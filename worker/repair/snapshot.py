@@ -8,11 +8,12 @@ from worker.domain.model import FreelancerId, JobId, ProposalId
 from worker.domain.rules.decides import Standing
 from worker.domain.state import Voided
 from worker.ledger import past
+from worker.ledger.parked import ParkedKey
 from worker.ledger.past import InFull
 from worker.ledger.postgres import read_tail
 from worker.ledger.replaced import first_decision_of
 from worker.ledger.sql import load
-from worker.ledger.store import FirstDecision, Moved, ParkedKey, Tail
+from worker.ledger.store import FirstDecision, Moved, Tail
 from worker.ledger.tables import ChangeRow, DecisionRow, PolicyRow, ReplayedRow, SeenRow, SpendRow
 from worker.proof.current_state import StateRows
 from worker.proof.state_rows import PostgresRows

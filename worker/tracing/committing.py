@@ -10,7 +10,8 @@ from worker.engine.commit import Commits, Committed
 from worker.engine.open_batch import OpenBatch
 from worker.kafka.output.messages import TracedMessage
 from worker.kafka.records import InputRecord
-from worker.ledger.store import Batch, Conditions, Store, Tail
+from worker.ledger.batch import Batch, Conditions
+from worker.ledger.store import Store, Tail
 from worker.tracing.slices import harmless
 from worker.tracing.spans import Deciding, DecisionSpans
 from worker.tracing.trace_context import written

@@ -13,7 +13,7 @@ from opentelemetry.util.types import AttributeValue
 
 from worker.domain.decisions import Decision, Kind
 from worker.kafka.records import InputRecord
-from worker.ledger.store import Batch
+from worker.ledger.batch import Batch
 from worker.tracing.remembered import Remembered
 from worker.tracing.slices import in_slices
 from worker.tracing.trace_context import below, sent_context

@@ -13,8 +13,8 @@ from worker.domain.decisions import Subject
 from worker.engine.commands import Answer, Command, CommandRunner
 from worker.errors import BatchRefused
 from worker.kafka.holds import place_of
+from worker.ledger.batch import Batch
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import Batch
 from worker.words.explanations import explain
 
 TOPIC = "job-closed"

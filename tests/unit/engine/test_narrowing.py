@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from worker.engine.narrowing import Narrowing
 from worker.errors import BatchRefused, OperatorNeeded
-from worker.ledger.store import Batch, Conditions
+from worker.ledger.batch import Batch, Conditions
 
 REFUSAL = BatchRefused("PostgreSQL refused batch 7", "the server's words")
 

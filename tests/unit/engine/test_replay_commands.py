@@ -32,7 +32,7 @@ from worker.domain.decisions import Subject
 from worker.domain.rules import grants
 from worker.kafka.output.messages import unpack
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import ParkedKey
+from worker.ledger.parked import ParkedKey
 from worker.ledger.tables import DecisionRow
 from worker.words.explanations import explain
 

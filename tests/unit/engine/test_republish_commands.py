@@ -83,7 +83,8 @@ async def test_a_part_is_of_whole_wallets_unless_one_is_too_large(store: MemoryS
     async def taken(most: int, most_bytes: int, *wallets: tuple[str, int]) -> list[tuple[str, int]]:
         found = await store.recorded_sizes(wallets, most + 1)
         count = whole_wallets(found, most, most_bytes)
-        return [(one.freelancer_id, one.version) for one in await store.recorded_changes(wallets, count)]
+        taken = await store.recorded_changes(wallets, count)
+        return [(one.change.freelancer_id, one.change.version) for one in taken]
 
     all_of_them = (("f-1", 1), ("f-2", 1), ("f-3", 1))
     assert len(await taken(6, MANY, *all_of_them)) == 6

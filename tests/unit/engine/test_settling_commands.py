@@ -32,7 +32,7 @@ from tests.kit.replaying import (
 from worker.domain.rules import corrections as rule
 from worker.errors import BatchRefused
 from worker.kafka.output.messages import unpack
-from worker.ledger.store import Batch
+from worker.ledger.batch import Batch
 from worker.ledger.tables import DecisionRow
 from worker.proof.memory_reader import MemoryReader
 from worker.proof.memory_rows import MemoryRows

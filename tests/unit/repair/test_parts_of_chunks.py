@@ -14,8 +14,8 @@ from tests.kit.replaying import Came, balance, became, begin, bought, leading, n
 from worker.engine import chunk_work, writer
 from worker.engine.commands import Answer, Command, CommandRunner
 from worker.errors import BatchRefused
+from worker.ledger.batch import Batch
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import Batch
 from worker.repair.plan import Trigger
 
 BOOK = policies()

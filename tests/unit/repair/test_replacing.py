@@ -14,7 +14,7 @@ from tests.kit.replacing import other
 from tests.kit.replaying import Came, balance, bought, closed, event, nothing_is_found, proposed
 from worker.domain.rules.grants import PURCHASE
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import ParkedKey
+from worker.ledger.parked import ParkedKey
 from worker.ledger.tables import LotRow
 from worker.repair.plan import NOTHING, Replace
 

@@ -26,7 +26,7 @@ from tests.kit.undoing import balances, what_counts
 from tests.property.variety import POLICIES
 from worker.kafka.records import TopicPartition
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import ParkedKey
+from worker.ledger.parked import ParkedKey
 from worker.repair.planning_undos import SETTLED_WITH
 from worker.repair.undoing import CHANGED_SINCE
 from worker.repair.undoing_amounts import PROPOSALS

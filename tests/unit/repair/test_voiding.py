@@ -21,7 +21,7 @@ from tests.kit.replaying import (
 )
 from worker.kafka.records import TopicPartition
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import ParkedKey
+from worker.ledger.parked import ParkedKey
 from worker.repair.plan import Void
 from worker.repair.selecting import JobToSettle
 

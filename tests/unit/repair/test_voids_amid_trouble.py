@@ -9,7 +9,7 @@ from tests.kit.policies import policies, policy_text
 from tests.kit.replaying import Came, Event, balance, bought, closed, event, leading, nothing_is_found, proposed
 from worker.kafka.records import TopicPartition
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import ParkedKey
+from worker.ledger.parked import ParkedKey
 
 BOOK = policies()
 SECOND = "cd" * 32

@@ -22,7 +22,7 @@ from worker.domain.rules.cycles import begin, forget_beginning
 from worker.domain.state import Changed, State
 from worker.kafka.records import TopicPartition
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.store import ParkedKey
+from worker.ledger.parked import ParkedKey
 from worker.proof.memory_reader import MemoryReader
 from worker.proof.memory_rows import MemoryRows
 from worker.proof.undoing import before

@@ -3,22 +3,20 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
-from hashlib import blake2b
 from itertools import islice
 from typing import Final, TypeVar
 
 from worker.domain.booking import find_lot
-from worker.domain.cards import Need
-from worker.domain.model import BurnOrder, ChargeKey, FreelancerId, JobId, LotId, Membership, ProposalId, Spend, Wallet
+from worker.domain.model import BurnOrder, ChargeKey, FreelancerId, JobId, LotId, ProposalId, Spend, Wallet
 from worker.domain.policy import PolicyBook
-from worker.domain.rule_catalogue import RULES
 from worker.domain.rules.undone import ToUndo
 from worker.domain.rules.voids import ToVoid
-from worker.domain.state import Changed, Held, State
-from worker.engine.loading.needs import Needs
+from worker.domain.state import Changed, State
+from worker.engine.loading.first_decisions import FirstDecisions
+from worker.engine.loading.needs import Needs, ask_for_answered, ask_for_pending
 from worker.futures import consume_exception, in_turns
 from worker.kafka.records import InputRecord
-from worker.ledger.store import Appointment, FirstDecision, Store
+from worker.ledger.store import Appointment, Store
 
 MOST_WALLETS: Final = 30_000
 MOST_JOBS: Final = 20_000
@@ -26,18 +24,11 @@ MOST_SPENDS: Final = 30_000
 MOST_GRANTS: Final = 20_000
 MOST_MEMBERSHIPS: Final = 30_000
 MOST_CHARGES: Final = 20_000
-MOST_SEEN: Final = 8_000
-MOST_SEEN_BYTES: Final = 16 * 1024 * 1024
 AT_ONCE: Final = 500
 """How many spends of a job are settled in one go, and loaded ahead before it begins."""
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
-
-
-def seen_key(topic: str, event_id: str) -> str:
-    """How an event id of a topic is remembered: a hash of both, 16 bytes written in hexadecimal."""
-    return blake2b(f"{topic}\0{event_id}".encode(), digest_size=16).hexdigest()
 
 
 class Cache:
@@ -57,13 +48,7 @@ class Cache:
         """The last decision that is in the ledger for sure."""
         self.last_decisions: dict[FreelancerId, int] = {}
         """The last decision that names each freelancer whose wallet is in memory, or known not to exist; 0 for none."""
-        self._seen: dict[str, tuple[int, InputRecord]] = {}
-        """First decisions on event ids, of batches that may not be committed yet (and some that are)."""
-        self._seen_bytes = 0
-        self._replaced: dict[str, tuple[tuple[int, bytes], ...]] = {}
-        """The content that events were given by corrections since, by event key; what was loaded may lack it."""
-        self.seen_long_ago: dict[str, FirstDecision] = {}
-        """First decisions, found in the ledger, on event ids of the records prepared last."""
+        self.first_decisions = FirstDecisions(store)
         self._begun: list[asyncio.Task[None]] = []
         """The loads that go on beside the deciding of what was loaded before."""
         self._under_way: dict[asyncio.Task[None], Needs] = {}
@@ -117,7 +102,7 @@ class Cache:
             if record.event is not None:
                 wanted.ask_for_event(record.source.topic, record.event.__dict__)
         wanted.ask_for_clock_work(due)
-        await asyncio.gather(self._load_seen(records), self._load(wanted, business_time, MOST_SPENDS // 2))
+        await asyncio.gather(self.first_decisions.load(records), self._load(wanted, business_time, MOST_SPENDS // 2))
 
     async def prepare_due(self, due: Iterable[Appointment], business_time: datetime | None) -> None:
         """Load what this clock work asks about: of all its closures together no more spends than of one."""
@@ -219,7 +204,7 @@ class Cache:
         for freelancer_id in wanted.memberships:
             membership = state.memberships.get(freelancer_id)
             if membership is not None:
-                _ask_for_pending(membership, state.held.get(freelancer_id, ()), asked)
+                ask_for_pending(membership, state.held.get(freelancer_id, ()), asked)
         lacking.charges = _without(asked, state.charges)
         return lacking
 
@@ -264,9 +249,9 @@ class Cache:
         found, waiting = await asyncio.gather(self._store.memberships(ids), self._store.held(ids))
         asked: dict[ChargeKey, None] = {}
         for membership in found.values():
-            _ask_for_pending(membership, (), asked)
+            ask_for_pending(membership, (), asked)
         for held in waiting:
-            _ask_for_answered(held, asked)
+            ask_for_answered(held, asked)
         if unknown := _without(asked, state.charges):
             await self._ask_for_charges(list(unknown))
         new = _add(state.memberships, found)
@@ -284,28 +269,6 @@ class Cache:
             self.state.grants.setdefault((grant.rule, grant.natural_key), grant)
         self.state.absent_grants.update(key for key in keys if key not in self.state.grants)
 
-    def note_seen(self, seq: int, record: InputRecord) -> None:
-        """Note the first decision on a record's event id."""
-        self._seen[record.event_key] = (seq, record)
-        self._seen_bytes += len(record.value or b"")
-
-    def note_replaced(self, event_key: str, seq: int, content: bytes) -> None:
-        """Note that a correction gave an event other content."""
-        self._replaced[event_key] = (*self._replaced.get(event_key, ()), (seq, content))
-        self._seen_bytes += len(content)
-
-    def first_decision(self, event_key: str) -> FirstDecision | None:
-        """The first decision on an event id, of a record that was prepared; None: it was never seen."""
-        first, recent = self.seen_long_ago.get(event_key), self._seen.get(event_key)
-        if recent is not None:
-            seq, record = recent
-            event_id = record.event.event_id if record.event is not None else ""
-            first = FirstDecision(seq, *_place(record), record.value, event_id)
-        replaced = self._replaced.get(event_key)
-        if first is None or replaced is None:
-            return first
-        return first._replace(replaced=tuple(sorted({*first.replaced, *replaced})))
-
     @property
     def _has_too_much(self) -> bool:
         """Whether something should be forgotten before more is loaded."""
@@ -316,8 +279,7 @@ class Cache:
             or len(state.absent_spends) > MOST_SPENDS
             or len(state.absent_grants) > MOST_GRANTS
             or len(state.absent_charges) > MOST_CHARGES
-            or len(self._seen) > MOST_SEEN
-            or self._seen_bytes > MOST_SEEN_BYTES
+            or self.first_decisions.are_too_many
             or len(state.grants) > MOST_GRANTS
             or len(state.awaiting) > MOST_GRANTS
             or len(state.charges) > MOST_CHARGES
@@ -339,10 +301,7 @@ class Cache:
         state, changed, in_flight = self.state, self.state.changed, self.in_flight
         state.forget_absences()
         self._forget_last_decisions()
-        if len(self._seen) > MOST_SEEN or self._seen_bytes > MOST_SEEN_BYTES:
-            self._seen = {key: first for key, first in self._seen.items() if first[0] > self.committed_through}
-            self._replaced = {key: all_ for key, all_ in self._replaced.items() if all_[-1][0] > self.committed_through}
-            self._seen_bytes = sum(len(record.value or b"") for _, record in self._seen.values())
+        self.first_decisions.forget(self.committed_through)
         if len(state.grants) > MOST_GRANTS:
             added = {(grant.rule, grant.natural_key) for writes in (changed, in_flight) for grant in writes.grants}
             _trim(state.grants, MOST_GRANTS, lambda key, _: key in added)
@@ -412,32 +371,6 @@ class Cache:
                         drawn[spend.freelancer_id, order.lot_id] = None
         return list(drawn)
 
-    async def _load_seen(self, records: Sequence[InputRecord]) -> None:
-        keys = []
-        for record in records:
-            if record.event is not None:
-                record.event_key = key = seen_key(record.source.topic, record.event.event_id)
-                if key not in self._seen:
-                    keys.append(key)
-        found = await self._store.seen(keys) if keys else {}
-        decisions = await self._store.first_decisions(list(found.values())) if found else {}
-        self.seen_long_ago = {key: decisions[seq] for key, seq in found.items()}
-
-
-def _ask_for_pending(membership: Membership, waiting: Iterable[Held], asked: dict[ChargeKey, None]) -> None:
-    """Ask for the charges that a membership waits for, and those that what is held of it answers."""
-    for charge_id in (membership.upgrade, membership.renewal):
-        if charge_id:
-            asked[ChargeKey(membership.freelancer_id, charge_id)] = None
-    for held in waiting:
-        _ask_for_answered(held, asked)
-
-
-def _ask_for_answered(held: Held, asked: dict[ChargeKey, None]) -> None:
-    """Ask for the charge that a held event answers, if it is an answer."""
-    if Need.CHARGE in RULES[held.topic].needs:
-        asked[ChargeKey(held.freelancer_id, held.event.__dict__["charge_id"])] = None
-
 
 def _add(held: dict[Key, Value], found: Mapping[Key, Value]) -> set[Key]:
     """Take in what was found, but nothing in the place of what is there already; gives which were new."""
@@ -463,9 +396,3 @@ def _trim(held: dict[Key, Value], most: int, is_needed: Callable[[Key, Value], b
     oldest = (key for key, value in held.items() if not is_needed(key, value))
     for key in list(islice(oldest, surplus)):
         del held[key]
-
-
-def _place(record: InputRecord) -> tuple[str, int | None, int | None, int | None]:
-    if record.is_added:
-        return record.source.topic, None, None, None
-    return record.source.topic, record.incarnation, record.source.partition, record.offset

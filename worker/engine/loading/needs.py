@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from worker.domain.cards import Need
-from worker.domain.model import ChargeKey, FreelancerId, JobId, ProposalId
+from worker.domain.model import ChargeKey, FreelancerId, JobId, Membership, ProposalId
 from worker.domain.rule_catalogue import CLOCK_RULES, RULES
 from worker.domain.rules.undone import ToUndo, UndoneAdd, UndoneForgetting, UndoneVoid
 from worker.domain.rules.voids import ToVoid
+from worker.domain.state import Held
 from worker.ledger.store import CYCLE, EXPIRY, LATE_SETTLEMENT, SETTLEMENT, Appointment
 
 
@@ -100,6 +101,21 @@ class Needs:
         elif found.proposal_id is not None and found.job_id is not None:
             self.proposals[found.proposal_id] = None
             self.jobs[found.job_id] = None
+
+
+def ask_for_pending(membership: Membership, waiting: Iterable[Held], asked: dict[ChargeKey, None]) -> None:
+    """Ask for the charges that a membership waits for, and those that what is held of it answers."""
+    for charge_id in (membership.upgrade, membership.renewal):
+        if charge_id:
+            asked[ChargeKey(membership.freelancer_id, charge_id)] = None
+    for held in waiting:
+        ask_for_answered(held, asked)
+
+
+def ask_for_answered(held: Held, asked: dict[ChargeKey, None]) -> None:
+    """Ask for the charge that a held event answers, if it is an answer."""
+    if Need.CHARGE in RULES[held.topic].needs:
+        asked[ChargeKey(held.freelancer_id, held.event.__dict__["charge_id"])] = None
 
 
 def _ask_for_wallet(wanted: Needs, named: Mapping[str, Any]) -> None:

@@ -468,8 +468,8 @@ ORDER BY wanted.place, c.version LIMIT $3
 
 -- name: recorded_changes
 -- Of these wallets ($1) the changes from these versions ($2) on, in that order and by version, $3 at most, with what their messages say.
-SELECT c.freelancer_id, c.version, c.occurred_at, c.recorded_at, c.rule, c.reason, c.policy_version, c.delta, c.debt_delta, c.balance_after,
-       c.explanation, c.movements, d.facts, d.job_id, d.proposal_id, CASE WHEN d.kind = 'correction' THEN d.payload END AS trigger,
+SELECT c.freelancer_id, c.version, c.decision_seq, c.ordinal, c.occurred_at, c.recorded_at, c.rule, c.reason, c.policy_version, c.delta,
+       c.debt_delta, c.balance_after, c.explanation, c.natural_key, c.movements, d.facts, d.job_id, d.proposal_id, CASE WHEN d.kind = 'correction' THEN d.payload END AS trigger,
        d.topic, d.event_id, d.incarnation, d.partition, d."offset", a.seq AS added, l.lots, l.ends
 FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS wanted (id, version, place)
 JOIN changes c ON c.freelancer_id = wanted.id AND c.version >= wanted.version
