@@ -25,10 +25,19 @@ _POLICIES = {
     "changing": policy_text()
     + later_version("2026-02-06", plus_price_cents=1_500, plus_paid=60, plus_free=13, basic=7)
     + later_version("2026-12-20", overdraft="decline", registration=10, certification=25),
+    "changing its switches": policy_text(
+        lot_lifetime_years=2, interview_cap_days=3, late_cycle_start="after-anniversary"
+    )
+    + later_version(
+        "2026-01-12", refund_to_ending_lot="expire", late_hire="claw-back", interview_cap=15, interview_cap_days=20
+    )
+    + later_version("2026-01-20", ending_lot_days=400, grace_lot_days=5, overdraft="decline", currency="EUR")
+    + later_version("2026-02-10", late_hire="claw-back", late_cycle_start="after-anniversary", basic=3)
+    + later_version("2026-03-20", refund_to_ending_lot="expire", overdraft="decline", lot_lifetime_years=3),
 }
 POLICIES = {name: with_promo_codes(text) for name, text in _POLICIES.items()}
-"""The real policy with promo codes, each of its switches the other way, amounts of 0, and one that changes amid the
-histories."""
+"""The real policy with promo codes, each of its switches the other way, amounts of 0, and two that change amid the
+histories: prices and amounts, and every switch."""
 
 _EVERY_DAY: Final = 0.1
 _OF_THE_RUN = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))

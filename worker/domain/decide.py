@@ -14,6 +14,7 @@ from worker.domain.policy import Policy, PolicyBook
 from worker.domain.rule_catalogue import CLOCK_RULES, REASONS, RULES
 from worker.domain.rules import corrections, cycles, decides, memberships, refunds, replaces, undos, voids
 from worker.domain.rules.decides import Standing, ToAmend
+from worker.domain.rules.expiry import EXPIRE
 from worker.domain.rules.grants import ADJUST
 from worker.domain.rules.undone import ToUndo
 from worker.domain.rules.voids import ToVoid
@@ -53,6 +54,7 @@ def decide_event_first(
         verdict, moved = _membership_verdict(card, state, trigger, policies, may_wait=True)
     else:
         verdict = _verdict(card, state, trigger, policy)
+        _name_policies_of_expiries(verdict, policies)
         if card.then == "membership-begins":
             _begin_membership(state, event, verdict, policy)
     kind: Kind = "first" if trigger.cause.added is None else "added"
@@ -78,6 +80,7 @@ def decide_settlement(state: State, due: SettlementDue, policies: PolicyBook) ->
     policy = policies.in_force(closure.closed_at)
     subject = Subject.of_spend(spend)
     verdict = cast("Verdict", CLOCK_RULES["settlement"].decide(state, due, policy))
+    _name_policies_of_expiries(verdict, policies)
     decision = _decision(due.seq, "settlement", closure.cause, subject, verdict, policy)
     decision.occurred_at = closure.closed_at
     decision.business_time = due.due_at
@@ -209,6 +212,7 @@ def decide_awaited(
             continue
         policy = policies.in_force(awaited.occurred_at)
         verdict = refunds.settle_outbid(state, awaited, business_time, policy)
+        _name_policies_of_expiries(verdict, policies)
         subject = Subject(awaited.freelancer_id, awaited.job_id, awaited.proposal_id)
         decision = _decision(seq, "follow-up", awaited.cause, subject, verdict, policy)
         decision.occurred_at = awaited.occurred_at
@@ -251,6 +255,16 @@ def _verdict(card: Card, state: State, trigger: Received, policy: Policy) -> Ver
             before: dict[str, Fact] = {"granted_at": earlier.occurred_at, "connects": earlier.connects}
             return Verdict("declined", card.repeat, card.id, before | card.facts_of(event))
     return cast("Verdict", card.decide(state, event, trigger, policy))
+
+
+def _name_policies_of_expiries(verdict: Verdict, policies: PolicyBook) -> None:
+    """Let an expiry that follows a refund at once name the policy of its lot, as one by the clock does.
+
+    A lot's time was fixed when it was issued; the refund's policy may be a later one.
+    """
+    for change in verdict.changes[1:]:
+        if change.rule == EXPIRE:
+            change.policy_version = policies.in_force(cast("datetime", change.facts["lot_issued_at"])).version
 
 
 def _begin_membership(state: State, event: InputEvent, verdict: Verdict, policy: Policy) -> None:

@@ -128,3 +128,22 @@ def test_an_expiry_names_the_policy_under_which_its_lot_was_issued() -> None:
         ("2026-01-01", day(365)),
         ("2026-07-01", datetime(2028, 8, 1, tzinfo=UTC)),
     ]
+
+
+def test_an_expiry_right_after_a_refund_names_the_policy_of_its_lot_too() -> None:
+    text = policy_text(refund_to_ending_lot="expire") + later_version("2026-07-01", refund_to_ending_lot="expire")
+    story = Story(policies(text))
+    story.bought("f-1", 40, at=day(0))
+    story.bought("f-2", 10, at=day(0))
+    story.proposed("p-1", by="f-1", on="j-1", connects=12, boost=3, at=day(1))
+    story.outbid("p-2", by="f-2", on="j-2", at=day(365, seconds=5))
+    story.proposed("p-2", by="f-2", on="j-2", connects=6, boost=4, at=day(364))  # late, and outbid as it arrives
+    story.outbid("p-1", by="f-1", on="j-1", at=day(400))
+    story.closed("j-1", at=day(401))
+    story.settled()
+    both = [decision.changes for decision in story.decisions if len(decision.changes) > 1]
+    assert [[(change.rule, change.delta, change.policy_version) for change in changes] for changes in both] == [
+        [("refund.boost-outbid", 4, "2026-07-01"), ("expire.lot", -4, "2026-01-01")],
+        [("refund.boost-outbid", 3, "2026-07-01"), ("expire.lot", -3, "2026-01-01")],
+        [("refund.job-closed-without-hire", 12, "2026-07-01"), ("expire.lot", -12, "2026-01-01")],
+    ]

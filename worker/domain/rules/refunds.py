@@ -306,7 +306,8 @@ def _give_back(
     for lot in expired:
         if lot.remaining:
             expiry = Booking(state, wallet)
-            lot_facts: dict[str, Fact] = {"connects": lot.remaining, "expires_at": lot.expires_at}
+            ended = {"lot_issued_at": lot.order.issued_at, "expires_at": lot.expires_at}
+            lot_facts: dict[str, Fact] = {"connects": lot.remaining, **ended}
             expiry.expire(lot)
             changes.append(expiry.close(lot.expires_at, EXPIRE, "lot-expired", policy, subject, lot_facts, about))
     return changes
