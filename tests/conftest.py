@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import asyncpg
 import hypothesis
 import pytest
 
@@ -127,14 +126,13 @@ async def migrated(stack: LocalStack) -> str:
 
 
 @pytest.fixture
-async def database_url(stack: LocalStack, migrated: str) -> AsyncIterator[str]:
+async def database_url(stack: LocalStack) -> AsyncIterator[str]:
     """A fresh, migrated, empty ledger."""
-    name = f"ledger_{uuid.uuid4().hex[:12]}"
-    server = stack.addresses.database_url
-    await run_sql(server, f"CREATE DATABASE {name} TEMPLATE {migrated} STRATEGY FILE_COPY")
-    yield urlsplit(server)._replace(path=f"/{name}").geturl()
+    url = await stacks.copy_template(stack, "ledger")
+    yield url
     if isinstance(stack, stacks.SharedStack):  # a server that the test stopped may be away; its data goes with it
-        await run_sql(server, f"DROP DATABASE {name} WITH (FORCE)")
+        name = urlsplit(url).path.removeprefix("/")
+        await stacks.run_sql(stack.addresses.database_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -157,11 +155,3 @@ async def topics(kafka: dict[str, Any], prefix: str) -> str:
     """The prefix of a fresh set of the worker's own topics, with three partitions each."""
     await create_topics(kafka, prefix, partitions=3, replication=1, inputs=False)
     return prefix
-
-
-async def run_sql(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()

@@ -18,9 +18,10 @@ from tests.kit.histories import History
 from tests.kit.invariants import check_by_verify, check_everything
 from tests.kit.load import longest_pause, steady_load
 from tests.kit.sizes import size
+from tests.kit.stacks import new_ledger
 from tests.kit.three_brokers import NODES, ThreeBrokers, three_brokers
 from tests.kit.waiting import until
-from tests.kit.world import World, a_world, fresh_ledger
+from tests.kit.world import World, a_world
 
 pytestmark = pytest.mark.in_turn
 
@@ -40,7 +41,7 @@ def cluster(tmp_path: Path) -> Iterator[ThreeBrokers]:
 async def world(cluster: ThreeBrokers, tmp_path: Path, prefix: str) -> AsyncIterator[World]:
     await cluster.start(*NODES)
     await cluster.make_topics(prefix)
-    ledger = await asyncio.to_thread(fresh_ledger, cluster.stack, "ledger")
+    ledger = await asyncio.to_thread(new_ledger, cluster.stack)
     async with a_world(cluster.stack, tmp_path, ledger, prefix, bootstrap=cluster.bootstrap) as world:
         world.grace_seconds = 5
         yield world

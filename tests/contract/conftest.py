@@ -1,7 +1,5 @@
 """The stores that the suite runs against, each empty and led by the test."""
 
-import asyncio
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +9,7 @@ import asyncpg
 import pytest
 
 from tests.kit.deciding import wipe
+from tests.kit.stacks import new_ledger
 from tests.kit.story import Story
 from worker.domain.model import FreelancerId
 from worker.embedded.stack import LocalStack
@@ -20,7 +19,6 @@ from worker.kafka.records import Position
 from worker.ledger.batch import Batch, Conditions
 from worker.ledger.event_key import seen_key
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.migrate import migrate
 from worker.ledger.postgres import PostgresStore
 from worker.ledger.store import Store
 from worker.ledger.tables import DueKey, SeenRow
@@ -113,9 +111,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def database_of_the_suite(shared_stack: LocalStack) -> str:
-    url = shared_stack.create_database(f"contract_{uuid.uuid4().hex[:12]}")
-    asyncio.run(migrate(url))
-    return url
+    return new_ledger(shared_stack, "contract")
 
 
 class Place(NamedTuple):

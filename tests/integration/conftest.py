@@ -1,7 +1,6 @@
 """Whole workers as processes, with a ledger and topics of their own for each test."""
 
 import logging
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import pytest
 
 from tests.kit.brokers import OddKafka, odd_kafka
 from tests.kit.ledger import Ledger
-from tests.kit.world import World, a_world, fresh_ledger
+from tests.kit.stacks import new_ledger
+from tests.kit.world import World, a_world
 from worker.embedded.stack import LocalStack
 
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # clients of a broker that is killed have much to say
@@ -31,7 +31,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OddKafka]:
 @pytest.fixture
 def ledger_url(odd: OddKafka) -> str:
     """A fresh ledger on the PostgreSQL beside that broker."""
-    return fresh_ledger(odd.stack, f"ledger_{uuid.uuid4().hex[:12]}")
+    return new_ledger(odd.stack)
 
 
 @pytest.fixture

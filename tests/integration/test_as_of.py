@@ -11,10 +11,11 @@ import asyncpg
 import pytest
 
 from tests.kit.asking import Asking
-from tests.kit.decided import POLICY, asking, decide_history, new_ledger, rows_of
+from tests.kit.decided import POLICY, asking, decide_history, rows_of
 from tests.kit.deciding import WALL_CLOCK, Deciding, deciding
 from tests.kit.histories import START, History
 from tests.kit.policies import policies
+from tests.kit.stacks import new_ledger
 from tests.kit.telling import event, read_rows
 from worker.embedded.stack import LocalStack
 from worker.queries import balances as sums

@@ -13,9 +13,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.kit.decided import new_ledger
 from tests.kit.deciding import GRACE, deciding
 from tests.kit.policies import policies
+from tests.kit.stacks import new_ledger
 from tests.kit.telling import event, read_rows
 from worker.embedded.stack import LocalStack
 from worker.queries.explain import explain_freelancer

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from tests.kit.bundles import Lines, lines_of, tampered
 from tests.kit.decided import as_reader
 from tests.kit.interrupting import interrupted
+from tests.kit.stacks import new_ledger
 from tests.unit.bundle.conftest import written_to
 from worker.cli import app
 from worker.embedded.stack import LocalStack
@@ -24,7 +25,7 @@ NOBODY_LISTENS = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/x", "KAFKA_BOOTSTR
 @pytest.fixture(scope="module")
 def owner(shared_stack: LocalStack) -> str:
     """The ledger of the unit tests, on PostgreSQL."""
-    return shared_stack.create_database(f"bundle_{uuid.uuid4().hex[:12]}")
+    return new_ledger(shared_stack, "bundle")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,6 @@ def url(owner: str) -> str:
     """The same, as a role that may only read."""
 
     async def write() -> str:
-        await migrate(owner)
         await written_to(owner)
         return await as_reader(owner)
 

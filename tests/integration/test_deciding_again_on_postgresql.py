@@ -13,6 +13,7 @@ from tests.kit.deciding import as_read, deciding
 from tests.kit.deciding_again import Found, decide_again
 from tests.kit.histories import History
 from tests.kit.policies import policies
+from tests.kit.stacks import copy_template, new_ledger
 from tests.kit.story import day
 from tests.property.played import in_order
 from tests.property.test_deciding_again import decided, more_each_month, refunds_that_last_longer
@@ -22,7 +23,6 @@ from tests.property.variety import POLICIES
 from worker.domain.rules import refunds
 from worker.embedded.stack import LocalStack
 from worker.ledger.connections import COMMAND_SESSION, connect
-from worker.ledger.migrate import migrate
 from worker.proof.again import Again
 from worker.proof.checks import Ground, Progress, Range, run_checks
 from worker.proof.memory_reader import MemoryReader
@@ -43,13 +43,12 @@ HOW = Running(cuts=((300, True),), batch_size=40, days_more=400)
 @pytest.fixture(scope="module")
 def ledger_url(shared_stack: LocalStack) -> str:
     """A ledger with two months of a marketplace, and with what followed for a year."""
-    url = shared_stack.create_database("decided_again")
+    url = new_ledger(shared_stack, "decided_again")
     asyncio.run(_filled(url))
     return url
 
 
 async def _filled(url: str) -> None:
-    await migrate(url)
     rows = in_order(list(HISTORY), POLICIES[POLICY])
     end = max(row["business_time"] for row in rows if row["business_time"])
     async with deciding(url, policies(POLICIES[POLICY]), batch_size=HOW.batch_size) as decides:
@@ -141,7 +140,7 @@ async def test_one_jobs_closures_and_hires_are_decided_again_by_index(ledger_url
 
 async def test_batches_older_than_the_stored_settings_are_counted_apart(shared_stack: LocalStack) -> None:
     """Their lateness and due instants are not compared; everything else is."""
-    url = shared_stack.create_database("decided_again_older")
+    url = await copy_template(shared_stack, "decided_again_older")
     await _filled(url)
     ((decisions, last),) = await rows_of(url, "SELECT count(*), max(batch_no) FROM decisions")
     await rows_of(url, WRITTEN_BY_AN_EARLIER_RELEASE, last // 2)
@@ -192,7 +191,7 @@ async def test_explain_again_names_since_which_release_it_differs(
     shared_stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Release 0.1.8 wrote the ledger, and then 0.1.9 or none."""
-    url = shared_stack.create_database("decided_again_releases")
+    url = await copy_template(shared_stack, "decided_again_releases")
     await _filled(url)
     query = "SELECT proposal_id, batch_no, seq FROM decisions WHERE reason = 'closed-without-hire' ORDER BY seq LIMIT 1"
     ((proposal_id, batch_no, seq),) = await rows_of(url, query)
@@ -259,7 +258,6 @@ async def test_lots_debts_and_balances_are_what_the_movements_make(ledger_url: s
 
 async def test_a_closure_without_spends_that_the_last_batch_settled_is_settled(database_url: str) -> None:
     """That batch has no decision: it comes after all of them."""
-    await migrate(database_url)
     timeline = Timeline()
     async with deciding(database_url, policies()) as decides:
         decides.add_policies()

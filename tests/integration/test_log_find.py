@@ -15,8 +15,9 @@ import asyncpg
 import pytest
 
 from tests.kit.asking import Asking
-from tests.kit.decided import asking, decide_history, new_ledger, rows_of
+from tests.kit.decided import asking, decide_history, rows_of
 from tests.kit.histories import START, History
+from tests.kit.stacks import new_ledger
 from tests.kit.waiting import in_time, until_async
 from worker.embedded.stack import LocalStack
 from worker.ledger.sql import load

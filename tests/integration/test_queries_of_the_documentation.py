@@ -9,10 +9,11 @@ from uuid import uuid4
 
 import pytest
 
-from tests.kit.decided import decide_history, new_ledger, rows_of
+from tests.kit.decided import decide_history, rows_of
 from tests.kit.deciding import deciding
 from tests.kit.histories import START, History
 from tests.kit.policies import policies
+from tests.kit.stacks import new_ledger
 from tests.kit.worker_process import ROOT
 from worker.embedded.stack import LocalStack
 from worker.engine.commands import Command, CommandRunner

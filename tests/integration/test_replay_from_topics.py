@@ -16,8 +16,9 @@ from tests.kit.bombs import bomb
 from tests.kit.brokers import odd_kafka
 from tests.kit.input_topics import InputTopics, input_topics
 from tests.kit.produce import produce_raw
+from tests.kit.stacks import new_ledger
 from tests.kit.waiting import PATIENCE_SECONDS, in_time, until_async
-from tests.kit.world import Events, World, fresh_ledger
+from tests.kit.world import Events, World
 from worker.repair.plan import Added
 from worker.repair.plan_file import read_plan
 
@@ -228,7 +229,7 @@ async def test_a_topic_that_this_user_may_not_read_is_named_with_the_right(
     tmp_path_factory: pytest.TempPathFactory, prefix: str
 ) -> None:
     with odd_kafka(tmp_path_factory.mktemp("odd")) as odd:
-        ledger = await asyncio.to_thread(fresh_ledger, odd.stack, "rights_to_an_archive")
+        ledger = await asyncio.to_thread(new_ledger, odd.stack, "rights_to_an_archive")
         async with input_topics(odd.kafka, prefix) as topics:
             await topics.create(ARCHIVE)
             await topics.send(ARCHIVE, badge(1))

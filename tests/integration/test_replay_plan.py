@@ -19,12 +19,13 @@ import pytest
 
 from schemas.reading import InvalidEvent, read_event
 from tests.kit.asking import Asking
-from tests.kit.decided import POLICY, as_reader, asking, new_ledger
+from tests.kit.decided import POLICY, as_reader, asking
 from tests.kit.deciding import GRACE, SKEW, Deciding, as_read, deciding
 from tests.kit.histories import History
 from tests.kit.overlays import MemorySnapshot
 from tests.kit.policies import policies
 from tests.kit.produce import Sent
+from tests.kit.stacks import new_ledger
 from tests.kit.waiting import in_time
 from tests.kit.world import Events, World
 from tests.property.played import in_order

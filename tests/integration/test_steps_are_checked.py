@@ -14,6 +14,7 @@ from tests.kit import replaying, voiding
 from tests.kit.deciding import GRACE, Deciding, deciding, wipe
 from tests.kit.policies import policies
 from tests.kit.replaying import Came, bought, closed, leading, proposed
+from tests.kit.stacks import new_ledger
 from worker.cli.replay._plans import how_it_ended, plans_page
 from worker.cli.replay._steps import in_steps
 from worker.domain.model import JobId
@@ -21,7 +22,6 @@ from worker.embedded.stack import LocalStack
 from worker.engine.commands import Command, CommandRunner
 from worker.ledger.connections import Connection
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.migrate import migrate
 from worker.proof import passes, run, step_check
 from worker.proof.ledger_checks import findings_of
 from worker.proof.parts import Part
@@ -54,9 +54,7 @@ ALTER = {
 
 @pytest.fixture(scope="module")
 def url(shared_stack: LocalStack) -> str:
-    url = shared_stack.create_database(f"steps_{uuid.uuid4().hex[:12]}")
-    asyncio.run(migrate(url))
-    return url
+    return new_ledger(shared_stack, "steps")
 
 
 @pytest.fixture(autouse=True)

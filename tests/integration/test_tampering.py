@@ -4,7 +4,6 @@ Every column of what is hashed is altered once, and rows are removed, added and 
 each.
 """
 
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ import pytest
 from tests.contract.test_the_log import COMMAND
 from tests.kit.deciding import deciding
 from tests.kit.policies import policies
+from tests.kit.stacks import new_ledger
 from tests.kit.story import day
 from tests.kit.tampering import BY_TYPE, Sealed, sealed_ledger
 from tests.property.test_writer_found_before import Timeline
@@ -75,7 +75,7 @@ class SealedLog(Sealed):
 
 @pytest.fixture(scope="module")
 def sealed_url(shared_stack: LocalStack) -> str:
-    return shared_stack.create_database(f"tampering_{uuid.uuid4().hex[:12]}")
+    return new_ledger(shared_stack, "tampering")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ every table, then the ledger is put back.
 """
 
 import re
-import uuid
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ import pytest
 
 from tests.kit.deciding import deciding
 from tests.kit.policies import policies, policy_text, with_promo_codes
+from tests.kit.stacks import new_ledger
 from tests.kit.story import day
 from tests.kit.tampering import BY_TYPE, Sealed, sealed_ledger
 from tests.property.test_writer_found_before import Timeline
@@ -83,7 +83,7 @@ class SealedState(Sealed):
 
 @pytest.fixture(scope="module")
 def sealed_url(shared_stack: LocalStack) -> str:
-    return shared_stack.create_database(f"tampering_{uuid.uuid4().hex[:12]}")
+    return new_ledger(shared_stack, "tampering")
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from tests.kit.http import ask, free_port
 from tests.kit.input_topics import input_topics
 from tests.kit.ledger import Ledger
 from tests.kit.produce import Sent
+from tests.kit.stacks import new_ledger
 from tests.kit.waiting import in_time, until, until_async
-from tests.kit.world import World, a_world, fresh_ledger
+from tests.kit.world import World, a_world
 from worker.embedded.stack import LocalStack
 from worker.kafka.output.partitioner import partition_of
 from worker.kafka.output.relay import Relay
@@ -88,7 +89,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def ledger_url(cluster: Cluster) -> str:
-    return fresh_ledger(cluster.stack, f"ledger_{uuid.uuid4().hex[:12]}")
+    return new_ledger(cluster.stack)
 
 
 async def ledger_id_of(url: str) -> uuid.UUID:

@@ -13,7 +13,6 @@ from tests.property.played import in_order
 from tests.property.variety import POLICIES
 from worker.domain.model import FreelancerId
 from worker.kafka.records import InputRecord
-from worker.ledger.migrate import migrate
 from worker.proof import passes
 from worker.proof.checks import Ground, Progress, Range, run_checks
 from worker.proof.ledger_checks import again_check, again_check_of
@@ -28,7 +27,6 @@ BEFORE = 250
 @pytest.fixture
 async def writer(database_url: str) -> AsyncIterator[tuple[Deciding, list[InputRecord]]]:
     """A writer that has decided some records, and the others."""
-    await migrate(database_url)
     records = as_read(in_order(list(HISTORY), POLICY))
     async with deciding(database_url, policies(POLICY), batch_size=20) as decides:
         decides.add_policies()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import uuid
 
 import asyncpg
 import pytest
@@ -11,24 +10,23 @@ from typer.testing import CliRunner
 from tests.kit.deciding import deciding
 from tests.kit.interrupting import interrupted
 from tests.kit.policies import policies
+from tests.kit.stacks import new_ledger
 from tests.kit.story import day
 from tests.property.test_writer_found_before import Timeline
 from worker.cli import app
 from worker.embedded.stack import LocalStack
-from worker.ledger.migrate import migrate
 from worker.release import release
 
 
 @pytest.fixture(scope="module")
 def url(shared_stack: LocalStack) -> str:
     """A ledger of four batches and five decisions."""
-    url = shared_stack.create_database(f"verify_{uuid.uuid4().hex[:12]}")
+    url = new_ledger(shared_stack, "verify")
     asyncio.run(write(url))
     return url
 
 
 async def write(url: str) -> None:
-    await migrate(url)
     timeline = Timeline()
     async with deciding(url, policies()) as decides:
         decides.add_policies()
@@ -113,8 +111,7 @@ def test_an_altered_row_is_exit_1_and_named(url: str) -> None:
 
 
 def test_an_empty_ledger_has_the_head_of_nothing(shared_stack: LocalStack) -> None:
-    url = shared_stack.create_database(f"verify_{uuid.uuid4().hex[:12]}")
-    asyncio.run(migrate(url))
+    url = new_ledger(shared_stack, "verify")
     assert connects(url, "verify", "--head")[1] == f"0:{'0' * 64}\n"
     assert connects(url, "verify") == (0, "All is as it was written.\n", "")
     code, out, _ = connects(url, "verify", "--against-head", f"7:{'a' * 64}")

@@ -11,9 +11,9 @@ import pytest
 from tests.kit.deciding import as_read, deciding
 from tests.kit.policies import policies
 from tests.kit.replaying import PLAN, add, ask, begin
+from tests.kit.stacks import new_ledger
 from worker.embedded.stack import LocalStack
 from worker.engine.commands import Answer
-from worker.ledger.migrate import migrate
 from worker.proof.checks import Ground, Progress, Range
 from worker.proof.state_check import state_check
 from worker.repair.plan import Added, Expected
@@ -25,13 +25,12 @@ AT = datetime(2026, 3, 1, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def url(shared_stack: LocalStack) -> str:
     """A ledger with a wallet, and a plan of which one event was booked and one was not."""
-    url = shared_stack.create_database(f"plans_{uuid.uuid4().hex[:12]}")
+    url = new_ledger(shared_stack, "plans")
     asyncio.run(write(url))
     return url
 
 
 async def write(url: str) -> None:
-    await migrate(url)
     body = b'{"event_id": "e-1", "occurred_at": "2026-03-01T00:00:00Z", "freelancer_id": "f-1"}'
     row = {"topic": "freelancer-registered", "partition": 0, "offset": 0, "payload": body, "business_time": AT}
     async with deciding(url, BOOK) as decides:

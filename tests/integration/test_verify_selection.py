@@ -12,7 +12,6 @@ from tests.kit.policies import policies
 from tests.kit.story import day
 from tests.property.test_deciding_again import more_for_a_certification
 from tests.property.test_writer_found_before import Timeline
-from worker.ledger.migrate import migrate
 
 CERTIFICATION = {"certification_id": "c-1", "kind": "skill-certification"}
 
@@ -20,7 +19,6 @@ CERTIFICATION = {"certification_id": "c-1", "kind": "skill-certification"}
 @pytest.fixture
 async def connects(database_url: str, tmp_path: Path) -> Asking:
     """On a ledger with two certifications, and a closure whose work somebody took off the schedule."""
-    await migrate(database_url)
     timeline = Timeline()
     async with deciding(database_url, policies()) as decides:
         decides.add_policies()

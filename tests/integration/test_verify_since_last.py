@@ -14,7 +14,6 @@ from tests.kit.policies import policies
 from tests.kit.story import day
 from tests.property.test_deciding_again import more_for_a_certification
 from tests.property.test_writer_found_before import Timeline
-from worker.ledger.migrate import migrate
 
 RUN = "verify --since-last --state head.json --share 1"
 
@@ -45,7 +44,6 @@ class Watched(NamedTuple):
 
 @pytest.fixture
 async def watched(database_url: str, tmp_path: Path) -> Watched:
-    await migrate(database_url)
     timeline = Timeline()
     async with deciding(database_url, policies()) as decides:
         decides.add_policies()

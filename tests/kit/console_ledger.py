@@ -12,7 +12,6 @@ from tests.kit.deciding import as_read, deciding
 from tests.kit.policies import later_version, policies, policy_text
 from tests.kit.replaying import apply
 from tests.kit.worker_process import ROOT
-from worker.ledger.migrate import migrate
 from worker.repair.plan import Added, Expected, Void
 
 TOKEN = "0123456789abcdef-token"  # noqa: S105 - made up
@@ -55,7 +54,6 @@ class Places(NamedTuple):
 
 
 async def fill(owner: str, role: str) -> None:
-    await migrate(owner)
     async with deciding(owner, policies()) as decides:
         decides.add_policies()
         await decides.decide(as_read(in_order([*EVENTS, *MORE])))

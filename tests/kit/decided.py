@@ -1,6 +1,5 @@
 """A ledger on PostgreSQL in which a random history was decided: for tests of what commands read from it."""
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -15,8 +14,6 @@ from tests.kit.deciding import GRACE, WALL_CLOCK, Deciding, as_read, deciding
 from tests.kit.histories import Record
 from tests.kit.policies import policies, policy_text, with_promo_codes
 from tests.property.played import in_order
-from worker.embedded.stack import LocalStack
-from worker.ledger.migrate import migrate
 
 POLICY: Final = with_promo_codes(policy_text())
 NO_KAFKA: Final = "127.0.0.1:1"
@@ -27,13 +24,6 @@ Reading = Callable[[Deciding, datetime | None], Awaitable[None]]
 
 async def nothing(_decides: Deciding, _at: datetime | None) -> None:
     """Read nothing."""
-
-
-def new_ledger(stack: LocalStack, name: str) -> str:
-    """A migrated, empty ledger; its URL."""
-    url = stack.create_database(f"{name}_{uuid.uuid4().hex[:12]}")
-    asyncio.run(migrate(url))
-    return url
 
 
 async def as_reader(owner: str) -> str:

@@ -4,11 +4,16 @@ The process that started the run makes a folder and names it in TEST_STACK_FOLDE
 inherit. Whichever process needs the servers first starts them there; the process that made the folder takes them down.
 """
 
+import asyncio
 import os
 import shutil
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
+
+import asyncpg
 
 from worker.embedded import state
 from worker.embedded.files import exclusive_lock
@@ -87,3 +92,23 @@ async def template_of(stack: LocalStack) -> str:
                 await migrate(stack.create_database(TEMPLATE))
                 made.touch()
     return TEMPLATE
+
+
+async def run_sql(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def copy_template(stack: LocalStack, begins: str) -> str:
+    """A fresh, migrated, empty ledger, whose name begins so; its URL. A tenth of the work of migrating another one."""
+    name, server = f"{begins}_{uuid.uuid4().hex[:12]}", stack.addresses.database_url
+    await run_sql(server, f"CREATE DATABASE {name} TEMPLATE {await template_of(stack)} STRATEGY FILE_COPY")
+    return urlsplit(server)._replace(path=f"/{name}").geturl()
+
+
+def new_ledger(stack: LocalStack, begins: str = "ledger") -> str:
+    """The same, for a fixture without an event loop."""
+    return asyncio.run(copy_template(stack, begins))

@@ -6,7 +6,6 @@ from typing import Final, TypeVar
 
 import asyncpg
 
-from worker.ledger.migrate import migrate
 from worker.proof.checks import Check, Finding, Ground, Progress, Range, run_checks
 
 BY_TYPE: Final = {
@@ -47,7 +46,6 @@ async def sealed_ledger(
     """A ledger as `write` left it, in a database that several tests use one after the other; no trigger works."""
     connection = await asyncpg.connect(url)
     if not await connection.fetchval("SELECT to_regnamespace('sealed')"):
-        await migrate(url)
         await write(url, connection)
         await connection.execute("CREATE SCHEMA sealed")
         for table in tables:

@@ -1,6 +1,5 @@
 """One ledger, its topics and its workers: the surroundings of a test of the whole worker."""
 
-import asyncio
 import json
 import tomllib
 import uuid
@@ -21,7 +20,6 @@ from tests.kit.waiting import PATIENCE_SECONDS, until_async, while_it_goes_on
 from tests.kit.worker_process import ROOT, WorkerProcess
 from worker.embedded.stack import LocalStack
 from worker.kafka.topics import create_topics
-from worker.ledger.migrate import migrate
 
 PARTITIONS = 3
 LAST_MONTHLY_DAY = 28
@@ -324,13 +322,6 @@ async def copy_of(stack: LocalStack, template: str) -> AsyncIterator[str]:
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await connection.close()
-
-
-def fresh_ledger(stack: LocalStack, name: str) -> str:
-    """A migrated, empty ledger on a stack that other tests do not share."""
-    url = stack.create_database(name)
-    asyncio.run(migrate(url))
-    return url
 
 
 def a_while_ago() -> datetime:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -16,10 +15,10 @@ from hypothesis import strategies as st
 from tests.kit.deciding import GRACE, as_read, deciding, wipe
 from tests.kit.histories import History, Record, listed
 from tests.kit.policies import policies
+from tests.kit.stacks import new_ledger
 from tests.property.played import in_order
 from tests.property.variety import POLICIES, SEEDS, any_histories, looking
 from worker.embedded.stack import LocalStack
-from worker.ledger.migrate import migrate
 from worker.queries.owed import Owed, Scope, Tally, business_time_of, owed_in_parts, owed_lately, refunds_not_made
 
 Row = dict[str, Any]
@@ -33,9 +32,7 @@ REFUNDS = (
 @pytest.fixture(scope="session")
 def ledger_url(shared_stack: LocalStack) -> str:
     """One database for all examples, wiped before each."""
-    url = shared_stack.create_database(f"owed_{uuid.uuid4().hex[:12]}")
-    asyncio.run(migrate(url))
-    return url
+    return new_ledger(shared_stack, "owed")
 
 
 @looking(examples=15)

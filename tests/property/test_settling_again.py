@@ -6,7 +6,6 @@ would be without the fault.
 
 import asyncio
 import random
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from tests.kit.histories import History, Record, listed
 from tests.kit.passing_over import passing_over
 from tests.kit.policies import as_document, policies
 from tests.kit.replaying import add, apply, became, begin, nothing_is_found, planned_again
+from tests.kit.stacks import new_ledger
 from tests.model.answers import Row
 from tests.model.driver import Driver
 from tests.property.played import in_order
@@ -29,7 +29,6 @@ from tests.property.variety import POLICIES, SEEDS, any_histories, looking
 from worker.domain.policy import PolicyBook
 from worker.embedded.stack import LocalStack
 from worker.kafka.input.reading import RecordReader
-from worker.ledger.migrate import migrate
 from worker.proof.checks import Progress
 from worker.repair.candidates import Candidates
 from worker.repair.overlay import Overlay
@@ -159,9 +158,7 @@ async def apply_though_it_dies(decides: Deciding, book: PolicyBook, triggers: Se
 @pytest.fixture(scope="module")
 def url(shared_stack: LocalStack) -> str:
     """One database for these tests, wiped before each."""
-    url = shared_stack.create_database(f"settled_{uuid.uuid4().hex[:12]}")
-    asyncio.run(migrate(url))
-    return url
+    return new_ledger(shared_stack, "settled")
 
 
 @pytest.mark.parametrize("policy", ["as it is", "claw-back", "expire"])

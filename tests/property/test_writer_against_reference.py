@@ -3,7 +3,6 @@ at all. The ledger that comes out must be the reference model's, row by row. Mos
 PostgreSQL, whose answers take their time."""
 
 import asyncio
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +26,7 @@ from tests.kit.deciding import (
 )
 from tests.kit.histories import History, Record, listed
 from tests.kit.policies import as_document, policies
+from tests.kit.stacks import new_ledger
 from tests.kit.stored import check_what_is_stored
 from tests.model.ledger import check
 from tests.property.played import in_order
@@ -35,7 +35,6 @@ from worker.embedded.stack import LocalStack
 from worker.engine.loading import cache
 from worker.kafka.records import InputRecord
 from worker.ledger.memory_store import MemoryStore
-from worker.ledger.migrate import migrate
 from worker.ledger.postgres import PostgresStore
 
 LIMIT_SECONDS = 60
@@ -69,9 +68,7 @@ running = st.builds(
 @pytest.fixture(scope="session")
 def ledger_url(shared_stack: LocalStack) -> str:
     """One database for all examples, wiped before each."""
-    url = shared_stack.create_database(f"random_histories_{uuid.uuid4().hex[:12]}")
-    asyncio.run(migrate(url))
-    return url
+    return new_ledger(shared_stack, "random_histories")
 
 
 @pytest.fixture(params=["remembers", "forgets"])

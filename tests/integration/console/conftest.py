@@ -10,15 +10,16 @@ import pytest
 
 from tests.kit.asking import Asking
 from tests.kit.console_ledger import Places, add_trouble, fill
-from tests.kit.decided import as_reader, new_ledger
+from tests.kit.decided import as_reader
 from tests.kit.listening import closed_port
+from tests.kit.stacks import new_ledger
 from tests.kit.visiting import Visitor, visited
 from worker.embedded.stack import LocalStack
 
 
 @pytest.fixture(scope="session")
 def places(shared_stack: LocalStack) -> Places:
-    owner = shared_stack.create_database(f"console_{uuid.uuid4().hex[:12]}")
+    owner = new_ledger(shared_stack, "console")
     role = f"console_{uuid.uuid4().hex[:12]}"
     asyncio.run(fill(owner, role))
     parts = urlsplit(owner)

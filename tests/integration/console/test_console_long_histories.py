@@ -5,11 +5,9 @@ than a few rows for each change of the person, and an answer takes no more rows 
 """
 
 import json
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -19,10 +17,9 @@ from tests.golden.reply_stories import TODAY, Event
 from tests.kit.deciding import as_read, deciding
 from tests.kit.policies import policies
 from tests.kit.rows_read import rows_read
-from tests.kit.stacks import SharedStack
+from tests.kit.stacks import SharedStack, copy_template
 from worker.console import views
 from worker.ledger.connections import Connection
-from worker.ledger.migrate import migrate
 from worker.ledger.sql import load
 from worker.queries import answers
 from worker.queries.questions import Grounds
@@ -83,12 +80,7 @@ def rows(events: Iterator[Event]) -> Iterator[dict[str, Any]]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ledger(shared_stack: SharedStack) -> AsyncIterator["Watched"]:
     """A ledger with both people among all others, as it is when PostgreSQL knows its size."""
-    server = shared_stack.addresses.database_url
-    name = f"long_{uuid.uuid4().hex[:8]}"
-    url = urlsplit(server)._replace(path=f"/{name}").geturl()
-    owner = await asyncpg.connect(server)
-    await owner.execute(f"CREATE DATABASE {name}")
-    await migrate(url)
+    url = await copy_template(shared_stack, "long")
     async with deciding(url, policies()) as decides:
         decides.add_policies()
         events = [*history("long", LONG), *history("short", SHORT), *others()]
@@ -98,8 +90,6 @@ async def ledger(shared_stack: SharedStack) -> AsyncIterator["Watched"]:
     await connection.execute("ANALYZE")
     yield Watched(connection)
     await connection.close()
-    await owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await owner.close()
 
 
 class Watched:

@@ -12,7 +12,8 @@ import pytest
 
 from tests.kit.asking import Asking
 from tests.kit.console_ledger import BEGUN, CORRECTED, DIFFERS, EARLIER, LATER, Places
-from tests.kit.decided import NO_KAFKA, new_ledger
+from tests.kit.decided import NO_KAFKA
+from tests.kit.stacks import new_ledger
 from tests.kit.visiting import Visitor, visited
 from worker.embedded.stack import LocalStack
 
