@@ -36,14 +36,14 @@ hypothesis.settings.load_profile("on a busy machine")
 
 def pytest_configure(config: pytest.Config) -> None:
     log_plainly()
-    if not hasattr(config, "workerinput"):  # a worker of pytest-xdist inherits the folder
+    if hasattr(config, "workerinput"):  # a worker of pytest-xdist inherits the folder
+        stacks.keep_to_own_ports()
+    elif stacks.FOLDER not in os.environ:  # else tests of this run run others
         config.stash[_folder] = stacks.make_folder()
         os.environ.setdefault(_DAY, str(datetime.now(UTC).toordinal()))
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that nothing is left behind
         if config.getoption("numprocesses", None):  # else there are few tests
             config.stash[_ahead] = java_ahead.begin()
-    else:
-        stacks.keep_to_own_ports()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
