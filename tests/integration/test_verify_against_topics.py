@@ -1,5 +1,6 @@
 """`connects verify --against topics`: what Kafka has and what the ledger decided and published are the same."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -13,6 +14,7 @@ from tests.kit.input_topics import input_topics
 from tests.kit.invariants import check_by_verify
 from tests.kit.produce import Sent
 from tests.kit.world import PARTITIONS, Events, World
+from worker.kafka.output.flush import source_of
 
 PURCHASES = "connects-purchased"
 
@@ -105,6 +107,28 @@ async def test_what_differs_is_named_wherever_it_is(decided: World) -> None:
     assert findings == []
 
 
+@pytest.mark.parametrize("value", [None, b"", b"no JSON", b"[]", b"{}", b'{"freelancer_id": "f-1", "version": 1}'])
+async def test_a_message_that_cannot_be_read_is_one_finding(decided: World, value: bytes | None) -> None:
+    """Somebody wrote it in the ledger's name."""
+    ledger_id = await decided.value("SELECT ledger_id FROM leader")
+    await publish(decided, "wallet-updated", value, headers=[("ce_source", source_of(ledger_id).encode())])
+    compared, findings = await against_topics(decided)
+    assert compared["messages"] == 3
+    assert {(one["cause"], one["table"]) for one in findings} == {("inconsistent", "wallet-updated")}
+    assert any("cannot be read" in one["detail"] for one in findings)
+
+
+async def test_a_change_that_cannot_be_read_costs_its_own_message(decided: World) -> None:
+    await altered(decided, "UPDATE changes SET movements = '{}' WHERE freelancer_id = 'f-2'")
+    compared, (finding,) = await against_topics(decided)
+    assert compared["messages"] == 2
+    assert finding["detail"].startswith("f-2, version 1: the message, or its change, cannot be read: ")
+    answer = await decided.asking()("explain --freelancer f-2")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
+    assert "cannot be read" in answer.err
+    assert "`connects verify` names it" in answer.err
+
+
 SKIPPED = """
     INSERT INTO commands (id, name, arguments, actor, why)
     VALUES ('00000000-0000-0000-0000-000000000001', 'positions-set', '{}', 'a', 'b');
@@ -191,10 +215,12 @@ async def test_a_topic_that_is_not_there_and_a_wrong_use_are_one_line(decided: W
     assert (answer.code != 0, answer.out, answer.err.count("\n")) == (True, "", 1)
 
 
-async def publish(world: World, topic: str, value: bytes) -> None:
+async def publish(
+    world: World, topic: str, value: bytes | None, headers: Sequence[tuple[str, bytes]] | None = None
+) -> None:
     producer = AIOKafkaProducer(**world.kafka)
     await producer.start()
     try:
-        await producer.send_and_wait(f"{world.prefix}{topic}", value)
+        await producer.send_and_wait(f"{world.prefix}{topic}", value, key=b"k", headers=headers)
     finally:
         await producer.stop()

@@ -8,20 +8,17 @@ one finding.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice, zip_longest
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from worker.domain.cards import Need
 from worker.domain.decisions import Decision
 from worker.domain.model import Charge, FreelancerId, JobId, ProposalId
 from worker.domain.policy import PolicyBook
-from worker.domain.rule_catalogue import RULES
 from worker.domain.state import State
 from worker.ledger.tables import DecisionRow
 from worker.proof.closures import ClosuresWorked
 from worker.proof.comparing import (
-    MEMBERSHIP,
     charge_differences,
     differences,
     is_of_current_state,
@@ -34,23 +31,19 @@ from worker.proof.findings import Cause, Difference, Finding, Tally, in_words
 from worker.proof.following import DoesNotFollow, follow
 from worker.proof.groups import Group, Groups, is_cycle
 from worker.proof.made_good import not_made_good
+from worker.proof.of_memberships import is_about_one, loses_it
 from worker.proof.recorded import BatchHeader, Recorded, is_of_a_wallet, is_of_job
 from worker.proof.scope import Scope
 from worker.proof.triggers import NotDue, Trial, Triggers, grace_shown_by
 from worker.proof.undoing import Before, before, undo
+from worker.proof.unreadable import in_words as said
 from worker.words.explanations import worded
 
 _INPUTS: Final = frozenset({"rejected", "parked"})
 _OF_THE_CLOCK: Final = frozenset({"settlement", "clock"})
-_ABOUT_MEMBERSHIPS: Final = frozenset(topic for topic, card in RULES.items() if Need.MEMBERSHIP in card.needs)
-_MEMBERSHIP: Final = frozenset(
-    {"charge", "facts.next_renewal", "facts.cycle_start", "facts.downgrade_chosen_at", "facts.promo_code"}
-)
-"""Differences after which nothing says how the membership was recorded to be."""
 Judge = Callable[[Recorded, Decision | None, State], None]
 _AFTER_ALL: Final = 2**63
 """A place in ledger order that no decision has."""
-_decode: Final = msgspec.json.Decoder(list[Any]).decode
 
 
 class Again:
@@ -88,6 +81,8 @@ class Again:
         self.groups = Groups()
         self._triggers = Triggers(self.state, self.scope.freelancers)
         self._closures = ClosuresWorked()
+        self._damaged_jobs: set[str] = set()
+        """Jobs of which a closure or hire cannot be read: their settlements are taken as they were recorded."""
         self._released_void: set[int] = set()
         """Triggers that were released and had no effect any more."""
 
@@ -134,7 +129,7 @@ class Again:
         for recorded in group:
             self.scope.note(recorded)
         expiring = self.scope.expiring(self.state, first.row)
-        found = self._decide(group)
+        found = self._decide_if_readable(group)
         for one in found:
             self.tally.add(one)
         if expiring is not None:
@@ -142,6 +137,24 @@ class Again:
         self._closures.note(self.state, first)
         self.groups.released(group)
         return found
+
+    def _decide_if_readable(self, group: Group) -> list[Finding]:
+        """Decide a trigger; one whose rows cannot be read costs what comes after it in its wallet, and no more."""
+        first, looked_at, damage = group[0], self.looked_at, None
+        for one in group:
+            damage = damage or one.damage or one.batch.damage
+        if damage is None:
+            try:
+                return self._decide(group)
+            except Exception as error:  # noqa: BLE001 - a row that was damaged may hold anything
+                damage = f"it cannot be read: {said(error)}"
+        is_ours, was_stopped = first.is_mine or first.is_my_job, self._is_stopped(first.row)
+        self.state.changed.forget()
+        self.tally.skipped += len(group) if is_ours and self.looked_at == looked_at else 0
+        stopped = self._stop(first, "what it did is not known")
+        if is_of_job(first.row) and first.row.job_id is not None:
+            self._damaged_jobs.add(first.row.job_id)
+        return [_finding("inconsistent", first, damage), stopped] if is_ours and not was_stopped else []
 
     def _decide(self, group: Group) -> list[Finding]:
         first, row = group[0], group[0].row
@@ -156,7 +169,8 @@ class Again:
             self.tally.skipped += len(group)
             return []
         waited = self.groups.waited(group) if row.kind == "follow-up" else None
-        if row.freelancer_id in self.scope.without_membership and _moves_on(first, waited):
+        is_unknown = row.freelancer_id in self.scope.without_membership and is_about_one(first, waited)
+        if is_unknown or (row.job_id in self._damaged_jobs and is_of_a_wallet(row)):
             self.tally.skipped += len(group)
             return self._follow(group, Trial(Before(row.seq)))
         if first.is_mine or first.is_my_job:  # else the job's closures and hires are inputs here
@@ -181,7 +195,7 @@ class Again:
 
     def _compare_all(self, group: Group, trial: Trial, waited: Recorded | None) -> list[Finding]:
         """Compare step by step: the event or the parts of a cycle start; then each thing that had waited for it."""
-        first, moves_on = group[0], _moves_on(group[0], waited)
+        first, moves_on = group[0], is_about_one(group[0], waited)
         place = _first_step(group, len(trial.decisions))
         found = self._compare(group if place == len(group) else group[:place], trial, first, moves_on=moves_on)
         waiting = self._triggers.following(first, trial)
@@ -257,7 +271,7 @@ class Again:
                 found.append(_finding("code-changed", recorded, in_words(wrong), wrong))
         self.tally.amended += sum(not wrong for wrong in left.values())
         found += inconsistent
-        moved = len(trial.decisions) != len(group) or any(_moves_membership(one, its) for one, _, its in differing)
+        moved = len(trial.decisions) != len(group) or any(loses_it(one, its) for one, _, its in differing)
         return found + self._stop_membership(first) if moves_on and moved else found
 
     def _differences(self, decided: Decision, recorded: Recorded) -> list[Difference]:
@@ -353,12 +367,6 @@ def _first_step(group: Group, decided: int) -> int:
     return sum(recorded.row.kind == "clock" for recorded in group)
 
 
-def _moves_on(first: Recorded, waited: Recorded | None) -> bool:
-    """Whether a trigger is about a membership."""
-    row = first.row if waited is None else waited.row
-    return is_cycle(first) if row.kind == "clock" else row.topic in _ABOUT_MEMBERSHIPS
-
-
 def _too_early(first: Recorded) -> list[Finding]:
     """Clock work that was done before it was due."""
     row, batch = first.row, first.batch
@@ -369,21 +377,6 @@ def _too_early(first: Recorded) -> list[Finding]:
         return []
     early = (row.business_time - min(known)).total_seconds()
     return [_finding("not-due", first, f"it was done {early:g} s before it was due")]
-
-
-def _moves_membership(recorded: Recorded, differs: Sequence[Difference]) -> bool:
-    """Whether after these differences nothing says how the membership was recorded to be.
-
-    What a grant's decision answers does not matter: the membership moves on whether the Connects come in or not.
-    """
-    fields = {one.field: one for one in differs}
-    if fields.keys() & _MEMBERSHIP:
-        return True
-    if (published := fields.get(MEMBERSHIP)) is not None:
-        then, now = (None if one is None else _decode(str(one))[:-1] for one in (published.recorded, published.decided))
-        if then != now:  # apart from the reason
-            return True
-    return bool(fields.keys() & {"outcome", "reason"}) and not (recorded.row.rule or "").startswith("grant.")
 
 
 def _take_amount(now: Charge, then: Charge) -> None:

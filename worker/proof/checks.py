@@ -10,6 +10,7 @@ import msgspec
 from worker.garbage import seldom_collected
 from worker.pace import Pace
 from worker.proof.findings import Cause
+from worker.proof.unreadable import Unreadable
 
 FindingCause = Cause | Literal["tampered", "truncated", "owed", "undecided", "not-in-topic", "not-published"]
 """What is wrong with a row, with a decision that was decided again, or between the ledger and a topic."""
@@ -28,11 +29,11 @@ class Finding(msgspec.Struct, frozen=True):
 
     @property
     def place(self) -> str:
-        """Where it is, in words."""
+        """Where it is, in words; the check, if that is all that is known."""
         parts = [self.table or ""]
         parts += [f"decision {self.seq}"] * (self.seq is not None)
         parts += [f"batch {self.batch_no}"] * (self.batch_no is not None)
-        return ", ".join(part for part in parts if part)
+        return ", ".join(part for part in parts if part) or self.check
 
 
 class Progress:
@@ -96,7 +97,7 @@ class Check(NamedTuple):
 
 
 async def run_checks(checks: Iterable[Check], ground: Ground) -> AsyncIterator[Finding]:
-    """Run checks one after the other.
+    """Run checks one after the other. One that comes to what cannot be read ends there, with a finding.
 
     Raises:
         UsageError, OperatorNeeded, Transient: the ledger cannot be read.
@@ -104,5 +105,8 @@ async def run_checks(checks: Iterable[Check], ground: Ground) -> AsyncIterator[F
     with seldom_collected():
         for check in checks:
             ground.progress.begin(check.name, 0)
-            async for finding in check.run(ground):
-                yield finding
+            try:
+                async for finding in check.run(ground):
+                    yield finding
+            except Unreadable as why:
+                yield Finding(check.name, "not-executable", f"the rest of this check cannot be done: {why}")

@@ -4,14 +4,15 @@ from collections.abc import AsyncIterator
 from typing import Final
 from uuid import UUID
 
+from worker.errors import UsageError
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
 from worker.proof.checks import Check, Finding, Ground, Progress
 from worker.proof.hashed_rows import Bounds, batches_between, bounds, last_batch, policies_of
 from worker.proof.hashes import HASHES, HashCheck, head_of
 from worker.proof.heads import Head
-from worker.proof.instants import share_instants
-from worker.queries.asking import connected
+from worker.proof.reader import PostgresReader
+from worker.proof.reading import reading
 
 _SQL: Final = load("proof.sql")
 
@@ -25,8 +26,7 @@ def hash_check(outside: Head | None = None) -> Check:
     """The check that no row that was hashed is altered, missing or added; also against a head that was kept outside."""
 
     async def run(ground: Ground) -> AsyncIterator[Finding]:
-        async with connected(ground.database_url) as connection:
-            await share_instants(connection)
+        async with reading(ground.database_url) as connection:
             async for finding in _check(connection, ground, outside):
                 yield finding
 
@@ -35,6 +35,11 @@ def hash_check(outside: Head | None = None) -> Check:
 
 async def _check(connection: Connection, ground: Ground, outside: Head | None) -> AsyncIterator[Finding]:
     found = await bounds(connection, ground.range.first, ground.range.last)
+    if found is None and ground.range.first is not None:
+        end = await PostgresReader(connection).end()
+        raise UsageError(
+            f"--from {ground.range.first}: the ledger ends with decision {end}, so nothing is to be checked"
+        )
     if found is None:
         for finding in HashCheck(None, (), outside).finish():
             yield finding

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.reading import read_event
+from schemas.reading import InvalidEvent, read_event
 from worker.domain.cards import ALREADY_GRANTED, Need
 from worker.domain.model import ChargeId, ChargeKey, FreelancerId, LotId, ProposalId
 from worker.domain.rule_catalogue import RULES
@@ -18,6 +18,7 @@ from worker.ledger.tables import ChangeRow
 from worker.proof.parts import Part, Reader
 from worker.proof.recorded import Recorded, movements_of
 from worker.proof.replaced import said_before, spend_as_of
+from worker.proof.unreadable import in_words
 
 _GLOBAL_KEYS: Final = frozenset(
     topic
@@ -83,7 +84,12 @@ async def _lots(decisions: Sequence[Recorded], reader: Reader) -> None:
     wanted: list[tuple[FreelancerId, LotId]] = []
     for one in decisions:
         for change in one.changes:
-            for lot_id in lots_opened(change):
+            try:
+                found = lots_opened(change)
+            except ValueError as error:
+                one.damage = f"its changes cannot be read: {in_words(error)}"
+                continue
+            for lot_id in found:
                 opened[lot_id] = one
                 wanted.append((change.freelancer_id, lot_id))
     for lot in await reader.lots(wanted) if wanted else ():
@@ -106,7 +112,11 @@ async def _charges(decisions: Sequence[Recorded], reader: Reader) -> None:
         row = one.row
         if row.freelancer_id is None or '"charge_id"' not in row.facts:
             continue
-        charge_id = _charge_in.decode(row.facts).charge_id
+        try:
+            charge_id = _charge_in.decode(row.facts).charge_id
+        except ValueError as error:
+            one.damage = f"its facts cannot be read: {in_words(error)}"
+            continue
         if charge_id is not None:
             named.setdefault(ChargeKey(row.freelancer_id, ChargeId(charge_id)), []).append(one)
     for charge in await reader.charges(list(named)) if named else ():
@@ -122,7 +132,11 @@ async def _natural_keys(decisions: Sequence[Recorded], parked: Mapping[int, Reco
         if row.topic not in _GLOBAL_KEYS or row.reason != ALREADY_GRANTED:
             continue
         waited = None if row.follows is None else parked.get(row.follows)
-        one.event = read_event(row.topic, row.payload if waited is None else waited.row.payload)
+        try:
+            one.event = read_event(row.topic, row.payload if waited is None else waited.row.payload)
+        except InvalidEvent as error:
+            one.damage = f"its event cannot be read: {in_words(error)}"
+            continue
         card = RULES[row.topic]
         named.setdefault((card.id, card.natural_key(one.event.__dict__)), []).append(one)
     for grant in await reader.grants(list(named)) if named else ():
@@ -149,4 +163,7 @@ async def _proposals(decisions: Sequence[Recorded], reader: Reader) -> None:
     for spend, voided_by in spends:
         for one in named[spend.proposal_id]:
             if spend.freelancer_id != one.row.freelancer_id and spend.decision_seq < one.row.seq < voided_by:
-                one.spend = spend_as_of(spend, firsts.get(spend.decision_seq), one.row.seq)
+                try:
+                    one.spend = spend_as_of(spend, firsts.get(spend.decision_seq), one.row.seq)
+                except InvalidEvent as error:
+                    one.damage = f"the event of its proposal cannot be read: {in_words(error)}"

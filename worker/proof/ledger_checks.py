@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Final
 
+import asyncpg
+
 from worker.domain.model import FreelancerId
 from worker.ledger.connections import Connection
 from worker.proof import findings
@@ -12,9 +14,12 @@ from worker.proof.findings import Tally, in_words
 from worker.proof.hashed_rows import bounds
 from worker.proof.parts import Part
 from worker.proof.passes import decide_ledger_again, decide_named_again
+from worker.proof.reader import PostgresReader
+from worker.proof.reading import reading
 from worker.proof.state_check import CURRENT_STATE
-from worker.queries.asking import connected
+from worker.proof.unreadable import in_words as said
 from worker.queries.balances import totals_that_disagree
+from worker.queries.lookups import require_known
 from worker.queries.owed import refunds_not_made
 from worker.words.phrases import counted
 
@@ -27,9 +32,12 @@ def totals_check() -> Check:
     """The check that lots, debts, movements and balances have one sum."""
 
     async def run(ground: Ground) -> AsyncIterator[Finding]:
-        async with connected(ground.database_url) as connection:
-            async for words in totals_that_disagree(connection):
-                yield Finding(TOTALS, "inconsistent", words)
+        async with reading(ground.database_url) as connection:
+            try:
+                async for words in totals_that_disagree(connection):
+                    yield Finding(TOTALS, "inconsistent", words)
+            except asyncpg.DataError as error:
+                yield Finding(TOTALS, "not-executable", f"the movements cannot be added up: {said(error)}", "changes")
 
     return Check(TOTALS, run)
 
@@ -38,7 +46,7 @@ def owed_check(grace: timedelta) -> Check:
     """The check that no closure owes a refund that nothing on the schedule will make; `grace` is the worker's."""
 
     async def run(ground: Ground) -> AsyncIterator[Finding]:
-        async with connected(ground.database_url) as connection:
+        async with reading(ground.database_url) as connection:
             async for refund in refunds_not_made(connection, grace):
                 if ground.selected is not None:
                     ground.selected.append(refund.closure_seq)
@@ -56,9 +64,11 @@ def again_check(jobs: int = 1) -> Check:
     """
 
     async def run(ground: Ground) -> AsyncIterator[Finding]:
-        async with connected(ground.database_url) as connection:
-            found = await bounds(connection, None, ground.range.last)
-        through = 0 if found is None else found.last.last_seq
+        async with reading(ground.database_url) as connection:
+            through = await PostgresReader(connection).end()
+            if ground.range.last is not None:
+                found = await bounds(connection, None, ground.range.last)
+                through = 0 if found is None else min(through, found.last.last_seq)
         ground.progress.begin(AGAIN, through)
         tally = await decide_ledger_again(
             ground.database_url,
@@ -77,10 +87,14 @@ def again_check(jobs: int = 1) -> Check:
 
 
 def again_check_of(freelancer_id: FreelancerId) -> Check:
-    """The same for one freelancer's decisions, each finding by itself."""
+    """The same for one freelancer's decisions, each finding by itself.
+
+    It raises OperatorNeeded if no event has named them.
+    """
 
     async def run(ground: Ground) -> AsyncIterator[Finding]:
-        async with connected(ground.database_url) as connection:
+        async with reading(ground.database_url) as connection:
+            await require_known(connection, "freelancer", freelancer_id)
             ground.progress.begin(AGAIN, 0)
             for finding in (await findings_of_freelancer(connection, freelancer_id, ground))[0]:
                 yield finding

@@ -1,6 +1,6 @@
 """Comparing wallet-updated with the changes: one message for each change, in order, with the same content."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -19,6 +19,8 @@ from worker.ledger.sql import load
 from worker.proof.against_topics import AgainstTopics
 from worker.proof.checks import Finding, Progress
 from worker.proof.input_topics import TOPICS
+from worker.proof.reading import UNREADABLE
+from worker.proof.unreadable import in_words
 from worker.queries.asking import ledger_id_of
 
 WALLET_UPDATED: Final = "wallet-updated"
@@ -155,10 +157,13 @@ class OutputTopic:
         """Compare some messages with their changes, and their versions with those of the messages before."""
         own = []
         for record in records:
-            if source.encode() in {value for name, value in record.headers if name == "ce_source"}:
-                own.append((record, _decode(record.value)))
-            else:
+            if source.encode() not in {value for name, value in record.headers if name == "ce_source"}:
                 self._counts.of_other_ledgers += 1
+            elif (found := _message_in(record.value)) is not None:
+                own.append((record, found))
+            else:
+                words = f"partition {record.partition}, offset {record.offset}: the message cannot be read"
+                yield Finding(TOPICS, "inconsistent", words, WALLET_UPDATED)
         names = [message["freelancer_id"] for _, message in own]
         versions = [message["version"] for _, message in own]
         rows = await self._connection.fetch(_SQL["changes_by_version"], names, versions)
@@ -180,13 +185,8 @@ class OutputTopic:
                 yield Finding(
                     TOPICS, "not-in-topic", f"{where} was published, and the ledger has no such change", "changes"
                 )
-            elif differs := [
-                field
-                for field in message_differences(record.key, message, change)
-                if not (field in _BOOKED_AGAIN and (name, version) in again)
-            ]:
-                words = f"{where}: {', '.join(differs)} of the message is not that of the change"
-                yield Finding(TOPICS, "inconsistent", words, WALLET_UPDATED, change["decision_seq"])
+            elif words := _differs(record.key, message, change, () if (name, version) not in again else _BOOKED_AGAIN):
+                yield Finding(TOPICS, "inconsistent", f"{where}: {words}", WALLET_UPDATED, change["decision_seq"])
             else:
                 self._counts.messages += 1
         self._progress.advance(len(own))
@@ -228,6 +228,25 @@ async def _records(
         read = await consumer.getmany(place, timeout_ms=_POLL_MS, max_records=_RECORDS)
         if records := read.get(place, []):
             yield records
+
+
+def _message_in(value: bytes | None) -> Message | None:
+    """A message, if it is one of a wallet's version."""
+    try:
+        found = _decode(value or b"")
+    except ValueError:
+        return None
+    is_one = isinstance(found, dict) and isinstance(found.get("freelancer_id"), str)
+    return found if is_one and isinstance(found.get("version"), int) else None
+
+
+def _differs(key: bytes | None, message: Message, change: Mapping[str, Any], left_out: Container[str]) -> str:
+    """In what a message is not what its change says, in words; empty: in nothing but what is left out."""
+    try:
+        differs = [field for field in message_differences(key, message, change) if field not in left_out]
+    except UNREADABLE as error:
+        return f"the message, or its change, cannot be read: {in_words(error)}"
+    return f"{', '.join(differs)} of the message is not that of the change" if differs else ""
 
 
 def message_differences(key: bytes | None, message: Message, change: Mapping[str, Any]) -> list[str]:

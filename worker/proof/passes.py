@@ -17,12 +17,11 @@ from worker.ledger.connections import Connection
 from worker.proof.again import Again
 from worker.proof.current_state import compare
 from worker.proof.findings import Finding, Tally
-from worker.proof.instants import share_instants
 from worker.proof.parts import Part
 from worker.proof.reader import PostgresReader
+from worker.proof.reading import reading
 from worker.proof.run import decide_part
 from worker.proof.state_rows import PostgresRows
-from worker.queries.asking import connected
 from worker.release import release
 
 AT_ONCE: Final = 240_000
@@ -76,7 +75,7 @@ async def decide_ledger_again(
         UsageError, OperatorNeeded, Transient: the ledger cannot be read.
     """
     if through is None:
-        async with connected(database_url) as connection:
+        async with reading(database_url) as connection:
             through = await PostgresReader(connection).end()
     parts = parts_of(through, jobs, per_pass)
     whole, work = Tally(keeps_seqs=keeps_seqs), Pass(database_url, through, rows, keeps_seqs)
@@ -139,8 +138,7 @@ async def _pass(work: Pass, part: Part, advance: Callable[[int], None]) -> Tally
 
 
 async def _decide_and_compare(work: Pass, part: Part, again: Again, advance: Callable[[int], None]) -> None:
-    async with connected(work.database_url) as connection:
-        await share_instants(connection)
+    async with reading(work.database_url) as connection:
         reader = PostgresReader(connection)
         await _decide(decide_part(reader, part, work.through, again, advance))
         if work.rows:

@@ -9,7 +9,7 @@ from worker.domain.policy import Policy, PolicyBook
 from worker.domain.policy_file import policy_of
 from worker.domain.policy_text import VERSION_TEXT
 from worker.domain.policy_use import StoredVersion
-from worker.errors import OperatorNeeded
+from worker.proof.unreadable import Unreadable
 
 
 @cache
@@ -17,16 +17,16 @@ def stored_policy(document: str) -> Policy:
     """A stored version. Keys that this release has and the document lacks have their defaults.
 
     Raises:
-        OperatorNeeded: a later release stored it, with keys that this one does not know.
+        Unreadable: a later release stored it, with keys that this one does not know.
     """
     try:
         # JSON has its instants as text; apart from that the document is as strict as when it was stored.
         return policy_of(VERSION_TEXT.model_validate_json(document, strict=False))
     except ValidationError as error:
         key = ".".join(map(str, error.errors()[0]["loc"]))
-        raise OperatorNeeded(
+        raise Unreadable(
             f"a stored policy version has {key!r}, which this release does not know or allow: a later release stored "
-            "it. Use that release, or a later one"
+            "it, or it was altered. Use that release, or a later one"
         ) from None
 
 

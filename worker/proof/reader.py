@@ -5,6 +5,7 @@ Decisions and changes are never updated, so every range is read by itself: no tr
 
 from collections.abc import AsyncIterator, Container, Iterable, Sequence
 from contextlib import suppress
+from itertools import compress
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
@@ -22,7 +23,7 @@ from worker.ledger.store import FirstDecision
 from worker.ledger.tables import ChangeRow, ChargeRow, DecisionRow, LotRow, SpendRow
 from worker.proof.following import spend_of
 from worker.proof.parts import Chunk, Part
-from worker.proof.recorded import JOB_TOPICS, BatchColumns, BatchHeader, Recorded, header_of, is_of_job
+from worker.proof.recorded import JOB_TOPICS, BatchColumns, BatchHeader, Recorded, damaged_header, header_of, is_of_job
 
 _SQL: Final = {**load("store.sql"), **load("again.sql")}
 _ASKING: Final = load("asking.sql")
@@ -96,7 +97,7 @@ class PostgresReader:
         decision = DecisionRow._make(row[:_COLUMNS])
         return Recorded(
             decision,
-            self._headers[decision.batch_no],
+            self._headers.get(decision.batch_no) or _without_batch(decision),
             mine.get(decision.seq, []),
             elsewhere.get(decision.seq, 0),
             is_mine=row[_COLUMNS] and not is_of_job(decision),
@@ -117,6 +118,7 @@ class PostgresReader:
         batches = await self._rows("batches_of_decisions", sorted({row.batch_no for row in wanted}), list(closures))
         columns = [_with_work_on(closures, BatchColumns._make(row)) for row in batches]
         headers = {one.batch_no: header_of(one, self._policies) for one in columns}
+        headers |= {row.batch_no: _without_batch(row) for row in wanted if row.batch_no not in headers}
         decisions: list[Recorded] = []
         for some_rows in in_parts(wanted, self._chunk):
             changes: dict[int, list[ChangeRow]] = {}
@@ -148,8 +150,12 @@ class PostgresReader:
         return {place - 1: seq for place, seq in await self._rows("seen_by_others", keys, seqs)}
 
     async def first_decisions(self, seqs: Sequence[int]) -> dict[int, FirstDecision]:
-        """The decisions of these seqs, to compare repeats with."""
-        return {row["seq"]: first_decision_of(row) for row in await self._rows("first_decisions", seqs)}
+        """The decisions of these seqs, to compare repeats with; one that was altered may be left out."""
+        found = {}
+        for row in await self._rows("first_decisions", seqs):
+            with suppress(msgspec.MsgspecError):
+                found[row["seq"]] = first_decision_of(row)
+        return found
 
     async def grants(self, keys: Iterable[tuple[str, str]]) -> list[Grant]:
         """Grants ever made under these (rule, natural key), those that were voided too."""
@@ -195,10 +201,15 @@ def _listed(seqs: Iterable[int]) -> str:
     return ",".join(map(str, seqs))
 
 
+def _without_batch(row: DecisionRow) -> BatchHeader:
+    return damaged_header(row.batch_no, f"there is no batch {row.batch_no} at its place")
+
+
 def _with_work_on(closures: Container[int], batch: BatchColumns) -> BatchColumns:
     """A batch with the work on these closures only: it worked off those of everybody."""
     worked = batch.closures_worked or ()
-    return batch._replace(closures_worked=[work for work in worked if work[0] in closures])
+    is_wanted = [not isinstance(work, Sequence) or work[0] in closures for work in worked]
+    return batch._replace(closures_worked=[*compress(worked, is_wanted)])
 
 
 def _two_lists(pairs: Iterable[tuple[str, str]]) -> tuple[str, str]:

@@ -15,6 +15,10 @@ from worker.ledger.rows import Movements, movements_in
 from worker.ledger.store import FirstDecision
 from worker.ledger.tables import ChangeRow, DecisionRow
 from worker.proof.policies import book_of
+from worker.proof.unreadable import in_words
+
+_OF_WORK, _OF_A_RELEASE = 4, 2
+"""How many numbers each part of a closure has that was worked off, and each trigger released without effect."""
 
 JOB_TOPICS: Final = frozenset({"job-closed", "hire-made"})
 
@@ -34,6 +38,8 @@ class BatchHeader(msgspec.Struct, frozen=True):
     """Each part of a closure that was worked off (see BatchRow)."""
     released_void: Sequence[Sequence[int]] = ()
     """Each parked trigger that was released and had no effect any more, and the next seq."""
+    damage: str | None = None
+    """Why nothing can be decided by it, in words, if it is damaged."""
     is_older: bool = False
     """Whether the batch was written before these settings were stored: it follows from the grace."""
 
@@ -55,11 +61,31 @@ class BatchColumns(NamedTuple):
 
 
 def header_of(row: BatchColumns, stored: Sequence[StoredVersion]) -> BatchHeader:
-    """The header of a batch, with the policy versions that it knew of those that the ledger stored."""
-    grace = None if row.grace_seconds is None else timedelta(seconds=row.grace_seconds)
-    policies = book_of(stored, row.policy_versions)
+    """The header of a batch, with the policy versions that it knew of those that the ledger stored.
+
+    Raises:
+        Unreadable: one of the policy versions cannot be read.
+    """
     worked, void = row.closures_worked or (), row.released_void or ()
+    try:
+        grace = None if row.grace_seconds is None else timedelta(seconds=row.grace_seconds)
+        policies = book_of(stored, row.policy_versions)
+        _require_whole(worked, _OF_WORK)
+        _require_whole(void, _OF_A_RELEASE)
+    except (TypeError, ValueError, OverflowError) as error:
+        return damaged_header(row.batch_no, f"its batch {row.batch_no} cannot be read: {in_words(error)}")
     return BatchHeader(row.batch_no, row.last_seq, row.release, grace, policies, row.business_time, worked, void)
+
+
+def damaged_header(batch_no: int, damage: str) -> BatchHeader:
+    """What stands for a batch that is not there, or cannot be read."""
+    return BatchHeader(batch_no, 0, None, None, PolicyBook([]), None, damage=damage)
+
+
+def _require_whole(rows: Sequence[Sequence[int]], columns: int) -> None:
+    for row in rows:
+        if len(row) != columns or None in row:
+            raise ValueError(f"{row} is not {columns} numbers")
 
 
 class Recorded(msgspec.Struct, gc=False):
@@ -75,6 +101,8 @@ class Recorded(msgspec.Struct, gc=False):
     """Those of the wallets that are being decided again."""
     connects_elsewhere: int = 0
     """The sum of the deltas of its changes of other wallets."""
+    damage: str | None = None
+    """Why it cannot be decided again, in words, if what it names cannot be read."""
     is_mine: bool = True
     """Whether its freelancer is among those that are being decided again."""
     is_my_job: bool = True

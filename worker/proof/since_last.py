@@ -24,7 +24,9 @@ from worker.proof.hashes import HASHES, head_of
 from worker.proof.heads import Head
 from worker.proof.ledger_checks import AGAIN, findings_of_freelancer
 from worker.proof.movements_check import MOVEMENTS, wallets_that_disagree
-from worker.queries.asking import connected, ledger_id_of
+from worker.proof.reader import PostgresReader
+from worker.proof.reading import reading
+from worker.queries.asking import ledger_id_of
 
 _SQL: Final = load("state.sql")
 _STEP: Final = 20_000
@@ -98,7 +100,7 @@ class SinceLast:
         return [Check(HASHES, self._hashes), Check(MOVEMENTS, self._movements), Check(AGAIN, self._again)]
 
     async def _hashes(self, ground: Ground) -> AsyncIterator[Finding]:
-        async with connected(ground.database_url) as connection:
+        async with reading(ground.database_url) as connection:
             last, before = await last_batch(connection), self._before
             ledger_id = await ledger_id_of(connection)
             if before is not None and before.ledger_id != ledger_id:
@@ -118,7 +120,7 @@ class SinceLast:
                 words = "the batch has another head than when it was verified: it was rewritten"
                 yield Finding(HASHES, "tampered", words, "batches", None, before.batch_no)
                 return
-            self.covered.through = last.last_seq
+            self.covered.through = min(last.last_seq, await PostgresReader(connection).end())
             found = Bounds(known, last)
             async for finding in check_between(connection, found, await check_of(connection, found), ground.progress):
                 yield finding
@@ -128,7 +130,7 @@ class SinceLast:
 
     async def _movements(self, ground: Ground) -> AsyncIterator[Finding]:
         ground.progress.begin(MOVEMENTS, 0, "wallets")
-        async with connected(ground.database_url) as connection:
+        async with reading(ground.database_url) as connection:
             async for names in self._touched(connection):
                 async for finding in wallets_that_disagree(connection, names):
                     yield finding
@@ -137,7 +139,7 @@ class SinceLast:
 
     async def _again(self, ground: Ground) -> AsyncIterator[Finding]:
         done = set[str]()
-        async with connected(ground.database_url) as connection:
+        async with reading(ground.database_url) as connection:
             async for names in self._touched(connection):
                 for name in self._chosen(names):
                     if name in done:

@@ -16,8 +16,9 @@ from worker.ledger.event_key import seen_key
 from worker.ledger.sql import load
 from worker.proof.checks import Check, Finding, Ground
 from worker.proof.holds_check import wrong_holds
-from worker.proof.replays_check import wrong_replays
-from worker.queries.asking import connected
+from worker.proof.reading import UNREADABLE, reading
+from worker.proof.replays_check import Wrong, wrong_replays
+from worker.proof.unreadable import in_words
 
 CURRENT_STATE: Final = "current-state"
 _SQL: Final = load("state.sql")
@@ -47,17 +48,20 @@ def state_check() -> Check:
 
     async def run(ground: Ground) -> AsyncIterator[Finding]:
         ground.progress.begin(CURRENT_STATE, 0, "rows")
-        async with connected(ground.database_url) as connection:
+        async with reading(ground.database_url) as connection:
             for table in _BEGINNING:
                 async for name in _without_a_decision(connection, table, ground):
                     words = f"{name}: the row should not be there: no decision made it"
                     yield Finding(CURRENT_STATE, "inconsistent", words, table)
-            for words in await _positions(connection):
-                yield Finding(CURRENT_STATE, "inconsistent", words, "positions")
-            for words in await wrong_holds(connection):
-                yield Finding(CURRENT_STATE, "inconsistent", words, "holds")
-            for wrong in await wrong_replays(connection):
-                yield Finding(CURRENT_STATE, "inconsistent", wrong.words, wrong.table)
+            for table, compare in (("positions", _positions), ("holds", _holds), ("replays", wrong_replays)):
+                try:
+                    found = await compare(connection)
+                except UNREADABLE as error:
+                    words = f"they cannot be compared with their decisions: {in_words(error)}"
+                    yield Finding(CURRENT_STATE, "not-executable", words, table)
+                else:
+                    for wrong in found:
+                        yield Finding(CURRENT_STATE, "inconsistent", wrong.words, wrong.table)
 
     return Check(CURRENT_STATE, run)
 
@@ -102,7 +106,11 @@ class Decided(msgspec.Struct):
     """Where an operator set the position last."""
 
 
-async def _positions(connection: Connection) -> list[str]:
+async def _holds(connection: Connection) -> list[Wrong]:
+    return [Wrong("holds", words) for words in await wrong_holds(connection)]
+
+
+async def _positions(connection: Connection) -> list[Wrong]:
     """What is wrong with the positions, in words. Most decisions are read before; the last ones with the positions."""
     decided: dict[TopicPartition, Decided] = {}
     through = 0
@@ -119,7 +127,7 @@ async def _positions(connection: Connection) -> list[str]:
         rows = await connection.fetch(_SQL["positions"])
     stored = {TopicPartition(row["topic"], row["partition"]): StoredPosition(*tuple(row)[2:]) for row in rows}
     return [
-        f"{source.topic}/{source.partition}: {words}"
+        Wrong("positions", f"{source.topic}/{source.partition}: {words}")
         for source in sorted({**stored, **decided})
         for words in wrong_position(stored.get(source), decided.get(source, Decided()))
     ]

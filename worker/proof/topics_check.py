@@ -9,7 +9,8 @@ from worker.proof.against_topics import AgainstTopics
 from worker.proof.checks import Check, Finding, Ground
 from worker.proof.input_topics import TOPICS, InputTopics
 from worker.proof.output_topic import OutputTopic
-from worker.queries.asking import connected, reached_kafka
+from worker.proof.reading import reading
+from worker.queries.asking import reached_kafka
 from worker.settings import Settings
 
 _SQL: Final = load("state.sql")
@@ -21,7 +22,7 @@ def topics_check(settings: Settings, counts: AgainstTopics) -> Check:
 
     async def run(ground: Ground) -> AsyncIterator[Finding]:
         ground.progress.begin(TOPICS, 0, "records and messages")
-        async with reached_kafka(settings) as reached, connected(ground.database_url) as connection:
+        async with reached_kafka(settings) as reached, reading(ground.database_url) as connection:
             kafka = {"request_timeout_ms": _REQUEST_TIMEOUT_MS, **reached.kafka_kwargs()}
             prefix = settings.topic_prefix
             counts.replaced = await connection.fetchval(_SQL["events_replaced"])

@@ -6,10 +6,12 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from worker.errors import OperatorNeeded, WorkerError
 from worker.ledger.connect_errors import (
     connected_or_refused,
+    first_line,
     no_connection_left,
     refused_otherwise,
     refused_statement,
@@ -23,6 +25,14 @@ from worker.settings import Settings
 
 _SQL: Final = load("asking.sql")
 _CLOSE_SECONDS = 2
+_DAMAGED: Final = (
+    msgspec.MsgspecError,
+    OverflowError,
+    asyncpg.InvalidParameterValueError,
+    asyncpg.InvalidTextRepresentationError,
+    asyncpg.NumericValueOutOfRangeError,
+)
+"""What reading a row raises that holds what no release wrote: JSON of another shape, an instant that is none."""
 _KAFKA_SECONDS = 10.0
 
 
@@ -86,6 +96,11 @@ async def postgres_failures(database_url: str, setting: str = "DATABASE_URL") ->
             raise no_connection_left(error, database_url) from error
         if isinstance(error, AWAY):
             raise await why_away(error, database_url, setting) from error
+        if isinstance(error, _DAMAGED):
+            raise OperatorNeeded(
+                f"what the ledger holds cannot be read ({first_line(error)}): a row was altered or damaged. `connects "
+                "verify` names it"
+            ) from error
         if isinstance(error, asyncpg.PostgresError):
             raise refused_otherwise(error, database_url) from error
         raise

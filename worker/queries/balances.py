@@ -21,6 +21,7 @@ DEBT: Final = "debt"
 """The source of the row that has the debts."""
 
 _SQL: Final = load("as_of.sql")
+_AGAIN: Final = load("again.sql")
 _ASKING: Final = load("asking.sql")
 _LEAST_STEP, _FIRST_STEP, _MOST_STEP = 1_000, 20_000, 500_000
 """How many decisions one statement adds up; as many as take about `_SECONDS`."""
@@ -129,10 +130,7 @@ async def sum_of_balances(connection: Connection, through: int) -> int:
 
 async def totals_that_disagree(connection: Connection) -> AsyncIterator[str]:
     """A check of the whole ledger: lots, debts, movements and balances have one sum. What disagrees, in words."""
-    batch = await connection.fetchrow(_ASKING["last_batch"])
-    if batch is None:
-        return
-    through: int = batch["last_seq"]
+    through: int = await connection.fetchval(_AGAIN["last_seq"])
     moved = 0
     async for summing in outstanding_through(connection, through):
         moved = summing.total
@@ -143,9 +141,8 @@ async def totals_that_disagree(connection: Connection) -> AsyncIterator[str]:
             f"wallets {held}."
         )
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        now = await connection.fetchrow(_ASKING["last_batch"])
+        later: int = await connection.fetchval(_AGAIN["last_seq"])
         current = sum(row["connects"] for row in await connection.fetch(_SQL["outstanding_now"]))
-    later: int = now["last_seq"] if now is not None else through
     for row in await connection.fetch(_SQL["outstanding_by_movements"], through, later):
         moved += row["connects"]
     if current != moved:

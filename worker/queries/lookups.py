@@ -1,4 +1,4 @@
-"""Queries of the console alone: as what an id is known, and a wallet in pages, however long its history is."""
+"""As what an id is known; and, for the console alone, a wallet in pages, however long its history is."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from schemas.catalogue import INPUT_TOPICS
+from worker.errors import OperatorNeeded
 from worker.ledger.connections import Connection
 from worker.ledger.event_key import seen_key
 from worker.ledger.sql import load
@@ -55,6 +56,16 @@ async def roles_of(connection: Connection, key: str) -> list[Asked]:
     if await connection.fetchval(_SQL["is_event"], key, keys, key.rsplit(":", 2)[0]):
         roles.append("event")
     return roles
+
+
+async def require_known(connection: Connection, role: Asked, key: str) -> None:
+    """Refuse the id of a freelancer, a job, ... that the ledger has never seen as such.
+
+    Raises:
+        OperatorNeeded: no event has named it.
+    """
+    if role not in await roles_of(connection, key):
+        raise OperatorNeeded(f"no event has named the {role} {key!r} yet")
 
 
 async def changes_before(

@@ -1,13 +1,14 @@
 -- name: last_seq
-SELECT coalesce(max(last_seq), 0)::bigint FROM batches
+-- That of the last batch, and no more than there are decisions, should a batch be damaged.
+SELECT least((SELECT coalesce(max(last_seq), 0) FROM batches), (SELECT coalesce(max(seq), 0) FROM decisions))::bigint
 
 -- name: batches_in_range
 -- The batches after $2, at most $3, that begin at or before place $1, or that have no decision after it, with their settings.
 SELECT batch_no, last_seq, release, grace_seconds, policy_versions, business_time, closures_worked, released_void
 FROM (SELECT b.*, coalesce((SELECT p.last_seq FROM batches p WHERE p.batch_no < b.batch_no ORDER BY p.batch_no DESC LIMIT 1), 0)
-             + 1 AS first_seq
+             AS after_seq
       FROM batches b WHERE b.batch_no > $2 ORDER BY b.batch_no LIMIT $3) next_ones
-WHERE first_seq <= $1 OR last_seq <= $1 ORDER BY batch_no
+WHERE after_seq < $1 OR last_seq <= $1 ORDER BY batch_no
 
 -- name: batches_of_decisions
 -- The batches of these numbers, and those that worked off one of these closures: looked up in all that were, for && would compare each with each.

@@ -161,7 +161,8 @@ ORDER BY s.key
 -- Of each partition and incarnation the last offset that was decided after place $1 up to $2, and the largest time that counts.
 SELECT topic, partition, incarnation, max("offset") AS last_offset,
        max(occurred_at) FILTER (WHERE outcome <> 'rejected' OR reason = 'event-id-conflict') AS running_max
-FROM decisions WHERE seq > $1 AND seq <= $2 AND kind = 'first' GROUP BY topic, partition, incarnation
+FROM decisions WHERE seq > $1 AND seq <= $2 AND kind = 'first' AND num_nulls(topic, partition, incarnation, "offset") = 0
+GROUP BY topic, partition, incarnation
 
 -- name: positions
 SELECT topic, partition, incarnation, next_offset, last_offset, running_max FROM positions ORDER BY topic, partition
