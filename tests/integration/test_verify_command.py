@@ -110,6 +110,38 @@ def test_an_altered_row_is_exit_1_and_named(url: str) -> None:
         altered(url, "UPDATE changes SET delta = delta - 1 WHERE decision_seq = 4")
 
 
+def test_what_is_not_checked_is_refused_in_one_line(url: str) -> None:
+    head = connects(url, "verify", "--head")[1].strip()
+    for words, code, said in (
+        (("--freelancer", "f-none"), 1, "no event has named the freelancer 'f-none' yet"),
+        (("--from", "99"), 2, "--from 99: the ledger ends with decision 5, so nothing is to be checked"),
+        (("--from", "2", "--against-head", head), 2, "--against-head compares the whole ledger with a head"),
+        (("--to", "2", "--against-head", head), 2, "--against-head compares the whole ledger with a head"),
+        (("--from", "5", "--to", "4"), 2, "--to 4 is before --from 5"),
+        (("--from", "2", "--jobs", "2"), 2, "which --from leaves out"),
+        (("--freelancer", "f-1", "--jobs", "2"), 2, "--freelancer goes with neither"),
+        (("--head", "--freelancer", "f-1"), 2, "--head prints the head, and checks nothing"),
+        (("--head", "--against", "topics"), 2, "--head prints the head, and checks nothing"),
+        (("--against", "topics", "--jobs", "2"), 2, "--against topics checks nothing else"),
+        (("--against", "topics", "--share", "1"), 2, "--against topics checks nothing else"),
+    ):
+        answer = connects(url, "verify", *words)
+        assert answer[:2] == (code, ""), (words, answer)
+        assert said in " ".join(answer[2].split()), (words, answer)
+
+
+def test_a_ledger_of_a_newer_release_is_named(url: str) -> None:
+    """Its policies have keys that this release does not know."""
+    altered(url, """UPDATE policies SET document = (document::jsonb || '{"new_section": {"x": 1}}')::json""")
+    try:
+        code, out, _ = connects(url, "verify")
+        assert code == 1
+        assert "not-executable: decided-again: the rest of this check cannot be done: a stored policy version" in out
+        assert "a later release stored it, or it was altered" in out
+    finally:
+        altered(url, "UPDATE policies SET document = (document::jsonb - 'new_section')::json")
+
+
 def test_an_empty_ledger_has_the_head_of_nothing(shared_stack: LocalStack) -> None:
     url = new_ledger(shared_stack, "verify")
     assert connects(url, "verify", "--head")[1] == f"0:{'0' * 64}\n"

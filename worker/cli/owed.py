@@ -1,5 +1,6 @@
 """`connects owed`: the refunds that closures owe and nobody made."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Final
 
@@ -14,7 +15,9 @@ from worker.cli._values import duration
 from worker.pace import Pace
 from worker.plain_text import plain
 from worker.queries.asking import connected
+from worker.queries.lookups import require_known
 from worker.queries.owed import Owed, Scope, Tally, business_time_of, owed_in_parts
+from worker.replies.known import Asked
 from worker.settings import Settings
 from worker.words.phrases import connects, counted
 from worker.words.times import lasting, when
@@ -50,6 +53,8 @@ def command(
         tally = Tally(limit)
         pace = Pace()
         async with connected(settings.database_url) as connection:
+            for role, key in _named(job, freelancer):
+                await require_known(connection, role, key)
             at = await business_time_of(connection)
             if at is not None:
                 async for part in owed_in_parts(connection, Scope(job, freelancer, age), at, settings.grace):
@@ -62,6 +67,14 @@ def command(
     print_found(found, _page, as_json=as_json)
     if found.refunds:
         raise typer.Exit(FOUND_SOMETHING)
+
+
+def _named(job: str | None, freelancer: str | None) -> Iterator[tuple[Asked, str]]:
+    """Whom the options name, and as what."""
+    if job is not None:
+        yield "job", job
+    if freelancer is not None:
+        yield "freelancer", freelancer
 
 
 def _page(found: Owed) -> RenderableType:

@@ -15,6 +15,7 @@ from worker.domain.model import FreelancerId
 from worker.proof.against_topics import AgainstTopics
 from worker.proof.checks import Check, Range
 from worker.proof.hash_check import hash_check, head
+from worker.proof.heads import Head
 from worker.proof.ledger_checks import again_check, again_check_of, owed_check, totals_check
 from worker.proof.movements_check import movements_check
 from worker.proof.state_check import state_check
@@ -44,7 +45,7 @@ def command(
     freelancer: Annotated[
         str | None, typer.Option(metavar="ID", help="Only decide this freelancer's decisions again.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes that decide again.")] = 1,
+    jobs: Annotated[int | None, typer.Option(min=1, max=64, help="Processes that decide again [1].")] = None,
     selection: Annotated[
         Path | None,
         typer.Option(
@@ -78,22 +79,28 @@ def command(
 
     Example: connects verify --against-head 1204:5f0c...
     """
+    outside = head_typed("--against-head", against_head)
+    of, others = Range(first, last), (outside, first, last, freelancer, jobs, selection, state, share)
+    alone = not since_last and others == (None,) * len(others)
     if show_head:
+        _require_alone("--head prints the head, and checks nothing", alone=alone and against is None)
         print_head(as_json=as_json)
         return
-    outside = head_typed("--against-head", against_head)
-    of = Range(first, last)
     if against is not None:
-        _require_topics(against, alone=of.is_all and not since_last and (outside, freelancer, selection) == (None,) * 3)
+        require_one_of("--against", against, ("topics",))
+        _require_alone("--against topics checks nothing else", alone=alone)
         counts = AgainstTopics()
         _end(verify(lambda settings: [topics_check(settings, counts)], of, as_json=as_json, against=counts))
         return
     if since_last:
-        if not of.is_all or outside is not None or freelancer is not None:
-            raise typer.BadParameter("--since-last goes with neither --against-head, --from, --to nor --freelancer")
+        if not of.is_all or (outside, freelancer, jobs) != (None,) * 3:
+            given = "--against-head, --from, --to, --jobs nor --freelancer"
+            raise typer.BadParameter(f"--since-last goes with neither {given}")
         _end(verify_since_last(_named(state), _SHARE if share is None else share, as_json=as_json, selection=selection))
         return
-    _require_consistent(of, freelancer, whole=outside is None, state=state, share=share, selection=selection)
+    if state is not None or share is not None:
+        raise typer.BadParameter("--state and --share go with --since-last")
+    _require_consistent(of, freelancer, outside, jobs=jobs, selection=selection)
 
     def checks(settings: Settings) -> list[Check]:
         if freelancer is not None:
@@ -101,15 +108,14 @@ def command(
         found = [hash_check(outside)]
         if of.is_all:
             found += [totals_check(), owed_check(settings.grace), movements_check(), state_check()]
-        return [*found, again_check(jobs)] if first is None else found
+        return [*found, again_check(jobs or 1)] if first is None else found
 
     _end(verify(checks, of, as_json=as_json, selection=selection))
 
 
-def _require_topics(against: str, *, alone: bool) -> None:
-    require_one_of("--against", against, ("topics",))
+def _require_alone(why: str, *, alone: bool) -> None:
     if not alone:
-        raise typer.BadParameter("--against topics checks nothing else: of the other options only --json goes with it")
+        raise typer.BadParameter(f"{why}: of the other options only --json goes with it")
 
 
 def _named(state: Path | None) -> Path:
@@ -119,17 +125,17 @@ def _named(state: Path | None) -> Path:
 
 
 def _require_consistent(
-    of: Range, freelancer: str | None, *, whole: bool, state: Path | None, share: float | None, selection: Path | None
+    of: Range, freelancer: str | None, outside: Head | None, *, jobs: int | None, selection: Path | None
 ) -> None:
     """Refuse options that contradict each other."""
-    if state is not None or share is not None:
-        raise typer.BadParameter("--state and --share go with --since-last")
     if of.first is not None and of.last is not None and of.last < of.first:
         raise typer.BadParameter(f"--to {of.last} is before --from {of.first}")
-    if freelancer is not None and not (whole and of.is_all):
-        raise typer.BadParameter("--freelancer goes with neither --against-head, --from nor --to")
-    if selection is not None and of.first is not None:
-        raise typer.BadParameter("--selection is of decisions that are decided again, which --from leaves out")
+    if outside is not None and not of.is_all:
+        raise typer.BadParameter("--against-head compares the whole ledger with a head: leave --from and --to out")
+    if freelancer is not None and not (outside is None and of.is_all and jobs is None):
+        raise typer.BadParameter("--freelancer goes with neither --against-head, --from, --to nor --jobs")
+    if of.first is not None and (selection is not None or jobs is not None):
+        raise typer.BadParameter("--selection and --jobs are of deciding again, which --from leaves out")
 
 
 def _end(verified: Verified) -> None:
