@@ -34,6 +34,7 @@ KEYS: Final = {
     "held": ("decision_seq",),
     "awaiting": ("proposal_id", "decision_seq"),
     "due": ("kind", "key"),
+    "parked": ("scope", "key"),
     "parked_triggers": ("decision_seq",),
     "positions": ("topic", "partition"),
     "seen_events": ("key",),
@@ -43,6 +44,8 @@ TIED: Final = {
     ("spends", "owing"): "a constraint holds it to the debts",
 }
 NOT_IN_THE_LEDGER: Final = {
+    ("parked", "error"): "the decision has what is told of it",
+    ("parked", "since"): "the decision says when",
     ("positions", "last_timestamp"): "of the record in the topic: `--against topics` compares it",
     ("positions", "last_hash"): "likewise",
 }
@@ -57,6 +60,7 @@ OTHER: Final = {
     ("charges", "status"): "'lapsed'",
     ("due", "kind"): "'late-settlement'",
     ("due", "key"): "key || '9'",
+    ("parked", "scope"): "'job'",
     ("parked_triggers", "scope"): "'job'",
     ("positions", "next_offset"): "next_offset - 1",
 }
@@ -213,6 +217,8 @@ def is_named(findings: Iterable[Finding], table: str, row: asyncpg.Record) -> bo
         words = [re.escape(row["job_id"])]
     if table == "positions":
         words = [re.escape(f"{row['topic']}/{row['partition']}")]
+    if table == "parked":  # what waits behind it is without it
+        return any(finding.table in {"parked", "parked_triggers"} for finding in findings)
     if table == "seen_events":
         return any(finding.cause == "inconsistent" for finding in findings)
     return any(
@@ -245,6 +251,8 @@ ADDED: Final = {
     "something held": ("held", {"decision_seq": "1"}),
     "something that waits for a proposal": ("awaiting", {"proposal_id": "'p-1'"}),
     "work for the schedule": ("due", {"key": "'999'"}),
+    "a wallet that is stopped": ("parked", {"key": "'f-1'"}),
+    "a job that is stopped": ("parked", {"scope": "'job'", "key": "'j-9'", "decision_seq": "1"}),
     "a trigger that waits": ("parked_triggers", {"decision_seq": "1"}),
     "a position": ("positions", {"partition": "9"}),
     "an event id": ("seen_events", {"key": "gen_random_uuid()"}),

@@ -37,6 +37,7 @@ _BEGINNING: Final[Mapping[str, Sequence[object]]] = {
     "held": (0,),
     "awaiting": ("", 0),
     "due": ("", ""),
+    "parked": ("", ""),
     "parked_triggers": (0,),
     "seen_events": (UUID(int=0),),
 }

@@ -143,6 +143,19 @@ SELECT kind, key, kind || ' ' || key AS name, EXISTS (
 ) AS known
 FROM due d WHERE (kind, key) > ($1::text, $2::text) ORDER BY kind, key LIMIT $3
 
+-- name: parked_page
+-- The next wallets and jobs that are stopped after ($1, $2), and whether the decision that they name stopped them, and no command
+-- has released them since.
+SELECT scope, key, scope || ' ' || key AS name, EXISTS (
+    SELECT FROM decisions d WHERE d.seq = p.decision_seq AND d.outcome = 'parked' AND d.reason <> 'waits-behind'
+    AND d.facts ->> 'scope' = p.scope AND d.facts ->> 'key' = p.key
+) AND NOT EXISTS (
+    SELECT FROM commands c JOIN decisions d ON d.event_id = 'command:' || c.id AND d.kind IN ('clock', 'command') AND d.outcome <> 'parked'
+    WHERE c.name = 'parked-release' AND d.reason = 'released' AND d.seq > p.decision_seq
+    AND d.facts ->> 'scope' = p.scope AND d.facts ->> 'key' = p.key
+) AS known
+FROM parked p WHERE (scope, key) > ($1::text, $2::text) ORDER BY scope, key LIMIT $3
+
 -- name: parked_triggers_page
 -- The next triggers that wait after decision $1, and whether that decision parked them.
 SELECT decision_seq, 'decision ' || decision_seq AS name, EXISTS (
