@@ -89,7 +89,7 @@ NOVEMBER: Final = datetime(2026, 11, 1, tzinfo=UTC)
 
 async def _about_a_wallet(connection: Connection, about: str, key: str) -> Reply:
     if about == "month":
-        month = await month_of(connection, key, NOVEMBER)
+        month = await month_of(connection, key, NOVEMBER, policies())
         assert month is not None
         assert month.opening + sum(kind.connects for kind in month.kinds) == month.closing
         assert month.closing + month.later == month.balance

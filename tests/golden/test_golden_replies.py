@@ -21,6 +21,7 @@ from tests.golden.replies import (
 )
 from tests.golden.reply_stories import decide_stories
 from tests.golden.ticket_stories import decide_tickets
+from tests.kit.reply_rules import FORBIDDEN, NUMBER, broken_rules
 from worker.domain.cards import sources
 from worker.domain.rule_catalogue import REASONS as OF_CARDS
 from worker.queries.asking import snapshot
@@ -35,12 +36,6 @@ from worker.words.operators import OPERATOR_WORDS
 from worker.words.phrases import day
 
 HOW_TO = "Was that meant? Then `python -m tests.golden.replies`, and read what git says."
-MOST_WORDS = 80
-FORBIDDEN = re.compile(
-    r"\b(granted|withheld|recorded|noted|settlement|decision|lot|lots|version|cause|attempt|event|policy"
-    r"|business time|clawed|decline)\b",
-    re.IGNORECASE,
-)
 DATE = re.compile(
     r"\b\d{1,2} (?:January|February|March|April|May|June|July|August|September|October|November|December) \d{4}"
 )
@@ -53,10 +48,6 @@ VERDICTS = {
     "info": r"(You |Your |Somebody |Support |This |In \w+ \d{4} your |Nothing changed in |\d+ more come )",
     "unknown": r"(We have nothing|\S+ is a )",
 }
-DOORS = (
-    *("if ", "when ", "unless", "would", "From ", "only an offer", "keeps", "stay", "Nothing", "come", "With "),
-    *("again", "each cycle", "Only ", "brings", "judged by itself"),
-)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +123,6 @@ def failures(everything: list[Recorded], holds: object) -> list[str]:
 def test_the_first_sentence_is_the_verdict(everything: list[Recorded]) -> None:
     assert not failures(everything, lambda one: re.match(VERDICTS[one.reply.verdict], one.reply.headline))
     assert not failures(everything, lambda one: one.reply.headline.endswith((".", one.known.key)))
-    assert not failures(everything, lambda one: pasted(one).startswith(one.reply.headline))
 
 
 def test_every_reply_has_a_date(everything: list[Recorded]) -> None:
@@ -148,19 +138,17 @@ def test_every_reply_speaks_to_the_person(everything: list[Recorded]) -> None:
 def test_no_reply_has_a_word_of_ours_or_the_id_of_a_rule(everything: list[Recorded]) -> None:
     names = [name for name in {*OF_CARDS, *(reason for _, reason in TABLE)} if "-" in name or "." in name]
     ids = re.compile(rf"\b({'|'.join(map(re.escape, names))})\b")
-    assert not failures(everything, lambda one: not FORBIDDEN.search(pasted(one)))
     assert not failures(everything, lambda one: not ids.search(pasted(one)))
     for one in everything:
         for standing in one.reply.if_they_object:
             assert not FORBIDDEN.search(standing.text), standing
 
 
-def test_no_reply_is_long(everything: list[Recorded]) -> None:
-    def is_short(one: Recorded) -> bool:
-        lines = [line for line in pasted(one).splitlines() if not line.startswith("- ")]
-        return len(" ".join(lines).split()) <= MOST_WORDS and len(one.reply.headline.split()) <= 30
-
-    assert not failures(everything, is_short)
+def test_every_reply_keeps_the_rules(everything: list[Recorded]) -> None:
+    for one in everything:
+        of_several = len({applied.freelancer_id for applied in one.known.applied}) > 1
+        assert not broken_rules(one.reply, of_several=of_several), (one.title, pasted(one))
+        assert len(one.reply.headline.split()) <= 30, one.title
 
 
 def test_no_sentence_stands_twice(everything: list[Recorded]) -> None:
@@ -170,30 +158,6 @@ def test_no_sentence_stands_twice(everything: list[Recorded]) -> None:
         assert not twice, (one.title, twice)
 
 
-def test_every_no_has_a_door_and_every_not_yet_something_that_comes(everything: list[Recorded]) -> None:
-    refused = [one for one in everything if one.reply.verdict == "no" and one.reply.reply]
-    assert not failures(refused, lambda one: any(door in pasted(one).partition("\n")[2] for door in DOORS))
-    waiting = [one for one in everything if one.reply.verdict == "not-yet" and one.reply.reply]
-    assert not failures(waiting, lambda one: one.reply.next or "a person on our side" in pasted(one))
-
-
-def test_numbers_add_up_and_stand_in_the_reply(everything: list[Recorded]) -> None:
-    for one in everything:
-        numbers = one.reply.numbers
-        if "kept" in numbers:
-            assert numbers["spent"] == numbers["back"] + numbers["kept"] + numbers["open"], one.title
-        if not one.reply.reply:
-            continue
-        for name, number in numbers.items():
-            said = f"${number / 100:.2f}" if name == "amount_cents" else str(abs(number))
-            told = name in NOT_SAID or (name == "balance" and "$ connects answer" in one.title)
-            assert number == 0 or said in pasted(one) or told, (one.title, name, number, pasted(one))
-
-
-NOT_SAID = {"base", "boost", "spent", "back", "kept", "proposals"}
-"""Parts of a sum that a reply may leave out where the sum itself says it: all of 20, or 9 with a boost of 0."""
-
-
 def test_no_number_and_no_date_is_of_the_replys_own(everything: list[Recorded]) -> None:
     for one in everything:
         known = all_values(one)
@@ -201,10 +165,7 @@ def test_no_number_and_no_date_is_of_the_replys_own(everything: list[Recorded]) 
             assert found in known, (one.title, found, pasted(one))
         rest = re.sub(r"\d\d:\d\d UTC|(?<= November )2026| in \d+ change.*", "", DATE.sub("", pasted(one)))
         for number in re.findall(NUMBER, rest):
-            assert number in known, (one.title, number, pasted(one))
-
-
-NUMBER = r"(?<![\w-])\$?\d+(?:\.\d\d)?(?![\w-])"
+            assert number.lstrip("-") in known, (one.title, number, pasted(one))
 
 
 def all_values(one: Recorded) -> set[str]:

@@ -177,8 +177,8 @@ async def test_history_known_at_is_printed_for_people_and_programs(readings: Rea
     assert f"The last 2 of {then.version} changes." in page.text
     early = readings.taken[0].at - timedelta(days=1)
     unknown = await connects(f"history {name} --known-at {early.isoformat()}")
-    assert (unknown.code, unknown.out) == (1, "")
-    assert "by then" in unknown.err
+    assert (unknown.code, unknown.err) == (1, "")
+    assert unknown.text.startswith(f"We had nothing on record about the freelancer {name} at ")
 
 
 async def test_as_of_adds_up_what_had_taken_effect(readings: Readings, connects: Asking) -> None:

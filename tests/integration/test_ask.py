@@ -117,7 +117,27 @@ async def test_an_unknown_freelancer_has_nothing_and_is_exit_1(connects: Asking)
     answer = await connects("history f-404 --json")
     assert (answer.code, answer.json["balance"], answer.json["changes"]) == (1, 0, [])
     assert (await connects("history f-404 --upcoming --json")).json["upcoming"] == []
-    assert "f-404" in (await connects.as_process("history f-404")).err
+    nothing = "We have nothing on record about the freelancer f-404."
+    assert (await connects.as_process("history f-404")).out.splitlines()[0] == nothing
+    asked = ("", " --upcoming", " --month 2026-03", " --as-of 2026-03-01T00:00:00Z", " --known-at 2026-03-01T00:00:00Z")
+    questions = [*(f"history f-404{option}" for option in asked), "explain --freelancer f-404"]
+    questions += ["answer expiry --freelancer f-404", "explain --about expiry --freelancer f-404"]
+    for question in questions:
+        answer, page = await connects(f"{question} --json"), await connects(question)
+        reply = answer.json["reply"]
+        assert (answer.code, page.code, next(iter(answer.json))) == (1, 1, "reply"), question
+        assert (reply["verdict"], reply["headline"]) == ("unknown", nothing), question
+        assert page.out.splitlines() == reply["reply"].splitlines(), question
+
+
+async def test_whom_nobody_had_named_then_was_unknown_then(world: World, connects: Asking, send: Events) -> None:
+    a_refund(send)
+    await played(world, send, 4)
+    answer = await connects("history f-1 --known-at 2026-01-01T09:00:00Z --json")
+    assert (answer.code, answer.json["reply"]["verdict"]) == (1, "unknown")
+    headline = "We had nothing on record about the freelancer f-1 at 09:00:00 UTC on 1 January 2026."
+    assert answer.json["reply"]["headline"] == headline
+    assert (await connects("history j-1")).out.startswith("j-1 is a job: ask with connects explain --job j-1.")
 
 
 async def test_an_overdrawn_wallet_says_so(world: World, connects: Asking, send: Events) -> None:
@@ -126,14 +146,18 @@ async def test_an_overdrawn_wallet_says_so(world: World, connects: Asking, send:
     history = (await connects("history f-1 --json")).json
     assert (history["balance"], history["overdrawn"], history["lots"]) == (-12, True, [])
     assert (await connects("history f-1")).out.startswith("You are overdrawn by 12 Connects")
+    nothing = (await connects("history f-1 --upcoming --json")).json
+    assert (nothing["upcoming"], nothing["reply"]["verdict"]) == ([], "info")
+    assert (await connects("history f-1 --upcoming")).text.startswith(nothing["reply"]["reply"].replace("\n", " "))
     assert (await connects("status --json")).json["overdrawn_wallets"] == 1
 
 
 async def test_explain_finds_all_that_an_event_led_to(world: World, connects: Asking, send: Events) -> None:
     a_refund(send)
     await played(world, send, 4)
-    await world.produce([send.messages[-1], Sent("job-closed", b'{"event_id": "e-3", "job_id": 7}')])
-    await world.has_decided(6)
+    bought = send("connects-purchased", freelancer_id="f-2", purchase_id="b-1", connects=10)
+    await world.produce([send.messages[-2], Sent("job-closed", b'{"event_id": "e-3", "job_id": 7}'), bought])
+    await world.has_decided(7)
 
     answer = await connects.as_process("explain e-3 --json")
     assert answer.code == 0
@@ -165,6 +189,11 @@ async def test_explain_finds_all_that_an_event_led_to(world: World, connects: As
     assert (nothing.code, nothing.json.keys()) == (1, {"reply", "decisions"})
     assert (nothing.json["reply"]["verdict"], nothing.json["decisions"]) == ("unknown", [])
     assert nothing.json["reply"]["headline"] == "We have nothing on record about the id e-404."
+    bought = await connects("explain b-1")
+    assert (bought.code, bought.out.splitlines()[0][:29]) == (0, "Yes: the 10 Connects you boug")
+    assert (await connects("explain b-1 --topic connects-purchased")).code == 0
+    narrowed = await connects("explain b-1 --topic job-closed --json")
+    assert (narrowed.code, narrowed.json["reply"]["verdict"]) == (1, "unknown")
     mixed_up = await connects("explain p-1")
     assert (mixed_up.code, mixed_up.out.splitlines()[0]) == (
         1,

@@ -15,8 +15,10 @@ from worker.ledger.connections import Connection
 from worker.plain_text import plain
 from worker.queries.answers import asking_of
 from worker.queries.policies import policies
+from worker.queries.questions import about_nobody
 from worker.replies.answers import answer_about
 from worker.replies.finding import WORDS, find_topic
+from worker.replies.reply import Reply
 from worker.replies.topics import Asking
 from worker.settings import Settings
 
@@ -48,23 +50,21 @@ def show_answer(words: str, freelancer: str | None, *, called: str, as_json: boo
     found = find_topic(words)
     if found.topic is None:
         _refuse(words, found.guesses, called)
-    reply = answer_about(found.topic, _asking(freelancer, found.topic))
+    reply = _reply(freelancer, found.topic)
     if as_json:
         # `decisions` is from before there was a reply: a program that reads explain --about expects it.
         print_json({"reply": reply, "about": found.topic, "explanation": reply.reply, "decisions": []})
     else:
         print_page(Group(reply_page(reply)))
-
-
-def _asking(freelancer: str | None, topic: str) -> Asking:
-    """Whose values the answer has; without a freelancer no ledger is needed."""
-    if freelancer is None:
-        return _of_the_policy()
-    found = answer_from_ledger(partial(_of_freelancer, freelancer, topic))
-    if found is None:
-        say(f"no event has named the freelancer {freelancer!r} yet")
+    if reply.verdict == "unknown":
         raise typer.Exit(FOUND_SOMETHING)
-    return found
+
+
+def _reply(freelancer: str | None, topic: str) -> Reply:
+    """The answer with somebody's values; without a freelancer no ledger is needed."""
+    if freelancer is None:
+        return answer_about(topic, _of_the_policy())
+    return answer_from_ledger(partial(_of_freelancer, freelancer, topic))
 
 
 def _of_the_policy() -> Asking:
@@ -74,8 +74,10 @@ def _of_the_policy() -> Asking:
     raise AssertionError("refusals end the command")
 
 
-async def _of_freelancer(freelancer: str, topic: str, connection: Connection, settings: Settings) -> Asking | None:
-    return await asking_of(connection, freelancer, policies(settings), topic)
+async def _of_freelancer(freelancer: str, topic: str, connection: Connection, settings: Settings) -> Reply:
+    book = policies(settings)
+    asking = await asking_of(connection, freelancer, book, topic)
+    return await about_nobody(connection, freelancer, book) if asking is None else answer_about(topic, asking)
 
 
 def _refuse(words: str, guesses: list[str], called: str) -> NoReturn:

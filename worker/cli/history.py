@@ -9,10 +9,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from worker.cli._asking import answer_from_ledger
-from worker.cli._errors import FOUND_SOMETHING, say
 from worker.cli._options import LAST_SHOWN, Json
 from worker.cli._output import print_page, table
-from worker.cli._replies import print_reply_as_json
+from worker.cli._replies import print_reply_as_json, refuse_unknown
 from worker.cli._values import instant, month_begins
 from worker.cli._wallets import as_of_page, changes_table, known_at_page, left_out, lots_table
 from worker.ledger.connections import Connection
@@ -21,9 +20,9 @@ from worker.queries import history as wallets
 from worker.queries.as_of import HistoryAsOf, HistoryKnownAt, history_as_of, history_known_at
 from worker.queries.history import History, Upcoming
 from worker.queries.policies import policies
+from worker.queries.questions import about_nobody
 from worker.queries.wallets import month_of, upcoming_reply, wallet_reply
 from worker.replies.months import Month, about_month
-from worker.replies.people import unknown_freelancer
 from worker.replies.reply import Reply
 from worker.replies.wallets import about_the_past
 from worker.settings import Settings
@@ -76,14 +75,15 @@ def command(
 
 
 def _show_history(freelancer: str, last: int | None, *, details: bool, as_json: bool) -> None:
-    async def ask(connection: Connection, settings: Settings) -> tuple[History | None, Reply | None]:
+    async def ask(connection: Connection, settings: Settings) -> tuple[History | None, Reply]:
         book = policies(settings)
         found = await wallets.history(connection, freelancer, last=last, policies=book)
-        return found, await wallet_reply(connection, freelancer, book)
+        reply = await wallet_reply(connection, freelancer, book)
+        return found, reply or await about_nobody(connection, freelancer, book)
 
     found, reply = answer_from_ledger(ask)
-    if found is None or reply is None:
-        _refuse_unknown(freelancer, History(freelancer, 0, 0, False, [], []), as_json=as_json)
+    if found is None:
+        refuse_unknown(reply, History(freelancer, 0, 0, False, [], []), as_json=as_json)
     elif as_json:
         print_reply_as_json(reply, found)
     else:
@@ -91,14 +91,15 @@ def _show_history(freelancer: str, last: int | None, *, details: bool, as_json: 
 
 
 def _show_upcoming(freelancer: str, *, as_json: bool) -> None:
-    async def ask(connection: Connection, settings: Settings) -> tuple[Upcoming | None, Reply | None]:
+    async def ask(connection: Connection, settings: Settings) -> tuple[Upcoming | None, Reply]:
         book = policies(settings)
         found = await wallets.upcoming(connection, freelancer, book)
-        return found, await upcoming_reply(connection, freelancer, book)
+        reply = await upcoming_reply(connection, freelancer, book)
+        return found, reply or await about_nobody(connection, freelancer, book)
 
     found, reply = answer_from_ledger(ask)
-    if found is None or reply is None:
-        _refuse_unknown(freelancer, Upcoming([]), as_json=as_json)
+    if found is None:
+        refuse_unknown(reply, Upcoming([]), as_json=as_json)
     elif as_json:
         print_reply_as_json(reply, found)
     else:
@@ -106,12 +107,13 @@ def _show_upcoming(freelancer: str, *, as_json: bool) -> None:
 
 
 def _show_month(freelancer: str, first: datetime, *, as_json: bool) -> None:
-    async def ask(connection: Connection, _settings: Settings) -> Month | None:
-        return await month_of(connection, freelancer, first)
+    async def ask(connection: Connection, settings: Settings) -> Month | Reply:
+        found = await month_of(connection, freelancer, first, policies(settings))
+        return found or await about_nobody(connection, freelancer, policies(settings))
 
     found = answer_from_ledger(ask)
-    if found is None:
-        _refuse_unknown(freelancer, None, as_json=as_json)
+    if isinstance(found, Reply):
+        refuse_unknown(found, as_json=as_json)
     elif as_json:
         print_reply_as_json(about_month(found), found)
     else:
@@ -119,12 +121,13 @@ def _show_month(freelancer: str, first: datetime, *, as_json: bool) -> None:
 
 
 def _show_as_of(freelancer: str, at: datetime, last: int | None, *, as_json: bool) -> None:
-    async def ask(connection: Connection, settings: Settings) -> HistoryAsOf | None:
-        return await history_as_of(connection, freelancer, at, settings.earliest_event, last=last)
+    async def ask(connection: Connection, settings: Settings) -> HistoryAsOf | Reply:
+        found = await history_as_of(connection, freelancer, at, settings.earliest_event, last=last)
+        return found or await about_nobody(connection, freelancer, policies(settings))
 
     found = answer_from_ledger(ask)
-    if found is None:
-        _refuse_unknown(freelancer, None, as_json=as_json)
+    if isinstance(found, Reply):
+        refuse_unknown(found, as_json=as_json)
     elif as_json:
         print_reply_as_json(about_the_past(found.balance, at), found)
     else:
@@ -132,24 +135,17 @@ def _show_as_of(freelancer: str, at: datetime, last: int | None, *, as_json: boo
 
 
 def _show_known_at(freelancer: str, at: datetime, last: int | None, *, as_json: bool) -> None:
-    async def ask(connection: Connection, _settings: Settings) -> HistoryKnownAt | None:
-        return await history_known_at(connection, freelancer, at, last=last)
+    async def ask(connection: Connection, settings: Settings) -> HistoryKnownAt | Reply:
+        found = await history_known_at(connection, freelancer, at, last=last)
+        return found or await about_nobody(connection, freelancer, policies(settings), at)
 
     found = answer_from_ledger(ask)
-    if found is None:
-        say(f"no event had named the freelancer {freelancer!r} by then")
-        raise typer.Exit(FOUND_SOMETHING)
-    if as_json:
+    if isinstance(found, Reply):
+        refuse_unknown(found, as_json=as_json)
+    elif as_json:
         print_reply_as_json(about_the_past(found.balance, at), found)
     else:
         print_page(known_at_page(found))
-
-
-def _refuse_unknown(freelancer: str, nothing: History | Upcoming | None, *, as_json: bool) -> None:
-    if as_json and nothing is not None:
-        print_reply_as_json(unknown_freelancer(freelancer), nothing)
-    say(f"no event has named the freelancer {freelancer!r} yet")
-    raise typer.Exit(FOUND_SOMETHING)
 
 
 def _history_page(reply: Reply, history: History, *, details: bool) -> RenderableType:
@@ -173,12 +169,13 @@ def _in_words(reply: Reply, freelancer: str) -> Iterator[RenderableType]:
 
 
 def _upcoming_page(reply: Reply, upcoming: Upcoming, freelancer: str) -> RenderableType:
-    if not upcoming.upcoming:
-        return f"Nothing is coming up for {plain(freelancer)}."
     page = table("on", "what", "connects", "")
     for expected in upcoming.upcoming:
         page.add_row(str(expected.on), expected.kind, str(expected.connects), plain(expected.explanation))
-    return Group(*_in_words(reply, freelancer), "", page)
+    parts = [*_in_words(reply, freelancer)]
+    if upcoming.upcoming:
+        parts += ["", page]
+    return Group(*parts)
 
 
 def _month_page(month: Month) -> RenderableType:

@@ -17,6 +17,7 @@ from worker.queries.explained import Explanation
 from worker.queries.replies import known_about
 from worker.replies.compose import reply_to
 from worker.replies.known import Asked, Known
+from worker.replies.people import unknown_then
 from worker.replies.reply import Reply
 
 
@@ -45,7 +46,7 @@ async def answered(
 ) -> Answered:
     """All about an id, and the reply; `topic` narrows an event's id to one input topic."""
     found = await _explained(connection, asked, key, grounds, topic)
-    known = await known_about(connection, asked, key, found, grounds.policies, grounds.grace_seconds)
+    known = await known_about(connection, asked, key, found, grounds.policies, grounds.grace_seconds, topic)
     return Answered(found, known, reply_to(known))
 
 
@@ -61,3 +62,13 @@ async def _explained(
             return await explain_freelancer(connection, key, grounds.policies, grounds.due_by, grounds.waits_for)
         case "event":
             return await explain_event(connection, key, topic, policies=grounds.policies)
+
+
+async def about_nobody(
+    connection: Connection, freelancer_id: str, policies: PolicyBook, known_at: datetime | None = None
+) -> Reply:
+    """The reply about somebody whom no event has named (had named at `known_at`); perhaps it is the id of a job."""
+    known = await known_about(connection, "freelancer", freelancer_id, Explanation([]), policies, 0)
+    if known_at is not None and known.member is not None:
+        return unknown_then(freelancer_id, known_at)
+    return reply_to(known)

@@ -38,14 +38,20 @@ _OF_JOBS: Final = frozenset({"job-closed", "hire-made"})
 
 
 async def known_about(
-    connection: Connection, asked: Asked, key: str, found: Explanation, policies: PolicyBook, grace_seconds: float
+    connection: Connection,
+    asked: Asked,
+    key: str,
+    found: Explanation,
+    policies: PolicyBook,
+    grace_seconds: float,
+    topic: str | None = None,
 ) -> Known:
-    """All that a reply may say, of one instant."""
+    """All that a reply may say, of one instant; `topic` narrows an event's id to one input topic."""
     batch = await connection.fetchrow(_SQL["last_batch"])
     read_until = None if batch is None else batch["business_time"]
     decisions = found.decisions
     if asked == "event" and not decisions:
-        decisions = await _of_its_own_id(connection, key)
+        decisions = [one for one in await _of_its_own_id(connection, key) if topic in {None, one.topic}]
     if asked == "freelancer":
         applied = await proposals_of_freelancer(connection, key)
     else:
@@ -149,10 +155,17 @@ async def last_proposals(connection: Connection, freelancer_id: str, most: int) 
     if not rows:
         return LastProposals([], [], earlier=False)
     last = [row[0] for row in rows]
-    whose = {None, freelancer_id}  # another freelancer may have named the same proposal
-    about = await about_proposals(connection, last)
-    decisions = [one for one in about if one.topic == "hire-made" or one.subject.get("freelancer_id") in whose]
+    decisions = await decisions_about(connection, freelancer_id, last)
     return LastProposals(await _of_freelancer(connection, freelancer_id, last), decisions, earlier=len(rows) == most)
+
+
+async def decisions_about(
+    connection: Connection, freelancer_id: str, proposal_ids: Sequence[str]
+) -> list[DecisionRecord]:
+    """What was decided about proposals of a freelancer: another may have named the same proposal."""
+    whose = {None, freelancer_id}
+    about = await about_proposals(connection, proposal_ids)
+    return [one for one in about if one.topic == "hire-made" or one.subject.get("freelancer_id") in whose]
 
 
 async def _proposals_of(

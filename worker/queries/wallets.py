@@ -9,10 +9,11 @@ from worker.domain.policy import PolicyBook
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
 from worker.queries.explain import open_spends_of
-from worker.queries.replies import member_of, proposals_of_freelancer
-from worker.replies.known import Member
+from worker.queries.replies import decisions_about, member_of, proposals_of_freelancer
+from worker.replies.known import Known, Member
 from worker.replies.months import Month, OfKind, kind_of, month_after
 from worker.replies.reply import Draft, Reply, composed
+from worker.replies.several import outcomes, sums
 from worker.replies.topics import Asking, standing_answers
 from worker.replies.wallets import about_wallet, what_is_coming
 
@@ -56,7 +57,7 @@ def _replied(draft: Draft, member: Member, policies: PolicyBook) -> Reply:
     return composed(draft, standing_answers(Asking(policy, member)))
 
 
-async def month_of(connection: Connection, freelancer_id: str, first: datetime) -> Month | None:
+async def month_of(connection: Connection, freelancer_id: str, first: datetime, policies: PolicyBook) -> Month | None:
     """The month that begins then, by when changes took effect; None if nobody named the freelancer."""
     wallet = await connection.fetchrow(_SQL["wallet"], freelancer_id)
     if wallet is None:
@@ -69,8 +70,7 @@ async def month_of(connection: Connection, freelancer_id: str, first: datetime) 
         if row["kind"] not in outside
     ]
     closing = outside["before"] + sum(one.connects for one in kinds)
-    sent = await proposals_of_freelancer(connection, freelancer_id)
-    sent = [one for one in sent if first <= one.spent_at < month_after(first)]
+    came = await _what_became(connection, freelancer_id, first, policies)
     return Month(
         freelancer_id,
         f"{first:%Y-%m}",
@@ -79,7 +79,17 @@ async def month_of(connection: Connection, freelancer_id: str, first: datetime) 
         closing,
         outside["later"],
         wallet["balance"],
-        len(sent),
-        sum(one.spent for one in sent),
-        sum(one.back for one in sent),
+        **came,
     )
+
+
+async def _what_became(
+    connection: Connection, freelancer_id: str, first: datetime, policies: PolicyBook
+) -> dict[str, int]:
+    """How many proposals of a month cost something, and what became of that by now."""
+    every = await proposals_of_freelancer(connection, freelancer_id)
+    sent = [one for one in every if first <= one.spent_at < month_after(first)]
+    decisions = await decisions_about(connection, freelancer_id, [one.proposal_id for one in sent]) if sent else []
+    policy = policies.versions[-1]
+    known = Known(asked="freelancer", key=freelancer_id, policy=policy, decisions=decisions, applied=sent)
+    return sums(outcomes(known))

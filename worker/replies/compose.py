@@ -11,13 +11,13 @@ from worker.domain.rules.decides import AMENDED, DECIDE
 from worker.domain.rules.replaces import REPLACE, REPLACED
 from worker.domain.rules.undos import UNDO
 from worker.domain.rules.voids import VOID, VOIDED
-from worker.replies import charges, decides, grants, memberships, monthly, refunds, replaces, undos, voids
+from worker.replies import charges, decides, grants, memberships, monthly, refunds, replaces, spends, undos, voids
 from worker.replies.known import Known
 from worker.replies.operators import OPERATORS
 from worker.replies.people import about_person, expired_lately, is_of_late
 from worker.replies.proposals import about_proposal
 from worker.replies.recorded import DecisionRecord
-from worker.replies.reply import Draft, Reply, Verdict, composed
+from worker.replies.reply import Draft, Reply, Verdict, composed, is_short, with_more
 from worker.replies.several import about_job
 from worker.replies.topics import Asking, standing_answers
 from worker.replies.wallets import about_wallet
@@ -29,6 +29,7 @@ TABLE: Final[Replies] = {
     **charges.REPLIES,
     **memberships.REPLIES,
     **refunds.REPLIES,
+    **spends.REPLIES,
     **voids.REPLIES,
     **undos.REPLIES,
     **replaces.REPLIES,
@@ -66,8 +67,6 @@ _BRING: Final = ("grant.interview", "grant.badge", "grant.certification", "membe
 """Rules whose refusals people ask about without an id."""
 _PAID: Final = frozenset({"charge-requested", "upgraded", "renewed", "paid-after-lapse"})
 _MOST_REFUSED: Final = 3
-_MOST_WORDS: Final = 80
-"""Words of a reply, without its lists."""
 _CHARGE: Final = frozenset(
     {"charge-requested", "charge-retried", "charge-failed", "upgraded", "renewed", "cycle-started", "paid-after-lapse"}
 )
@@ -118,9 +117,7 @@ def _of_a_person(known: Known) -> Draft:
     draft = about_person(known)
     refused = [one for one in known.decisions if _brought_nothing(one, known)]
     lately = [expired_lately(known), *(_in_short(one, known) for one in refused[-1:] if is_of_late(one, known))]
-    for said in lately:
-        longer = draft._replace(then=sentences(draft.then, said))
-        draft = longer if _words_in(longer) <= _MOST_WORDS else draft
+    draft = with_more(draft, *lately)
     links = [
         f"{_in_short(one, known)} A reply: connects explain {one.event_id}"
         for one in refused[: -_MOST_REFUSED - 1 : -1]
@@ -139,10 +136,6 @@ def _in_short(refused: DecisionRecord, known: Known) -> str:
     """A refusal as a sentence among others; an id at its beginning is not written larger."""
     said = of_decision(refused, known).headline.removeprefix("No: ")
     return first_up(said) if said.partition(" ")[0].isalpha() else said
-
-
-def _words_in(draft: Draft) -> int:
-    return len(f"{draft.headline} {draft.why} {draft.then}".split())
 
 
 def _of_a_proposal(known: Known, decisions: Sequence[DecisionRecord]) -> Draft:
@@ -202,7 +195,8 @@ def of_decision(decision: DecisionRecord, known: Known) -> Draft:
     except Missing:
         return as_recorded(decision)
     why = sentences(draft.why, paid_debts(decision))
-    return draft._replace(why=why, agent_only=[*draft.agent_only, grounds(decision)])
+    then = draft.then if is_short(draft.headline, why, draft.then) else ""
+    return draft._replace(why=why, then=then, agent_only=[*draft.agent_only, grounds(decision)])
 
 
 def paid_debts(decision: DecisionRecord) -> str:

@@ -11,10 +11,9 @@ from worker.replies.writing import (
     Missing,
     Replies,
     agreed,
-    all_of,
     are,
-    come,
     day,
+    expiries,
     first_up,
     next_one_comes,
     sentences,
@@ -33,11 +32,20 @@ def _registered(about: About) -> Draft:
         "yes",
         f"Yes: you got {connects(n)} for registering, on {about.on}.",
         "Every new account gets them once.",
-        sentences(f"Use {agreed(n)} by {about.expires_on}.", then if first else ""),
+        sentences(_use_by(about, n), then if first else ""),
         numbers={"granted": n},
         ahead=ahead if first else (),
         topics=["new-account", "expiry"],
     )
+
+
+def _use_by(about: About, n: int) -> str:
+    """Until when to use what came in; nothing, where all of it paid for earlier proposals."""
+    return f"Use {agreed(n)} by {about.expires_on}." if _is_left(about, n) else ""
+
+
+def _is_left(about: About, n: int) -> bool:
+    return n > -about.change.debt_delta
 
 
 def _badge_earned(about: About) -> Draft:
@@ -46,7 +54,7 @@ def _badge_earned(about: About) -> Draft:
         "yes",
         f"Yes: you got {connects(n)} for your {about.text('badge')} badge, on {about.on}.",
         "It brings Connects the first time you earn it.",
-        f"Use {agreed(n)} by {about.expires_on}.",
+        _use_by(about, n),
         numbers={"granted": n},
         topics=["badges"],
     )
@@ -70,7 +78,7 @@ def _certified(about: About) -> Draft:
         "yes",
         f"Yes: you got {connects(n)} for the certification {about.text('certification_id')}, on {about.on}.",
         "Each skill certification brings Connects once.",
-        f"Use {agreed(n)} by {about.expires_on}.",
+        _use_by(about, n),
         numbers={"granted": n},
         topics=["certifications"],
     )
@@ -105,7 +113,7 @@ def _interview_won(about: About) -> Draft:
         "yes",
         f"Yes: you got {connects(n)} for the interview for {about.job}, on {on}.",
         "You won it with a proposal, and the client has hired and paid before.",
-        f"Use {agreed(n)} by {about.expires_on}.",
+        _use_by(about, n),
         numbers={"granted": n},
         topics=["interviews", "weekly-limit"],
     )
@@ -194,7 +202,7 @@ def _purchased(about: About) -> Draft:
         "yes",
         f"Yes: {the(n)} you bought came in on {about.on}.",
         f"{first_up(they(n))} {'stays' if n == 1 else 'stay'} yours on any plan.",
-        f"Use {agreed(n)} by {about.expires_on}.",
+        _use_by(about, n),
         numbers={"granted": n},
         topics=["buying", "expiry"],
         agent_only=[f"purchase {about.text('purchase_id')}"],
@@ -217,7 +225,7 @@ def _adjusted(about: About) -> Draft:
     return Draft(
         "yes",
         f"Yes: support added {connects(n)} on {about.on}.",
-        f"You can use {agreed(n)} like all others, until {about.expires_on}.",
+        f"You can use {agreed(n)} like all others, until {about.expires_on}." if _is_left(about, n) else "",
         now,
         numbers={"granted": n, "balance": balance},
         topics=["courtesy"],
@@ -292,12 +300,10 @@ def _lot_expired(about: About) -> Draft:
     n = about.number("connects")
     member = about.known.member
     then = "Nothing else of yours is waiting to expire."
-    ahead: list[Next] = []
-    if member is not None and member.lots:
-        first = member.lots[0]
-        unless = f"unless you use {agreed(first.remaining)} first"
-        then = f"Next to expire: {first.remaining} on {day(first.expires_at)}, {unless}."
-        ahead = [Next(first.expires_at.date(), "expiry", -first.remaining)]
+    ahead = [] if member is None else expiries(member)[:1]
+    for first in ahead:
+        count = -first.connects
+        then = f"Next to expire: {count} on {day(first.on)}, unless you use {agreed(count)} first."
     return Draft(
         "no",
         f"No: {connects(n)} of yours expired on {about.day('expires_at')}.",
@@ -307,55 +313,6 @@ def _lot_expired(about: About) -> Draft:
         numbers={"expired": n},
         ahead=ahead,
         topics=["expiry", "rollover", "order"],
-    )
-
-
-# Proposals that took nothing.
-
-
-def _spend_declined(about: About) -> Draft:
-    n, had = about.number("connects"), about.number("drawable")
-    return Draft(
-        "no",
-        f"No: your proposal for {about.job} of {about.on} needs {connects(n)}, and you had {had}.",
-        "Nothing was taken.",
-        "With enough Connects, a new proposal can be sent.",
-        numbers={"spent": 0},
-        topics=["order"],
-    )
-
-
-def _spent_once(about: About) -> Draft:
-    n, on = about.number("connects"), about.day("spent_at")
-    return Draft(
-        "nothing-due",
-        f"You paid once: {connects(n)} on {on} for your proposal for {about.job}.",
-        "It was reported a second time, and that took nothing.",
-        numbers={"spent": n},
-        topics=["charged-twice"],
-    )
-
-
-def _free(about: About) -> Draft:
-    return Draft(
-        "nothing-due",
-        f"Nothing to return: your proposal for {about.job} of {about.on} cost 0 Connects.",
-        "An invitation is answered for free."
-        if about.decision.reason == "free-from-invitation"
-        else "You paid nothing.",
-    )
-
-
-def _spent(about: About) -> Draft:
-    n = about.number("base") + about.number("boost")
-    return Draft(
-        "not-yet",
-        f"Not yet: your {connects(n)} for {about.job} of {about.on} {are(n)} spent.",
-        "Only the end of the job decides whether they come back.",
-        f"{first_up(all_of(n))} {come(n)} back if the client closes it without hiring anyone, or the marketplace "
-        "removes it with nobody hired.",
-        numbers={"spent": n, "back": 0, "kept": 0, "open": n},
-        ahead=[Next(None, "client-closes", n), Next(None, "removed", n)],
     )
 
 
@@ -383,9 +340,4 @@ REPLIES: Final[Replies] = {
     ("adjust", "insufficient-balance"): _too_few,
     ("adjust", "already-granted"): _bought_again,
     ("expire.lot", "lot-expired"): _lot_expired,
-    ("spend.proposal", "proposal-submitted"): _spent,
-    ("spend.proposal", "insufficient-balance"): _spend_declined,
-    ("spend.proposal", "already-spent"): _spent_once,
-    ("spend.proposal", "free-from-invitation"): _free,
-    ("spend.proposal", "cost-nothing"): _free,
 }

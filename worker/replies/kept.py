@@ -6,7 +6,18 @@ from typing import Final, NamedTuple
 from worker.replies.known import Applied, Known
 from worker.replies.outcomes import ENDED, RETURNS, WAS, Outcome, boost_back_on, returned_of
 from worker.replies.reply import Draft, Next
-from worker.replies.writing import NOT_OUTBID, Missing, come, day, first_up, paid_in_parts, sentences, the, they
+from worker.replies.writing import (
+    NOT_OUTBID,
+    Missing,
+    come,
+    day,
+    first_up,
+    paid_in_all,
+    paid_in_parts,
+    sentences,
+    the,
+    they,
+)
 from worker.words.phrases import connects
 
 
@@ -17,19 +28,19 @@ def kept(applied: Applied, outcome: Outcome, known: Known) -> Draft:
     because, why, then, topics = _REFUSALS.get(outcome.reason, _other_refusal)(applied, outcome)
     before = outcome.decision is None
     verb = "will not come back" if before else "did not come back"
+    applied_on = f"You applied on {day(applied.spent_at)}"
     if outcome.back:
         boost_on = boost_back_on(applied, known)
         return Draft(
             "partly",
             f"Partly: the {outcome.back} of your boost came back on {boost_on}; the {outcome.kept} for the proposal "
             f"{verb}, because {because}.",
-            why,
+            why.replace(applied_on, paid_in_all(applied), 1),
             then,
             ahead=_if_reopened(outcome),
             topics=["boosts", *topics],
         )
     if applied.boost:
-        applied_on = f"You applied on {day(applied.spent_at)}"
         why = sentences(why.replace(applied_on, paid_in_parts(applied), 1), NOT_OUTBID)
         topics = ["boosts", *topics]
     return Draft(

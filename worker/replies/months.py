@@ -8,7 +8,7 @@ import msgspec
 
 from worker.replies.reply import Draft, Reply, composed
 from worker.replies.writing import sentences
-from worker.words.phrases import connects, counted, day
+from worker.words.phrases import agreeing, connects, counted, day
 
 _KINDS: Final[Mapping[tuple[str, bool], str]] = {
     ("grant.registration", True): "registering",
@@ -52,7 +52,8 @@ class Month(msgspec.Struct, frozen=True):
     """A wallet in one month, by when its changes took effect: `opening` + the kinds = `closing`.
 
     `closing` + `later` = `balance`, which is that of now; `later` is what took effect after the month. The month's
-    `proposals` cost `spent`, of which `back` has come back by now, in this month or later.
+    `proposals` cost `spent`, of which by now, in this month or later, `back` came back, `kept` did not, and `open` is
+    undecided.
     """
 
     freelancer_id: str
@@ -65,6 +66,8 @@ class Month(msgspec.Struct, frozen=True):
     proposals: int = 0
     spent: int = 0
     back: int = 0
+    kept: int = 0
+    open: int = 0
 
 
 def kind_of(rule: str, *, came_in: bool) -> str:
@@ -90,8 +93,11 @@ def about_month(month: Month) -> Reply:
     numbers = {"opening": month.opening, "closing": month.closing, "balance": month.balance}
     if month.spent:
         of_them = f"of your {connects(month.spent)} on {counted(month.proposals, 'proposal')} of {named}"
-        now = sentences(f"{month.back or 'None'} {of_them} came back so far.", now)
-        numbers |= {"proposals": month.proposals, "spent": month.spent, "back": month.back}
+        rest = [f"{month.kept} did not"] * bool(month.kept)
+        rest += [f"{month.open} {agreeing(month.open, 'is', 'are')} still undecided"] * bool(month.open)
+        but = f"; {' and '.join(rest)}" if rest else ""
+        now = sentences(f"{month.back or 'None'} {of_them} came back so far{but}.", now)
+        numbers |= {name: getattr(month, name) for name in ("proposals", "spent", "back", "kept", "open")}
     return composed(Draft("info", headline, then=now, endings=list(_lines(month)), numbers=numbers), {})
 
 

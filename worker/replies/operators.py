@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from worker.replies.reply import Draft
+from worker.replies.reply import Draft, Next
 from worker.replies.writing import About, day
 
 
@@ -13,6 +13,7 @@ def _parked(about: About) -> Draft:
         f"Not decided yet: since {_when(about)} this needs a person on our side.",
         "Nothing of yours is lost.",
         "It is decided in its turn as soon as that is done.",
+        ahead=[Next(None, "settlement", 0)],
         agent_only=[
             about.decision.explanation,
             "connects parked list shows it, and connects parked release decides it",
@@ -42,7 +43,7 @@ def _command(about: About) -> Draft:
     return Draft(
         "info",
         f"This is a change that one of our own people asked for on {_when(about)}.",
-        paste=False,
+        "What it changed for you is told where you ask about that.",
         agent_only=[about.decision.explanation],
     )
 

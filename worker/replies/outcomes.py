@@ -70,6 +70,14 @@ def outcome_of(applied: Applied, known: Known) -> Outcome:
     return Outcome("open", applied.back, 0, rest)
 
 
+def counted_once(said: int, applied: Applied, known: Known) -> dict[str, int]:
+    """The numbers of a reply that says only one number of a proposal: its sums, if they are that number; its boost."""
+    numbers = outcome_of(applied, known).numbers
+    if {number for number in numbers.values() if number} == {said}:
+        return numbers
+    return {"boost": said} if applied.boost == said else {}
+
+
 def _pending(applied: Applied, last: DecisionRecord | None) -> Closing | None:
     """The closing that is to decide: one that is not settled, or whose turn for a late proposal is still to come."""
     pending = next((one for one in applied.closings if not one.settled), None)

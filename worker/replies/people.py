@@ -1,6 +1,6 @@
 """Replies about a person as a whole: where their Connects are, what they missed, and what comes."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from worker.domain.model import Charge
@@ -8,11 +8,11 @@ from worker.domain.rules.expiry import EXPIRE
 from worker.replies.known import Known, Member
 from worker.replies.monthly import how_plus_ended, lifted
 from worker.replies.recorded import DecisionRecord
-from worker.replies.reply import Draft, Next, Reply, composed
+from worker.replies.reply import Draft, Next, Reply, composed, with_more
 from worker.replies.several import corrected, of_a_person
 from worker.replies.wallets import about_wallet, charge_waits
 from worker.replies.writing import SOURCES, About, day, in_a_row, next_one_comes, sentences
-from worker.words.phrases import connects, counted, money
+from worker.words.phrases import connects, counted, moment, money
 
 _MOST_DAYS: Final = 4
 _LATELY: Final = timedelta(days=31)
@@ -28,8 +28,7 @@ def _of_the_person(known: Known) -> Draft:
     paid = any(applied.spent for applied in known.applied)
     missed = _missed(known)
     if paid:
-        draft = of_a_person(known)
-        return draft._replace(then=sentences(draft.then, _in_short(missed), _charge(known)))
+        return with_more(of_a_person(known), _in_short(missed), _charge(known))
     if missed:
         return _of_what_was_missed(known, missed)
     if known.member is None:
@@ -64,6 +63,12 @@ def unknown_freelancer(freelancer_id: str) -> Reply:
     """The reply about somebody whom no event has named."""
     headline = f"We have nothing on record about the freelancer {freelancer_id}."
     return composed(Draft("unknown", headline, "Ask again when their first Connects should have come in."), {})
+
+
+def unknown_then(freelancer_id: str, at: datetime) -> Reply:
+    """The reply about somebody whom no event had named at that instant of the wall clock."""
+    headline = f"We had nothing on record about the freelancer {freelancer_id} at {moment(at)}."
+    return composed(Draft("unknown", headline, "The first that came in about them came later."), {})
 
 
 Missed = list[tuple[str, int]]

@@ -4,11 +4,11 @@ from dataclasses import replace
 from typing import Final
 
 from worker.replies.known import Applied, Known
-from worker.replies.outcomes import outcome_of, returned_of
+from worker.replies.outcomes import counted_once, outcome_of, returned_of
 from worker.replies.proposals import about_proposal
 from worker.replies.reply import Draft, Next
 from worker.replies.several import about_job
-from worker.replies.writing import About, Missing, Replies, are, come, day, sentences
+from worker.replies.writing import About, Missing, Replies, are, come, day, paid_in_all
 from worker.words.phrases import connects
 
 
@@ -46,12 +46,14 @@ def _withdrawn(about: About) -> Draft:
     outcome = outcome_of(applied, about.known)
     if outcome.state in {"back", "free"}:
         return about_proposal(applied, about.known)
-    kept = outcome.kept or outcome.open
-    job = applied.job_id
+    kept, job = outcome.kept or outcome.open, applied.job_id
+    paid = f"You applied on {day(applied.spent_at)}."
+    if applied.boost:
+        paid = f"{paid_in_all(applied)}: {applied.base} for the proposal and {applied.boost} for its boost."
     return Draft(
         "no",
         f"No: withdrawing your proposal for {job} on {on} does not return its {connects(kept)}.",
-        f"A withdrawal never does, whatever the reason. You applied on {day(applied.spent_at)}.",
+        f"A withdrawal never does, whatever the reason. {paid}",
         "That stays so, however the job ends. A new proposal costs its own Connects and is judged by itself.",
         numbers={**outcome.numbers, "base": applied.base, "boost": applied.boost},
         topics=["withdrawn", "refunds"],
@@ -82,7 +84,8 @@ def _outbid(about: About) -> Draft:
     return Draft(
         "yes",
         f"Yes: the {connects(boost)} of your boost came back on {on}.",
-        f"You were outbid before the client did anything with your proposal for {applied.job_id}.",
+        f"You were outbid before the client did anything with your proposal for {applied.job_id}, which had cost "
+        f"{applied.spent} in all.",
         rest,
         numbers={**outcome.numbers, "base": applied.base, "boost": boost},
         ahead=ahead,
@@ -127,14 +130,14 @@ def _already_back(about: About) -> Draft:
             "nothing-due",
             f"Nothing more to return: your {connects(n)} for {applied.job_id} came back on {on}.",
             "A refund is made once, however often the job is closed.",
-            numbers={"back": n},
+            numbers=counted_once(n, applied, about.known),
             topics=["reopened"],
         )
     return Draft(
         "nothing-due",
         f"Nothing more to return: your {connects(about.number('connects'))} came back before {about.on}.",
         "A refund is made once, however often the job is closed.",
-        numbers={"back": about.number("connects")},
+        numbers={},
         topics=["reopened"],
     )
 
@@ -171,8 +174,7 @@ def _hire(about: About) -> Draft:
         "info",
         f"Somebody was hired for {about.job} on {on}.",
         "A job that is closed after a hire returns nothing to anybody who applied to it.",
-        "Nobody has spent Connects on it, as far as we know; you can ask about a proposal.",
-        paste=False,
+        "Nobody has spent Connects on it, as far as we know. If you sent a proposal for it, it has not reached us.",
     )
 
 
@@ -182,9 +184,8 @@ def _closing(about: About) -> Draft:
     return Draft(
         "nothing-due",
         f"Nothing to return: nobody has spent Connects on {about.job}, which ended on {about.day('closed_at')}.",
-        sentences("A proposal that reaches us later is decided then."),
-        "You can ask about a proposal.",
-        paste=False,
+        "A proposal that reaches us later is decided then.",
+        "If you sent one, it has not reached us.",
     )
 
 

@@ -1,6 +1,6 @@
 """The reply to a question, as `--json` shows it and a page prints it; and a draft of it, before it is put together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final, Literal, NamedTuple
 
@@ -25,6 +25,8 @@ What = Literal[
     "reopened-and-closed",
 ]
 MOST_STANDING: Final = 3
+MOST_WORDS: Final = 80
+"""Words of a reply, besides a list of endings or proposals."""
 
 
 class Next(msgspec.Struct, frozen=True):
@@ -75,6 +77,25 @@ class Draft(NamedTuple):
     paste: bool = True
 
 
+def is_short(*said: str) -> bool:
+    """Whether sentences are short enough to be one reply."""
+    return len(" ".join(said).split()) <= MOST_WORDS
+
+
+def with_more(draft: Draft, *said: str) -> Draft:
+    """The same with more sentences at its end, those with which it is still short."""
+    for sentence in said:
+        then = f"{draft.then} {sentence}".strip()
+        if is_short(draft.headline, draft.why, then):
+            draft = draft._replace(then=then)
+    return draft
+
+
+def soonest_first(ahead: Iterable[Next]) -> list[Next]:
+    """What comes, each once, in the order of `next`: by day, and what has no day last."""
+    return sorted(dict.fromkeys(ahead), key=lambda one: (one.on is None, one.on or date.max))
+
+
 def composed(draft: Draft, standing: Mapping[str, str]) -> Reply:
     """Put a draft together. `standing` has the standing answers, by topic."""
     parts = [draft.headline, draft.why, *(f"- {ending}" for ending in draft.endings), draft.then]
@@ -85,7 +106,7 @@ def composed(draft: Draft, standing: Mapping[str, str]) -> Reply:
         draft.headline,
         "\n".join(words) if draft.paste else "",
         dict(draft.numbers),
-        sorted(draft.ahead, key=lambda one: (one.on is None, one.on or date.max)),
+        soonest_first(draft.ahead),
         fitting[:MOST_STANDING],
         [*([] if draft.paste else words[1:]), *draft.agent_only],
     )

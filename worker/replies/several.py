@@ -7,11 +7,13 @@ from typing import Final, NamedTuple
 from worker.replies.known import Applied, Known
 from worker.replies.outcomes import Outcome, amendments_of, outcome_of, returned_of
 from worker.replies.proposals import about_proposal
-from worker.replies.reply import Draft, Next, Verdict
-from worker.replies.writing import Missing, are, come, day, in_a_row, next_grant, sentences
+from worker.replies.reply import Draft, Next, Verdict, is_short
+from worker.replies.writing import NOT_OUTBID, Missing, are, come, day, expiries, in_a_row, next_grant, sentences
 from worker.words.phrases import connects, counted
 
 MOST_LISTED: Final = 8
+_MOST_DAYS: Final = 2
+"""Days on which something expires that a reply about proposals names."""
 _STATES: Final[Mapping[str, str]] = {
     "open": "undecided",
     "deciding": "decided in a moment",
@@ -80,8 +82,7 @@ def _nobody_applied(known: Known) -> Draft:
         "nothing-due",
         f"Nothing to return: nobody has spent Connects on {known.key}.",
         f"No proposal for it is on record.{what}",
-        "Ask about the person or the proposal if you expected one.",
-        paste=False,
+        "If you sent one, it has not reached us.",
     )
 
 
@@ -213,16 +214,16 @@ def of_a_person(known: Known) -> Draft:
     if member is None or not paid:
         raise Missing
     coming = next_grant(member)
-    ahead = [*([] if coming is None else [coming]), *_expiries(known), *_possible(paid)]
+    ahead = [*([] if coming is None else [coming]), *expiries(member)[:_MOST_DAYS], *possible(paid)]
     if len(paid) == 1:
         draft = about_proposal(paid[0].applied, known)
-        numbers = {"proposals": 1, **draft.numbers, "balance": member.balance}
-        then = sentences(draft.then, _and_now(known))
-        return draft._replace(then=then, numbers=numbers, ahead=[*draft.ahead, *ahead[: -len(_possible(paid)) or None]])
+        numbers = {**draft.numbers, "balance": member.balance}
+        draft = _with_the_balance(draft, known)
+        return draft._replace(numbers=numbers, ahead=[*draft.ahead, *ahead[: -len(possible(paid)) or None]])
     return Draft(
         _verdict(numbers),
         _headline(paid, numbers),
-        then=sentences(_and_now(known)),
+        then=_now(known).whole,
         endings=list(_listed(known, paid)),
         numbers={**numbers, "balance": member.balance},
         ahead=ahead,
@@ -308,27 +309,42 @@ def _because(one: One) -> str:
     return f"{who} hired on {day(hired)}{closed}"
 
 
-def _and_now(known: Known) -> str:
+def _with_the_balance(draft: Draft, known: Known) -> Draft:
+    """A reply about a proposal, and what the person has now; less of both where that would not be short."""
+    now = _now(known)
+    for why in (draft.why, draft.why.replace(NOT_OUTBID, "").rstrip()):
+        for said in (now.whole, now.balance):
+            then = sentences(draft.then, said)
+            if is_short(draft.headline, why, then):
+                return draft._replace(why=why, then=then)
+    return draft._replace(then=now.balance)
+
+
+class _Now(NamedTuple):
+    """What somebody has now, in a sentence; and in one that says what comes, too."""
+
+    balance: str
+    whole: str
+
+
+def _now(known: Known) -> _Now:
     member = known.member
     if member is None:
         raise Missing
     if member.balance < 0:
-        return f"Your balance is {connects(member.balance)}: the next Connects that come in pay for that first."
-    coming = next_grant(member)
+        has = f"Your balance is {connects(member.balance)}"
+        return _Now(f"{has}.", f"{has}: the next Connects that come in pay for that first.")
+    has, coming = f"You have {connects(member.balance)} now", next_grant(member)
     if coming is None or coming.on is None or not coming.connects:
-        return f"You have {connects(member.balance)} now."
+        return _Now(f"{has}.", f"{has}.")
     more = f"{coming.connects} more {come(coming.connects)}"
     if coming.what == "renewal":
-        return f"You have {connects(member.balance)} now, and {more} when the charge of {day(coming.on)} is paid."
-    return f"You have {connects(member.balance)} now, and {more} on {day(coming.on)}."
+        return _Now(f"{has}.", f"{has}, and {more} when the charge of {day(coming.on)} is paid.")
+    return _Now(f"{has}.", f"{has}, and {more} on {day(coming.on)}.")
 
 
-def _expiries(known: Known) -> Iterator[Next]:
-    for lot in () if known.member is None else known.member.lots[:2]:
-        yield Next(lot.expires_at.date(), "expiry", -lot.remaining)
-
-
-def _possible(paid: Sequence[One]) -> list[Next]:
+def possible(paid: Sequence[One]) -> list[Next]:
+    """What may still come back of several proposals, and by what."""
     still = sum(one.outcome.open for one in paid)
     expired = sum(one.outcome.kept for one in paid if one.outcome.reason == "job-expired")
     ended = [Next(None, "client-closes", still), Next(None, "removed", still)] if still else []

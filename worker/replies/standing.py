@@ -53,6 +53,12 @@ PLANS: Final[Mapping[str, str]] = {
         "Basic costs nothing and brings {basic} Connects in each monthly cycle[; your next {basic_next} come on "
         "{next_on}]. They add up without limit and last {lifetime} each. What you earn or buy comes on top."
     ),
+    "monthly-day": (
+        "Basic brings {basic} Connects in each cycle, shortly after 00:00 UTC of the day on which it begins: that is "
+        "the day you registered on, or the one your cycle last restarted on; a 29th, 30th or 31st becomes the 1st. "
+        "Plus brings {plus} when the {price} asked on the renewal day is paid, as a rule within 24 hours: {paid} that "
+        "you pay for and the {free} free ones; there is no separate {free}."
+    ),
     "monthly-day/basic": (
         "Your {basic} Connects come once a month, on the day your cycle begins, shortly after 00:00 UTC[: for you "
         "that is the {cycle_day}, next on {next_on}]. That day is the one you registered on, or the one your cycle "
@@ -192,7 +198,10 @@ PROPOSALS: Final[Mapping[str, str]] = {
         "A job that is reopened is judged again when it closes again. Connects that came back once are not returned "
         "to you a second time."
     ),
-    "twin-jobs": "Two posts are two jobs, even with the same text: each is judged by its own end.",
+    "twin-jobs": (
+        "Two posts are two jobs, even with the same text: each is judged by its own end. Connects come back if the "
+        "client closes that job without hiring, or the marketplace removes it with nobody hired."
+    ),
     "refund-time": (
         "You get a refund as soon as we know how the job ended, usually within minutes, and it is dated on the closing "
         "day. Refunded Connects keep their expiry date; if that was less than {ending_days} days away, they last "

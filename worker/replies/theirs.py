@@ -15,10 +15,10 @@ from worker.replies.compose import CORRECTING, last_word_on, paid_debts
 from worker.replies.known import Known
 from worker.replies.proposals import about_proposal
 from worker.replies.recorded import DecisionRecord
-from worker.replies.reply import Verdict
-from worker.replies.several import One, in_one_sentence, outcomes
+from worker.replies.reply import Next, Verdict
+from worker.replies.several import One, in_one_sentence, outcomes, possible
 from worker.replies.topics import Asking
-from worker.replies.wallets import charge_waits
+from worker.replies.wallets import charge_waits, of_the_charge
 from worker.replies.writing import Missing, date_in, day, not_outbid
 from worker.words.phrases import connects
 
@@ -27,11 +27,12 @@ MOST_DECISIONS: Final = 200
 
 
 class Own(NamedTuple):
-    """A verdict of a person's own, the sentence that says it, and what has to be said beside it."""
+    """A verdict of a person's own, the sentence that says it, and what has to be said beside it; `ahead` comes next."""
 
     verdict: Verdict
     headline: str
     beside: str = ""
+    ahead: Sequence[Next] = ()
 
 
 def own_answer(topic: str, asking: Asking) -> Own | None:
@@ -72,13 +73,15 @@ def _of_the_last(topic: str, known: Known) -> Own | None:
 
 def _of(one: DecisionRecord, known: Known) -> Own:
     draft = last_word_on(one, known)
-    return Own(draft.verdict, draft.headline, paid_debts(one) if _HAS_DATE.search(draft.headline) else draft.why)
+    beside = paid_debts(one) if _HAS_DATE.search(draft.headline) else draft.why
+    return Own(draft.verdict, draft.headline, beside, draft.ahead)
 
 
 def _of_one(one: One, known: Known) -> Own:
     draft = about_proposal(one.applied, known)
     applied_on = f"You applied on {day(one.applied.spent_at)}."
-    return Own(draft.verdict, draft.headline, "" if _HAS_DATE.search(draft.headline) else applied_on)
+    beside = "" if _HAS_DATE.search(draft.headline) else applied_on
+    return Own(draft.verdict, draft.headline, beside, draft.ahead)
 
 
 _HAS_DATE: Final = re.compile(r"\b\d{4}\b")
@@ -156,21 +159,23 @@ def _still_open(known: Known, earlier: bool) -> Own | None:  # noqa: FBT001 - of
 def _together(paid: Sequence[One], known: Known, earlier: bool, noun: str) -> Own | None:  # noqa: FBT001 - as above
     if len(paid) == 1:
         return _of_one(paid[0], known)
-    return Own(*in_one_sentence(paid, "your last" if earlier else "your", noun)) if paid else None
+    if not paid:
+        return None
+    return Own(*in_one_sentence(paid, "your last" if earlier else "your", noun), possible(paid))
 
 
 def _last_monthly(_topic: str, known: Known) -> Own | None:
     """The charge that is waited for, or the last monthly Connects, or why there were none."""
-    waits = "" if known.member is None else charge_waits(known.member)
-    if waits:
-        return Own("not-yet", f"Not yet: {waits}")
+    member = known.member
+    if member is not None and (waits := charge_waits(member)):
+        return Own("not-yet", f"Not yet: {waits}", ahead=of_the_charge(member))
     for one in reversed(known.decisions):
         fits = (one.rule == "grant.monthly" and one.reason in _MONTHLY) or (
             one.rule == "membership.renewal" and one.reason in _RENEWED
         )
         if fits or one.reason == "upgraded":
             draft = last_word_on(one, known)
-            return Own(draft.verdict, draft.headline, draft.why if one.facts.get("why") else "")
+            return Own(draft.verdict, draft.headline, draft.why if one.facts.get("why") else "", draft.ahead)
     return None
 
 

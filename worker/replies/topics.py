@@ -18,12 +18,12 @@ from worker.words.phrases import counted, money
 _OPTIONAL: Final = re.compile(r"\[([^\[\]]*)\](?:\{\|([^}]*)\})?")
 _NAME: Final = re.compile(r"\{(\w+)\}")
 _BY_PLAN: Final[Mapping[str, tuple[str, ...]]] = {
-    "monthly-day": ("basic", "plus"),
+    "monthly-day": (),
     "late": ("basic", "plus"),
     "leaving-plus": ("plus",),
     "suspension": ("plus",),
 }
-"""Topics with a text for each plan, and those texts that are shown where the plan is not known."""
+"""Topics with a text for each plan; those texts are shown where the plan is not known and the topic has no other."""
 Values = Mapping[str, object]
 
 
@@ -67,7 +67,7 @@ def _texts_of(topic: str, asking: Asking) -> list[str]:
         return [topic]
     membership = None if asking.member is None else asking.member.membership
     if membership is None:
-        return [f"{topic}/{plan}" for plan in _BY_PLAN[topic]]
+        return [topic] if topic in TEXTS else [f"{topic}/{plan}" for plan in _BY_PLAN[topic]]
     return [next(text for text in _own_texts(topic, membership) if text in TEXTS)]
 
 

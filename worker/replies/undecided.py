@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from worker.replies.known import Applied, Closing, Known
 from worker.replies.outcomes import RETURNS, WAS, Outcome, boost_back_on
 from worker.replies.reply import Draft, Next
-from worker.replies.writing import Missing, are, come, day, not_outbid, span, the
+from worker.replies.writing import Missing, are, come, day, not_outbid, paid_in_all, span, the
 from worker.words.phrases import connects
 
 
@@ -21,6 +21,7 @@ def still_open(applied: Applied, outcome: Outcome, known: Known) -> Draft:
     why = f"You applied on {spent_on}. Only the end of the job decides, and there is no time limit:"
     if outcome.back:
         verdict = "partly"
+        why = f"{paid_in_all(applied)}. Only the end of the job decides, and there is no time limit:"
         headline = (
             f"Partly: the {outcome.back} of your boost came back on {boost_back_on(applied, known)}; the {n} for the "
             f"proposal {are(n)} still undecided."

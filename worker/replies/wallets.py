@@ -5,21 +5,20 @@ from datetime import datetime
 from worker.domain.rules.cycles import running_cycle
 from worker.replies.known import Member
 from worker.replies.reply import Draft, Next, Reply, composed
-from worker.replies.writing import agreed, come, day, first_up, next_grant, sentences
+from worker.replies.writing import agreed, come, day, expiries, first_up, next_grant, sentences
 from worker.words.phrases import agreeing, connects, moment, money
 
 
 def about_wallet(member: Member, still_open: int, jobs: int) -> Draft:
     """The answer to: how many do I have, and until when? `still_open` are those in proposals to `jobs` open jobs."""
     coming = next_grant(member)
-    expiry = [Next(member.lots[0].expires_at.date(), "expiry", -_first(member)[0])] if member.lots else []
     return Draft(
         "info",
         balance_now(member),
         sentences(charge_waits(member) or next_to_come(member), first_to_expire(member)),
         in_open_proposals(still_open, jobs),
         numbers={"balance": member.balance, **({"open": still_open} if still_open else {})},
-        ahead=[*([] if coming is None else [coming]), *expiry, *_of_the_charge(member)],
+        ahead=[*([] if coming is None else [coming]), *expiries(member)[:1], *of_the_charge(member)],
         topics=["expiry", "rollover", "monthly-day"],
     )
 
@@ -81,7 +80,8 @@ def charge_waits(member: Member) -> str:
     return f"{words}; without it by {day(until)} you are on Basic from {day(charge.cycle_start)} on."
 
 
-def _of_the_charge(member: Member) -> list[Next]:
+def of_the_charge(member: Member) -> list[Next]:
+    """The answer that the charge of a membership waits for."""
     if member.charge is None or not member.ahead:
         return []
     return [Next(None, "charge-answer", member.ahead[0].connects)]
@@ -89,8 +89,8 @@ def _of_the_charge(member: Member) -> list[Next]:
 
 def _first(member: Member) -> tuple[int, str]:
     """How many expire first, all of that day together, and on which day."""
-    first = member.lots[0].expires_at.date()
-    return sum(lot.remaining for lot in member.lots if lot.expires_at.date() == first), day(first)
+    first = expiries(member)[0]
+    return -first.connects, day(first.on)
 
 
 def about_the_past(balance: int, at: datetime) -> Reply:

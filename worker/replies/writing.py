@@ -179,6 +179,11 @@ def paid_in_parts(applied: Applied) -> str:
     return f"You paid {applied.base} for the proposal and {applied.boost} for its boost on {day(applied.spent_at)}"
 
 
+def paid_in_all(applied: Applied) -> str:
+    """When a proposal was sent, and what it cost with its boost: the beginning of a sentence."""
+    return f"You paid {applied.spent} on {day(applied.spent_at)}"
+
+
 def not_outbid(applied: Applied) -> str:
     """The same, where no outbid is known."""
     return f"{paid_in_parts(applied)}. {NOT_OUTBID}"
@@ -230,6 +235,15 @@ def next_grant(member: Member) -> Next | None:
         if expected.kind in kinds and member.charge is None:
             return Next(expected.on, kinds[expected.kind], expected.connects)
     return None
+
+
+def expiries(member: Member) -> list[Next]:
+    """What expires if it is not used before: an entry for each day, for all of that day together, the next first."""
+    by_day: dict[date, int] = {}
+    for lot in member.lots:
+        on = lot.expires_at.date()
+        by_day[on] = by_day.get(on, 0) + lot.remaining
+    return [Next(on, "expiry", -count) for on, count in sorted(by_day.items())]
 
 
 def next_one_comes(member: Member | None) -> tuple[str, list[Next]]:

@@ -7,9 +7,12 @@ import pytest
 
 from tests.golden.reply_stories import told
 from tests.kit.memory_connection import MemoryConnection
+from tests.kit.policies import policies
 from worker.ledger.connections import Connection
 from worker.queries.wallets import month_of
 from worker.replies.months import Month, about_month, kind_of
+
+BOOK = policies()
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +24,7 @@ def stories() -> Connection:
 async def test_all_months_of_a_wallet_add_up_to_its_balance(stories: Connection, freelancer: str) -> None:
     closing = 0
     for number in range(1, 13):
-        month = await month_of(stories, freelancer, datetime(2026, number, 1, tzinfo=UTC))
+        month = await month_of(stories, freelancer, datetime(2026, number, 1, tzinfo=UTC), BOOK)
         assert month is not None
         assert month.opening == closing
         closing = month.opening + sum(kind.connects for kind in month.kinds)
@@ -31,14 +34,16 @@ async def test_all_months_of_a_wallet_add_up_to_its_balance(stories: Connection,
 
 
 async def test_the_proposals_of_a_month_are_added_up_with_what_came_back_of_them(stories: Connection) -> None:
-    month = await month_of(stories, "pavel", datetime(2026, 10, 1, tzinfo=UTC))
+    month = await month_of(stories, "pavel", datetime(2026, 10, 1, tzinfo=UTC), BOOK)
     assert month is not None
-    assert (month.proposals, month.spent, month.back) == (3, 23, 5)
-    assert "5 of your 23 Connects on 3 proposals of October 2026 came back so far." in about_month(month).reply
+    assert (month.proposals, month.spent, month.back, month.kept, month.open) == (3, 23, 5, 18, 0)
+    reply = about_month(month)
+    assert "5 of your 23 Connects on 3 proposals of October 2026 came back so far; 18 did not." in reply.reply
+    assert reply.numbers.items() >= {"spent": 23, "back": 5, "kept": 18, "open": 0}.items()
 
 
 async def test_nobody_has_no_months(stories: Connection) -> None:
-    assert await month_of(stories, "nobody", datetime(2026, 1, 1, tzinfo=UTC)) is None
+    assert await month_of(stories, "nobody", datetime(2026, 1, 1, tzinfo=UTC), BOOK) is None
     assert isinstance(stories, MemoryConnection)
 
 

@@ -12,12 +12,14 @@ from tests.kit.policies import policies
 from tests.kit.replaying import Came, bought, leading, proposed
 from tests.kit.voiding import void
 from worker.ledger.memory_store import MemoryStore
-from worker.queries import answers
+from worker.queries import answers, questions
 from worker.queries.answers import asking_of
 from worker.queries.explain import explain_freelancer
-from worker.queries.wallets import wallet_of
+from worker.queries.questions import Grounds
+from worker.queries.wallets import upcoming_reply, wallet_of
 from worker.replies import theirs
 from worker.replies.answers import answer_about
+from worker.replies.known import Asked
 from worker.replies.reply import Reply
 
 BOOK = policies()
@@ -121,6 +123,51 @@ async def test_what_expired_is_not_told_in_part_where_corrections_are_among_the_
     for module in (answers, theirs):
         monkeypatch.setattr(module, "MOST_DECISIONS", 3)
     assert "lost" not in (await answered(store, "expiry", "new")).reply, "two of the three were read"
+
+
+async def test_what_expires_on_one_day_is_told_together_and_the_soonest_first() -> None:
+    store = MemoryStore()
+    soon = [("2025-12-10", "connects-purchased", purchase(number)) for number in range(2)]
+    await decide_events(store, [*soon, registers("11-24", "new")], NOW)
+    for reply in (await answered(store, "expiry", "new"), await upcoming_reply(connection_to(store), "new", BOOK)):
+        assert reply is not None
+        told = [(ahead.what, str(ahead.on), ahead.connects) for ahead in reply.next]
+        assert told == [("expiry", "2026-12-10", -4), ("monthly", "2026-12-24", 10)]
+    gone = ("2025-11-05", "connects-purchased", purchase(2))
+    store = MemoryStore()
+    await decide_events(store, [gone, *soon], NOW)
+    expired = await explained(store, "event", "expiry:new:1")
+    assert expired.reply.count("Next to expire: 4 on 10 December 2026, unless you use them first.") == 1
+    assert [(ahead.what, ahead.connects) for ahead in expired.next] == [("expiry", -4)]
+
+
+async def test_what_is_undecided_has_something_that_comes() -> None:
+    store = MemoryStore()
+    await decide_events(store, [applies("11-20", "agency", "1", 2)], NOW)
+    reply = await answered(store, "silence", "agency")
+    assert reply.verdict == "not-yet"
+    assert [(ahead.what, ahead.connects) for ahead in reply.next][:2] == [("client-closes", 2), ("removed", 2)]
+
+
+async def test_the_balance_is_a_number_of_the_answers_that_say_it() -> None:
+    store = MemoryStore()
+    await decide_events(store, [registers("11-03", "new")], NOW)
+    assert (await answered(store, "transfer", "new")).numbers == {"balance": 40}
+    assert (await answered(store, "cash", "new")).numbers == {}
+
+
+async def test_a_grant_that_paid_for_earlier_proposals_alone_has_no_day_to_use_it_by() -> None:
+    store = MemoryStore()
+    badge = ("2026-11-22", "badge-earned", {"event_id": "badge", "freelancer_id": "new", "badge": "rising-talent"})
+    await decide_events(store, [applies("11-20", "new", "1", 30), badge], NOW)
+    reply = (await explained(store, "event", "badge")).reply
+    assert reply.startswith("Yes: you got 30 Connects for your rising-talent badge, on 22 November 2026.")
+    assert "30 of them paid for earlier proposals" in reply
+    assert "by" not in reply
+
+
+async def explained(store: MemoryStore, asked: Asked, key: str) -> Reply:
+    return (await questions.answered(connection_to(store), asked, key, Grounds(BOOK, 30, NOW))).reply
 
 
 def purchase(number: int) -> dict[str, Any]:
