@@ -67,6 +67,7 @@ async def planned(connects: Asking) -> dict[str, Any]:
 async def test_jobs_are_settled_again_beside_live_traffic_while_worker_and_command_are_killed(world: World) -> None:
     connects = world.asking(CONNECTS_SETTLEMENT_GRACE=str(int(world.grace_seconds)))
     happens = await what_happened(world, connects)
+    await the_jobs_are_named_by_events_too(world, connects)
     plan = await planned(connects)
     refused = await connects(f"replay apply jobs.plan {WHY}")
     assert (refused.code, "4 of the plan's triggers take Connects away" in refused.err) == (2, True), refused
@@ -88,6 +89,19 @@ async def test_jobs_are_settled_again_beside_live_traffic_while_worker_and_comma
     await settled_once_is_settled(world, connects)
     against = await connects("verify --against topics")
     assert against.code == 0, against
+
+
+async def the_jobs_are_named_by_events_too(world: World, connects: Asking) -> None:
+    closing = await world.value("SELECT event_id FROM closures WHERE job_id = 'j-0'")
+    registered = await world.value("SELECT event_id FROM decisions WHERE topic = 'freelancer-registered' LIMIT 1")
+    lines = f"# of two kinds\njob-closed/{closing}\nfreelancer-registered/{registered}\njob-closed/nothing\njob/j-2\n"
+    (world.folder / "events.txt").write_text(lines, encoding="utf-8")
+    assert (await connects("log find --job j-0 --selection found.sel")).code == 0
+    assert (await connects("verify --selection wrong.sel")).code == 1
+    for selection, left in (("events.txt", 2), ("found.sel", 0), ("wrong.sel", 0)):
+        plan = (await connects(f"replay plan --settle {selection} --out {selection}.plan --json")).json
+        assert (plan["triggers"]["settle"], plan["given"], plan["taken"]) == (5, 50, 0), (selection, plan)
+        assert sum(one["events"] for one in plan["left_for_a_person"]) == left, (selection, plan)
 
 
 async def the_messages_name_what_was_corrected(world: World) -> None:
@@ -151,8 +165,11 @@ async def test_selections_that_cannot_be_used(world: World) -> None:
         (world.folder / name).write_text(text, encoding="utf-8")
     for selection, words in (
         ("unknown", "has jobs on which nothing was spent: j-0, j-8. Take them out of the file"),
-        ("wrong", "line 2 is no job id: 'proposal/p-1'. Give one job id a line"),
-        ("nowhere", "cannot be read: No such file or directory. Give owed, late-hires, or a file of job ids"),
+        ("wrong", "line 2 is no job id: 'proposal/p-1'. Give one job id, or one topic/event_id, a line"),
+        (
+            "nowhere",
+            "cannot be read: No such file or directory. Give owed, late-hires, or a file of job ids, of topic",
+        ),
     ):
         refused = await connects(f"replay plan --settle {selection} --out p.plan")
         assert (refused.code, words in refused.err) == (2, True), refused

@@ -204,7 +204,7 @@ async def owe_and_settle(url: str, records: list[Record], text: str, seed: int) 
 
 async def planned_on_postgresql(url: str, book: PolicyBook) -> Planned:
     async with connected(url) as connection:
-        jobs = await jobs_to_settle(connection, ["owed"], GRACE)
+        jobs = (await jobs_to_settle(connection, ["owed"], GRACE)).found
         snapshot = PostgresSnapshot(connection)
         await snapshot.begin()
         overlay = Overlay(snapshot)

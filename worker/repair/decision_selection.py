@@ -10,6 +10,7 @@ import msgspec
 
 from schemas.catalogue import INPUT_TOPICS
 from worker.errors import UsageError
+from worker.futures import in_parts
 from worker.ledger.event_key import seen_key
 from worker.ledger.tables import DecisionRow, SeenRow
 from worker.places import shortened
@@ -101,6 +102,11 @@ class DecisionSelection:
                 await self._take(source, some)
                 some = []
         await self._take(source, some)
+
+    async def add_events(self, source: str, events: Iterable[tuple[int, str, str]]) -> None:
+        """Take the decisions on events of a file, each by its line, topic and id; raises as `add_file` does."""
+        for some in in_parts([_Named(line, None, (topic,), event_id) for line, topic, event_id in events], _AT_ONCE):
+            await self._take(source, some)
 
     async def add_seqs(self, source: str, seqs: Iterable[int]) -> None:
         """Take decisions by their places in ledger order."""

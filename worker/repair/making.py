@@ -35,7 +35,7 @@ from worker.repair.planning_decides import ToDecide, to_decide
 from worker.repair.planning_undos import Booked
 from worker.repair.replacements import Replacements
 from worker.repair.replacing import is_no_event
-from worker.repair.selecting import JobToSettle, jobs_to_settle
+from worker.repair.selecting import Jobs, jobs_to_settle
 from worker.repair.snapshot import Conditions, PostgresSnapshot
 from worker.repair.summary import Summary
 from worker.repair.topic_archives import ArchiveTopic, read_topic
@@ -75,7 +75,7 @@ class Asked(NamedTuple):
     """What a plan is asked for, as it was found in archives and the ledger."""
 
     found: Candidates
-    jobs: Sequence[JobToSettle]
+    jobs: Jobs = Jobs([], {})
     voids: DecisionSelection | None = None
     decides: ToDecide | None = None
     replacements: Replacements | None = None
@@ -132,7 +132,7 @@ async def make_undo(settings: Settings, plan: str, out: Path, progress: Progress
     reader = RecordReader(settings.wall_clock(), settings.max_clock_skew, settings.earliest_event)
     async with connected(settings.database_url) as connection:
         found = Candidates(PostgresSnapshot(connection), reader, progress)
-        header, planned = await plan_on(connection, settings, Asked(found, ()), progress, undoes=plan)
+        header, planned = await plan_on(connection, settings, Asked(found), progress, undoes=plan)
     return written(out, header, planned, 0)
 
 
@@ -252,8 +252,9 @@ async def plan_on(
     reader = RecordReader(settings.wall_clock(), given.max_clock_skew, settings.earliest_event)
     ground = Ground(book, given.grace, given.max_clock_skew, reader, progress, now)
     booked = None if undoes is None else Booked(undoes, await rows.booked(undoes))
+    jobs, left = asked.jobs
     return header, await plan_all(
-        overlay, asked.found, ground, asked.jobs, asked.voids, asked.decides, asked.replacements, booked
+        overlay, asked.found, ground, jobs, asked.voids, asked.decides, asked.replacements, booked, left
     )
 
 

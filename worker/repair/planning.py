@@ -1,7 +1,8 @@
 """Deciding what a plan would bring: by the engine itself, over a ledger that it cannot change."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from worker.domain.model import FreelancerId, JobId, Spend
@@ -23,6 +24,7 @@ from worker.repair.planning_voids import AT_ONCE, PLANNING, ProposalToSettle, pl
 from worker.repair.replacements import Replacements, Wrong
 from worker.repair.selecting import JobToSettle
 from worker.repair.summary import Summary, Wallet
+from worker.repair.voiding import Refused
 
 _AT_ONCE: Final = 1_000
 _SLICE_SECONDS: Final = 1.0
@@ -56,11 +58,13 @@ async def plan_all(
     decides: ToDecide | None = None,
     replacements: Replacements | None = None,
     booked: Booked | None = None,
+    left: Mapping[Refused, int] = MappingProxyType({}),
 ) -> Planned:
     """Decide events that never came over an overlay that is open, then settle jobs again, then let the clock work.
 
     Before all that, what is selected is voided, and then events get their right content, the latest decision first;
-    before the jobs, amounts are amended. What another plan `booked` is undone before all else.
+    before the jobs, amounts are amended. What another plan `booked` is undone before all else. What was `left` where
+    jobs were selected is left for a person.
     Each is decided at the ledger's business time, an event as the late event that it is, and no clock work is done
     between them. What events bring is due one grace after business time at the latest, if it is due already: a
     settlement.
@@ -73,6 +77,8 @@ async def plan_all(
     collected = Collected(candidates)
     writer = await _writer(overlay, ground, collected)
     business_time = writer.business_time
+    for refused, events in left.items():
+        collected.leave(refused, events)
     if booked is not None:
         await plan_undos(writer, overlay, booked, collected, ground.progress)
     told = list[ProposalToSettle]()

@@ -83,7 +83,7 @@ async def plan_redrive(settings: Settings, query: LettersQuery, out: Path, progr
 
 async def _planned(settings: Settings, found: Candidates, progress: Progress) -> tuple[Header, Planned]:
     async with connected(settings.database_url) as connection:
-        return await plan_on(connection, settings, Asked(found, ()), progress)
+        return await plan_on(connection, settings, Asked(found), progress)
 
 
 async def _choose(connection: Connection, query: LettersQuery, found: Candidates, progress: Progress) -> Redrive:

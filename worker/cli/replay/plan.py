@@ -41,7 +41,8 @@ def command(
         typer.Option(
             "--settle",
             metavar="SELECTION",
-            help="Jobs to settle again: owed, late-hires, or a file of job ids, one a line. Repeatable.",
+            help="Jobs to settle again: owed, late-hires, or a file of job ids or of topic/event_id, one a line, or of "
+            "`connects log find` or `verify`. Repeatable.",
         ),
     ] = None,
     void: Annotated[
