@@ -25,6 +25,7 @@ from schemas.topics import InSubject
 
 Reason = Annotated[str, StringConstraints(pattern="^[a-z0-9-]{1,64}$")]
 RuleId = Annotated[str, StringConstraints(pattern="^[a-z0-9.-]{1,64}$")]
+CorrectedId = Annotated[str, StringConstraints(pattern=LONG_ID_PATTERN)]
 LotId = Annotated[str, StringConstraints(pattern=LONG_ID_PATTERN)]
 Version = Annotated[int, Field(ge=1)]
 
@@ -130,12 +131,13 @@ class WalletUpdated(OutputEvent):
     lots: Annotated[tuple[LotChange, ...], Field(strict=False, description="Every lot that changed.")]
     explanation: Annotated[str, Field(min_length=1, description="In words a support agent can paste.")]
     corrects: Annotated[
-        tuple[EventId, ...] | None,
+        tuple[CorrectedId, ...] | None,
         Field(
             strict=False,
             min_length=1,
             exclude_if=_is_none,
-            description="Of a correction, which operators ordered: the ids of the events whose decisions it corrects.",
+            description="Of a correction, which operators ordered: the ids of the events whose decisions it corrects; "
+            "of Connects that came in at a cycle start by themselves, `cycle:<freelancer_id>:<cycle start>`.",
         ),
     ] = None
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from schemas.outputs import WalletUpdated
 from tests.kit import amending, replaying, voiding
 from tests.kit.correcting import (
     adjusted,
@@ -18,6 +19,7 @@ from tests.kit.correcting import (
 from tests.kit.deciding import Deciding
 from tests.kit.policies import policies, policy_text
 from tests.kit.replaying import Came, balance, bought, event, leading, nothing_is_found, registered
+from worker.kafka.output.messages import unpack
 from worker.ledger.memory_store import MemoryStore
 from worker.ledger.tables import ParkedRow
 from worker.proof.parts import Part
@@ -93,6 +95,19 @@ async def test_a_corrected_policy_gives_the_rest_into_linked_lots(by_a_wrong_pol
     assert sorted(row.source for row in linked.values()) == ["certification", "monthly", "monthly", "registration"]
     assert (await amending.plan(store, WRONG, None, BOOK)).triggers == []
     await nothing_is_found(store, 1, 3)
+
+
+async def test_messages_fit_the_contract_also_where_the_clock_is_corrected_and_ids_are_long(
+    by_a_wrong_policy: Deciding,
+) -> None:
+    decides, whose = by_a_wrong_policy, "f" * 64
+    assert isinstance(decides.store, MemoryStore)
+    await Came(decides)(event("freelancer-registered", "e-1", "2026-03-01T10:00:00Z", freelancer_id=whose))
+    await decides.until(day("2026-04-10"))
+    await amending.amend(decides, WRONG, BOOK)
+    messages = [one for row in await decides.store.outbox_rows(0, 10**6) for one in unpack(row.messages)]
+    updates = [WalletUpdated.model_validate_json(one.value) for one in messages if one.topic == "wallet-updated"]
+    assert [one.corrects for one in updates if one.corrects] == [("e-1",), (f"cycle:{whose}:2026-04-01",)]
 
 
 async def test_without_its_policy_what_was_amended_by_one_is_left(by_a_wrong_policy: Deciding) -> None:
