@@ -21,7 +21,7 @@ from worker.replies.reply import Draft, Reply, Verdict, composed, is_short, with
 from worker.replies.several import about_job
 from worker.replies.topics import Asking, standing_answers
 from worker.replies.wallets import about_wallet
-from worker.replies.writing import About, Missing, Replies, day, first_up, grounds, sentences
+from worker.replies.writing import About, Missing, Replies, day, first_up, grounds, in_a_row, sentences
 
 TABLE: Final[Replies] = {
     **grants.REPLIES,
@@ -109,7 +109,8 @@ def _by_question(known: Known, decisions: Sequence[DecisionRecord]) -> Draft:
         case "freelancer":
             return _of_a_person(known)
         case _:
-            return _of_an_event(known, decisions)
+            draft = _of_an_event(known, decisions)
+            return draft._replace(agent_only=[*draft.agent_only, *_of_several_topics(known, decisions)])
 
 
 def _of_a_person(known: Known) -> Draft:
@@ -155,6 +156,15 @@ def _of_an_event(known: Known, decisions: Sequence[DecisionRecord]) -> Draft:
     if first.topic in _ENTRIES and known.applied:
         return about_job(replace(known, key=first.subject.get("job_id", known.key)))
     return of_decision(_later_of(_verdict_of(mine), known), known)
+
+
+def _of_several_topics(known: Known, decisions: Sequence[DecisionRecord]) -> list[str]:
+    """Say that messages of several topics have the id: a reply is about one of them."""
+    topics = sorted({one.topic for one in decisions if one.event_id == known.key and one.topic is not None})
+    if len(topics) < 2:  # noqa: PLR2004 - several
+        return []
+    about = f"{in_a_row(topics)} each have a message {known.key}, and this is about one of them"
+    return [f"{about}: connects explain {known.key} --topic {topics[0]}"]
 
 
 def last_word_on(first: DecisionRecord, known: Known) -> Draft:

@@ -166,8 +166,27 @@ async def test_a_grant_that_paid_for_earlier_proposals_alone_has_no_day_to_use_i
     assert "by" not in reply
 
 
-async def explained(store: MemoryStore, asked: Asked, key: str) -> Reply:
-    return (await questions.answered(connection_to(store), asked, key, Grounds(BOOK, 30, NOW))).reply
+async def test_an_id_of_several_topics_is_told_of_one_and_the_agent_is_told_so() -> None:
+    store = MemoryStore()
+    badge = {"event_id": "same", "freelancer_id": "new", "badge": "rising-talent"}
+    bought = {**purchase(1), "event_id": "same"}
+    await decide_events(
+        store, [("2026-11-20", "badge-earned", badge), ("2026-11-21", "connects-purchased", bought)], NOW
+    )
+    told = await explained(store, "event", "same")
+    assert told.agent_only[-1] == (
+        "badge-earned and connects-purchased each have a message same, and this is about one of them: connects explain "
+        "same --topic badge-earned"
+    )
+    narrowed = (
+        await questions.answered(connection_to(store), "event", "same", Grounds(BOOK, 30, NOW), topic="badge-earned")
+    ).reply
+    assert narrowed.headline.startswith("Yes: you got 30 Connects")
+    assert len(narrowed.agent_only) == 1
+
+
+async def explained(store: MemoryStore, asked: Asked, key: str, topic: str | None = None) -> Reply:
+    return (await questions.answered(connection_to(store), asked, key, Grounds(BOOK, 30, NOW), topic=topic)).reply
 
 
 def purchase(number: int) -> dict[str, Any]:
