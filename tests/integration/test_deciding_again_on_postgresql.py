@@ -1,6 +1,7 @@
 """A ledger on PostgreSQL decided again: as one part, as several, and one freelancer or job by itself."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from tests.property.test_writer_found_before import Timeline
 from tests.property.variety import POLICIES
 from worker.domain.rules import refunds
 from worker.embedded.stack import LocalStack
-from worker.ledger.connections import COMMAND_SESSION, connect
+from worker.ledger.connections import COMMAND_SESSION, Connection, connect
+from worker.proof import reader
 from worker.proof.again import Again
 from worker.proof.checks import Ground, Progress, Range, run_checks
+from worker.proof.explained_again import decide_again as decide_named
 from worker.proof.memory_reader import MemoryReader
 from worker.proof.movements_check import movements_check
 from worker.proof.parts import Part
@@ -32,6 +35,8 @@ from worker.proof.passes import decide_ledger_again
 from worker.proof.reader import PostgresReader
 from worker.proof.run import decide_part
 from worker.proof.state_rows import PostgresRows
+from worker.queries.explain import explain_freelancer
+from worker.queries.explained import DecidedAgain
 from worker.release import release
 
 POLICY = "claw-back"
@@ -220,6 +225,65 @@ async def test_explain_again_decides_a_hire_with_the_wallets_that_lost_a_refund(
     monkeypatch.setattr(refunds, "_lines_to_take", lambda _: [])
     (one,) = (await connects(f"explain {event_id} --topic hire-made --again --json")).json["again"]
     assert one["verdict"] == "differs"
+
+
+async def answers_again(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, *, least: int
+) -> dict[str, list[DecidedAgain]]:
+    """The last decisions of each freelancer decided again, where leaving out is worth it from so many earlier ones."""
+    monkeypatch.setattr(reader, "_WORTH_LEAVING_OUT", least)
+    names = await connection.fetch("SELECT DISTINCT freelancer_id FROM decisions WHERE freelancer_id IS NOT NULL")
+    found = {}
+    for (name,) in names:
+        told = await explain_freelancer(connection, name, policies(POLICIES[POLICY]), day(0))
+        found[name] = await decide_named(connection, told.decisions[-8:])
+    return found
+
+
+@pytest.fixture
+async def connection(ledger_url: str) -> AsyncIterator[Connection]:
+    connection = await connect(ledger_url, COMMAND_SESSION)
+    yield connection
+    await connection.close()
+
+
+@pytest.mark.parametrize("change", [None, refunds_that_last_longer, more_each_month])
+async def test_the_last_decisions_are_decided_again_without_the_earlier_ones(
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Any,  # noqa: ANN401
+) -> None:
+    if change is not None:
+        change(monkeypatch)
+    expected = await answers_again(connection, monkeypatch, least=10**9)
+    verdicts = {one.verdict for answers in expected.values() for one in answers}
+    assert ({"same"} if change is None else {"same", "differs"}) <= verdicts
+    assert await answers_again(connection, monkeypatch, least=1) == expected
+
+
+ALTERED = {
+    "movements": "UPDATE changes SET movements = replace(movements::text, '-', '-1')::json WHERE version = 4",
+    "balance": "UPDATE changes SET balance_after = balance_after + 1 WHERE version = 5",
+    "version": "UPDATE changes SET version = version + 1000 WHERE version = 6",
+    "larger lot": "UPDATE lots SET original = original + 1 WHERE lot_id LIKE '%:2'",
+    "smaller lot": "UPDATE lots SET original = 1, remaining = 0 WHERE lot_id LIKE '%:2'",
+    "later lot": "UPDATE lots SET expires_at = expires_at + interval '1 year' WHERE lot_id LIKE '%:1'",
+    "lost lot": "DELETE FROM lots WHERE lot_id LIKE '%:1'",
+    "outcome": "UPDATE decisions SET outcome = 'declined' WHERE topic = 'proposal-submitted' AND outcome = 'applied'",
+}
+
+
+@pytest.mark.parametrize("altered", ALTERED)
+async def test_of_a_ledger_that_was_altered_the_last_decisions_are_answered_the_same(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, altered: str
+) -> None:
+    altering = connection.transaction()
+    await altering.start()
+    await connection.execute(f"SET LOCAL session_replication_role = replica; {ALTERED[altered]}")
+    expected = await answers_again(connection, monkeypatch, least=10**9)
+    found = await answers_again(connection, monkeypatch, least=1)
+    await altering.rollback()
+    assert found == expected
 
 
 async def test_verify_up_to_the_middle_of_a_trigger_finds_nothing(connects: Asking, ledger_url: str) -> None:

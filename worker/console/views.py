@@ -175,7 +175,7 @@ async def answer_view(
 ) -> AnswerView:
     """A proposal, a job or an event; its reply says `unknown` where nothing is on record.
 
-    With `again` its last decisions are also taken again by this release, from the beginning of each wallet.
+    With `again` its last decisions are also taken again by this release.
     """
     whole = await answered(connection, role, key, grounds)
     decisions = whole.known.decisions if role == "event" else whole.found.decisions

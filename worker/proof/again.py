@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from worker.domain.decisions import Decision
-from worker.domain.model import Charge, FreelancerId, JobId, ProposalId
+from worker.domain.model import FreelancerId, JobId, ProposalId
 from worker.domain.policy import PolicyBook
 from worker.domain.state import State
 from worker.ledger.tables import DecisionRow
@@ -26,6 +26,7 @@ from worker.proof.comparing import (
     opened_by,
     other_words,
     sum_differs,
+    take_amount,
 )
 from worker.proof.findings import Cause, Difference, Finding, Tally, in_words
 from worker.proof.following import DoesNotFollow, follow
@@ -111,10 +112,14 @@ class Again:
         self.groups.add(recorded)
         return found
 
+    def break_off(self) -> list[Finding]:
+        """Decide what has been taken so far: what comes next does not belong to it."""
+        group = self.groups.last()
+        return [] if group is None else self._counted(group)
+
     def finish(self) -> list[Finding]:
         """Decide what is left."""
-        group = self.groups.last()
-        found = [] if group is None else self._counted(group)
+        found = self.break_off()
         self._closures.pass_work(_AFTER_ALL)
         for seq in self._released_void:  # only now: what they parked may come after the header of the release
             self.groups.parked.pop(seq, None)
@@ -317,7 +322,7 @@ class Again:
             return
         differs = [*charge_differences(now, then)]
         if differs and not self._has_todays_rules(recorded):
-            _take_amount(now, then)
+            take_amount(now, then)
         yield from differs
 
     # Following the record.
@@ -377,11 +382,6 @@ def _too_early(first: Recorded) -> list[Finding]:
         return []
     early = (row.business_time - min(known)).total_seconds()
     return [_finding("not-due", first, f"it was done {early:g} s before it was due")]
-
-
-def _take_amount(now: Charge, then: Charge) -> None:
-    for name in ("amount_cents", "currency", "source", "promo_code", "requested_at"):
-        setattr(now, name, getattr(then, name))
 
 
 def _finding(cause: Cause, recorded: Recorded, detail: str, differs: Sequence[Difference] = ()) -> Finding:

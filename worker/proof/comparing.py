@@ -51,6 +51,12 @@ def charge_differences(decided: Charge, recorded: Charge) -> Iterator[Difference
             yield Difference(f"charge.{name}", then, now)
 
 
+def take_amount(decided: Charge, recorded: Charge) -> None:
+    """Let a charge be of the recorded amount."""
+    for name in ("amount_cents", "currency", "source", "promo_code", "requested_at"):
+        setattr(decided, name, getattr(recorded, name))
+
+
 def lot_differences(decided: Lot, recorded: Lot | None) -> list[Difference]:
     """What differs between a lot as it would be opened today and the one that was."""
     if recorded is None:

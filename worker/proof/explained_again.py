@@ -1,6 +1,7 @@
 """`connects explain --again`: what this release decides today, with that day's inputs, state and policy."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from worker.domain.decisions import Decision
@@ -8,13 +9,14 @@ from worker.domain.model import FreelancerId, JobId
 from worker.domain.state import State
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
-from worker.proof.again import Again
+from worker.proof.again import Again, Judge
 from worker.proof.findings import Finding, in_words
+from worker.proof.following import DoesNotFollow
 from worker.proof.made_good import is_made_good
 from worker.proof.parts import Part
 from worker.proof.reader import PostgresReader
 from worker.proof.recorded import Recorded
-from worker.proof.run import decide_part
+from worker.proof.run import decide_needed, decide_part
 from worker.queries.explained import DecidedAgain, Differs
 from worker.queries.releases import ReleaseUsed, first_after, list_releases
 from worker.release import release
@@ -25,7 +27,7 @@ _INPUTS: Final = frozenset({"rejected", "parked"})
 
 
 async def decide_again(connection: Connection, decisions: Sequence[DecisionRecord]) -> list[DecidedAgain]:
-    """Decide these decisions again: their freelancers and jobs are decided again from the beginning, by index."""
+    """Decide these decisions again, on the state that those left which they depend on; these are read by index."""
     parts = {decision.seq: _parts_of(decision) for decision in decisions if not _is_input(decision)}
     found: dict[int, list[Finding]] = {}
     made_good = set[int]()
@@ -36,11 +38,7 @@ async def decide_again(connection: Connection, decisions: Sequence[DecisionRecor
 
     for part in dict.fromkeys(part for its in parts.values() for part in its):
         seqs = {seq for seq, its in parts.items() if part in its}
-        reader = PostgresReader(connection)
-        # What a decision brought with it comes right after it, and is compared with it.
-        through = min(max(seqs) + _FOLLOWING, await reader.end())
-        again = Again(judge=judge, judges_others=False, has_words=False)
-        async for finding in decide_part(reader, part, through, again):
+        for finding in await _decide(PostgresReader(connection), part, seqs, judge):
             _note(found, finding, seqs)
     releases = await _releases(connection, parts)
     used = (await list_releases(connection)).releases if found else []
@@ -55,6 +53,19 @@ async def decide_again(connection: Connection, decisions: Sequence[DecisionRecor
 
 _FOLLOWING: Final = 1_000
 """How many decisions after one are read as well: those of what had waited for it."""
+
+
+async def _decide(reader: PostgresReader, part: Part, seqs: Collection[int], judge: Judge) -> list[Finding]:
+    """Decide these decisions of a part again, with those that they depend on, or with all from the beginning."""
+    # What a decision brought with it comes right after it, and is compared with it.
+    through = min(max(seqs) + _FOLLOWING, await reader.end())
+    needed = None if part.freelancer is None else await reader.needed(part.freelancer, min(seqs), through)
+    if part.freelancer is not None and needed is not None:
+        again = Again(judge=judge, judges_others=False, has_words=False)
+        with suppress(DoesNotFollow):  # else all is decided, which says what is wrong
+            return await decide_needed(reader, part.freelancer, *needed, again)
+    again = Again(judge=judge, judges_others=False, has_words=False)
+    return [found async for found in decide_part(reader, part, through, again)]
 
 
 def _note(found: dict[int, list[Finding]], finding: Finding, seqs: Iterable[int]) -> None:

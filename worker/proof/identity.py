@@ -102,7 +102,13 @@ def lots_opened(change: ChangeRow) -> list[LotId]:
     if change.delta < 0 and f'"{name}' not in change.movements:
         return []
     moved = dict.fromkeys(lot for lot, *_ in movements_of(change) if lot is not None)
-    return [LotId(lot) for lot in moved if lot == name or lot.startswith(f"{name}.")]
+    return [LotId(lot) for lot in moved if is_opened_by(lot, change.freelancer_id, change.version)]
+
+
+def is_opened_by(lot_id: str, freelancer_id: FreelancerId, version: int) -> bool:
+    """Whether that version of a wallet opened a lot: the first one has its name, others have a number after it."""
+    name = f"{freelancer_id}:{version}"
+    return lot_id.startswith(name) and (len(lot_id) == len(name) or lot_id[len(name)] == ".")
 
 
 async def _charges(decisions: Sequence[Recorded], reader: Reader) -> None:

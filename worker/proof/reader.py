@@ -17,11 +17,12 @@ from worker.futures import in_parts
 from worker.ledger.connections import Connection
 from worker.ledger.membership_rows import read_charge
 from worker.ledger.replaced import first_decision_of
-from worker.ledger.rows import read_lot, read_spend
+from worker.ledger.rows import movements_in, read_lot, read_spend
 from worker.ledger.sql import load
 from worker.ledger.store import FirstDecision
 from worker.ledger.tables import ChangeRow, ChargeRow, DecisionRow, LotRow, SpendRow
 from worker.proof.following import spend_of
+from worker.proof.left_out import LeftOut, Moved, Needed, Outline
 from worker.proof.parts import Chunk, Part
 from worker.proof.recorded import JOB_TOPICS, BatchColumns, BatchHeader, Recorded, damaged_header, header_of, is_of_job
 
@@ -29,6 +30,9 @@ _SQL: Final = {**load("store.sql"), **load("again.sql")}
 _ASKING: Final = load("asking.sql")
 _COLUMNS: Final = len(DecisionRow._fields)
 _OF_A_CHANGE: Final = len(ChangeRow._fields)
+_LAST_BATCH: Final = 2**63 - 1
+_WORTH_LEAVING_OUT: Final = 50
+"""With fewer earlier decisions, finding what to leave out takes longer than deciding them."""
 _seq_of: Final = attrgetter("seq")
 
 Item = TypeVar("Item")
@@ -110,15 +114,14 @@ class PostgresReader:
         seqs = await self._seqs(part, through)
         rows, jobs = await self._decisions(seqs), {part.job} if part.job is not None else set[JobId]()
         if part.freelancer is not None:
-            jobs = {row.job_id for row in rows if row.topic == "proposal-submitted" and row.job_id is not None}
+            jobs = _spent_on(rows)
             rows += await self._decisions(sorted({*await self._seqs_about(jobs, through)}.difference(seqs)))
             rows.sort(key=_seq_of)
-        wanted = [row for row in rows if _is_wanted(part, row, jobs)]
-        closures = {row.seq for row in wanted if row.reason == "settlement-pending"}
-        batches = await self._rows("batches_of_decisions", sorted({row.batch_no for row in wanted}), list(closures))
-        columns = [_with_work_on(closures, BatchColumns._make(row)) for row in batches]
-        headers = {one.batch_no: header_of(one, self._policies) for one in columns}
-        headers |= {row.batch_no: _without_batch(row) for row in wanted if row.batch_no not in headers}
+        yield await self._chunk_of(part, [row for row in rows if _is_wanted(part, row, jobs)], through)
+
+    async def _chunk_of(self, part: Part, wanted: Sequence[DecisionRow], through: int) -> Chunk:
+        """These decisions with their batches and changes."""
+        headers = await self._headers_of(part, wanted)
         decisions: list[Recorded] = []
         for some_rows in in_parts(wanted, self._chunk):
             changes: dict[int, list[ChangeRow]] = {}
@@ -126,7 +129,46 @@ class PostgresReader:
                 if part.freelancer is None or row["freelancer_id"] == part.freelancer:
                     changes.setdefault(row["decision_seq"], []).append(ChangeRow._make(row))
             decisions += [_of_named(part, row, headers[row.batch_no], changes.get(row.seq, [])) for row in some_rows]
-        yield Chunk(decisions, list(headers.values()), through)
+        return Chunk(decisions, list(headers.values()), through)
+
+    async def _headers_of(self, part: Part, wanted: Sequence[DecisionRow]) -> dict[int, BatchHeader]:
+        """Their batches, and those whose work on closures among them matters to a later decision."""
+        numbers = {row.batch_no for row in wanted}
+        closures = {row.seq: row.batch_no for row in wanted if row.reason == "settlement-pending"}
+        rows = await self._rows("batches_by_number", _listed(sorted(numbers)))
+        searched = [*closures] if part.job is not None else _met_by_later_ones(wanted)
+        if searched:
+            through = max(numbers) if part.job is None else _LAST_BATCH
+            first = min(closures[seq] for seq in searched)
+            rows += await self._rows("batches_that_worked_off", searched, first, through)
+        columns = {one.batch_no: _with_work_on(closures, one) for one in map(BatchColumns._make, rows)}
+        headers = {number: header_of(columns[number], self._policies) for number in sorted(columns)}
+        return headers | {row.batch_no: _without_batch(row) for row in wanted if row.batch_no not in headers}
+
+    async def needed(self, freelancer_id: FreelancerId, first: int, through: int) -> tuple[Chunk, list[LeftOut]] | None:
+        """Of a freelancer the decisions from `first` on and those that they depend on, and the ones left out.
+
+        None: nothing, or not much, can be left out.
+        """
+        outlines = [Outline._make(row) for row in await self._rows("outlines_of_freelancer", freelancer_id, through)]
+        if sum(row.seq < first for row in outlines) < _WORTH_LEAVING_OUT:
+            return None
+        moved: dict[int, list[Moved]] = {}
+        for row in await self._rows("moved_of_freelancer", freelancer_id, through):
+            change = Moved._make((*row[:-1], movements_in(row[-1])))
+            moved.setdefault(change.decision_seq, []).append(change)
+        needed = Needed(moved)
+        if not needed.find(outlines, first):
+            return None
+        self._policies = [StoredVersion(*row) for row in await self._rows("stored_policies")]
+        part, rows = Part(freelancer=freelancer_id), await self._decisions(sorted(needed.seqs))
+        jobs = _spent_on(rows)
+        rows += await self._decisions(sorted({*await self._seqs_about(jobs, through)}.difference(needed.seqs)))
+        if any(row.kind == "correction" for row in rows):
+            return None
+        rows.sort(key=_seq_of)
+        chunk = await self._chunk_of(part, [row for row in rows if _is_wanted(part, row, jobs)], through)
+        return chunk, needed.left_out(outlines)
 
     async def _seqs(self, part: Part, through: int) -> list[int]:
         statement, key = ("seqs_of_job", part.job) if part.job is not None else ("seqs_of_freelancer", part.freelancer)
@@ -205,6 +247,22 @@ def _without_batch(row: DecisionRow) -> BatchHeader:
     return damaged_header(row.batch_no, f"there is no batch {row.batch_no} at its place")
 
 
+def _met_by_later_ones(rows: Sequence[DecisionRow]) -> list[int]:
+    """The closures of which a later decision asks how far they are worked off.
+
+    The decision of a settlement is in the batch that says so. Beside it a spend asks that came after a closure of its
+    job; and corrections may ask it of any.
+    """
+    last_spent: dict[JobId | None, int] = {}
+    corrected = False
+    for row in rows:
+        corrected = corrected or row.kind == "correction"
+        if row.topic == "proposal-submitted":
+            last_spent[row.job_id] = row.seq
+    closures = (row for row in rows if row.reason == "settlement-pending")
+    return [row.seq for row in closures if corrected or last_spent.get(row.job_id, 0) > row.seq]
+
+
 def _with_work_on(closures: Container[int], batch: BatchColumns) -> BatchColumns:
     """A batch with the work on these closures only: it worked off those of everybody."""
     worked = batch.closures_worked or ()
@@ -229,6 +287,10 @@ def _by_decision(rows: Iterable[Any]) -> tuple[dict[int, list[ChangeRow]], dict[
         else:
             elsewhere[change.decision_seq] = elsewhere.get(change.decision_seq, 0) + change.delta
     return mine, elsewhere
+
+
+def _spent_on(rows: Iterable[DecisionRow]) -> set[JobId]:
+    return {row.job_id for row in rows if row.topic == "proposal-submitted" and row.job_id is not None}
 
 
 def _is_wanted(part: Part, row: DecisionRow, jobs: set[JobId]) -> bool:

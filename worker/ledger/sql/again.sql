@@ -10,13 +10,16 @@ FROM (SELECT b.*, coalesce((SELECT p.last_seq FROM batches p WHERE p.batch_no < 
       FROM batches b WHERE b.batch_no > $2 ORDER BY b.batch_no LIMIT $3) next_ones
 WHERE after_seq < $1 OR last_seq <= $1 ORDER BY batch_no
 
--- name: batches_of_decisions
--- The batches of these numbers, and those that worked off one of these closures: looked up in all that were, for && would compare each with each.
+-- name: batches_by_number
+SELECT batch_no, last_seq, release, grace_seconds, policy_versions, business_time, closures_worked, released_void
+FROM batches WHERE batch_no = ANY(string_to_array($1, ',')::bigint[]) ORDER BY batch_no
+
+-- name: batches_that_worked_off
+-- The batches from $2 to $3 that worked off one of these closures: looked up in all that were, for && would compare each with each.
 SELECT batch_no, last_seq, release, grace_seconds, policy_versions, business_time, closures_worked, released_void
 FROM batches WHERE batch_no IN (
-    SELECT unnest($1::bigint[])
-    UNION SELECT worked.batch_no FROM unnest($2::bigint[]) AS wanted (seq)
-    JOIN (SELECT batch_no, unnest(closures_worked) AS seq FROM batches) AS worked USING (seq))
+    SELECT worked.batch_no FROM unnest($1::bigint[]) AS wanted (seq)
+    JOIN (SELECT batch_no, unnest(closures_worked) AS seq FROM batches WHERE batch_no BETWEEN $2 AND $3) AS worked USING (seq))
 ORDER BY batch_no
 
 -- name: all_decisions
@@ -74,6 +77,17 @@ FROM decisions WHERE seq = ANY(string_to_array($1, ',')::bigint[]) ORDER BY seq
 SELECT freelancer_id, version, decision_seq, ordinal, occurred_at, recorded_at, rule, reason, policy_version, delta,
        debt_delta, balance_after, explanation, natural_key, movements
 FROM changes WHERE decision_seq = ANY(string_to_array($1, ',')::bigint[]) ORDER BY decision_seq, ordinal
+
+-- name: outlines_of_freelancer
+-- What of the decisions about a freelancer, up to $2, says whether others depend on it.
+SELECT seq, kind, follows, topic, job_id, proposal_id, outcome, reason, rule FROM decisions
+WHERE seq = ANY(ARRAY(SELECT decision_seq FROM changes WHERE freelancer_id = $1
+                      UNION ALL SELECT seq FROM mentions WHERE key = 'f:' || $1)) AND seq <= $2 ORDER BY seq
+
+-- name: moved_of_freelancer
+-- What the changes of a wallet moved, by decisions up to $2.
+SELECT decision_seq, version, occurred_at, rule, delta, balance_after, natural_key, movements
+FROM changes WHERE freelancer_id = $1 AND decision_seq <= $2 ORDER BY version
 
 -- name: seen_by_others
 -- Of these event ids ($1), each with a decision on it ($2, both with commas between), those that another one was first to use, by their place
