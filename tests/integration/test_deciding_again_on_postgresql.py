@@ -21,6 +21,7 @@ from tests.property.test_deciding_again import decided, more_each_month, refunds
 from tests.property.test_writer_against_reference import Running, decide
 from tests.property.test_writer_found_before import Timeline
 from tests.property.variety import POLICIES
+from worker.domain.model import FreelancerId
 from worker.domain.rules import refunds
 from worker.embedded.stack import LocalStack
 from worker.ledger.connections import COMMAND_SESSION, Connection, connect
@@ -332,3 +333,19 @@ async def test_a_closure_without_spends_that_the_last_batch_settled_is_settled(d
             assert (tally.row_count, tally.rows, tally.counts.total()) == (0, [], 0)
             assert await rows_of(database_url, "SELECT settled FROM closures") == [(settled,)]
             await decides.until(day(1))
+
+
+async def test_of_a_spend_that_came_after_its_closure_was_settled_that_is_found(database_url: str) -> None:
+    """The batch that says so has no decision about that freelancer or job."""
+    await migrate(database_url)
+    timeline = Timeline()
+    async with deciding(database_url, policies()) as decides:
+        decides.add_policies()
+        await decides.decide([timeline.registered(day(-1)), timeline.closed(day(0))])
+        await decides.commit()
+        await decides.until(day(1))
+        await decides.decide([timeline.proposed(day(0) - timedelta(hours=1), 5, read=day(2))])
+        await decides.until(day(3))
+    ((settled,),) = await rows_of(database_url, "SELECT count(*) FROM decisions WHERE kind = 'settlement'")
+    again = await one_part(database_url, Part(freelancer=FreelancerId("f-1")))
+    assert (settled, again.tally.decisions) == (1, 3)
