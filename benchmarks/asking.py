@@ -115,7 +115,7 @@ async def _explain(connection: Connection, freelancer: str, *, again: bool = Fal
     grounds = Grounds(book, _GRACE.total_seconds(), datetime.now(UTC) - _GRACE)
     found, _, _ = await answered(connection, "freelancer", FreelancerId(freelancer), grounds)
     if again:
-        decided = await decide_again(connection, found.decisions[-_LAST_SHOWN:])
+        decided = await decide_again(connection, found.decisions[-_LAST_SHOWN:], found.decisions)
         if any(one.verdict == "differs" for one in decided):
             raise SystemExit(f"a decision about {freelancer} is decided otherwise today: connects verify names it")
     return len(found.decisions)

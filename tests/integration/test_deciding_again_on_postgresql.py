@@ -229,15 +229,18 @@ async def test_explain_again_decides_a_hire_with_the_wallets_that_lost_a_refund(
 
 
 async def answers_again(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch, *, least: int
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, *, least: int, is_known: bool = False
 ) -> dict[str, list[DecidedAgain]]:
-    """The last decisions of each freelancer decided again, where leaving out is worth it from so many earlier ones."""
+    """The last decisions of each freelancer decided again, where leaving out is worth it from that many earlier ones.
+
+    `is_known`: what decides them again is given all that were read.
+    """
     monkeypatch.setattr(reader, "_WORTH_LEAVING_OUT", least)
     names = await connection.fetch("SELECT DISTINCT freelancer_id FROM decisions WHERE freelancer_id IS NOT NULL")
     found = {}
     for (name,) in names:
         told = await explain_freelancer(connection, name, policies(POLICIES[POLICY]), day(0))
-        found[name] = await decide_named(connection, told.decisions[-8:])
+        found[name] = await decide_named(connection, told.decisions[-8:], told.decisions if is_known else None)
     return found
 
 
@@ -259,7 +262,8 @@ async def test_the_last_decisions_are_decided_again_without_the_earlier_ones(
     expected = await answers_again(connection, monkeypatch, least=10**9)
     verdicts = {one.verdict for answers in expected.values() for one in answers}
     assert ({"same"} if change is None else {"same", "differs"}) <= verdicts
-    assert await answers_again(connection, monkeypatch, least=1) == expected
+    for is_known in (True, False):
+        assert await answers_again(connection, monkeypatch, least=1, is_known=is_known) == expected
 
 
 ALTERED = {

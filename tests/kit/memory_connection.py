@@ -213,7 +213,8 @@ class _Asked:
             yield Row(job_id=row.job_id, freelancer_id=row.freelancer_id, occurred_at=row.occurred_at)
 
     def open_spends(self, proposal_ids: list[str], whose: str | None) -> Iterable[Row]:
-        own = [] if whose is None else [row["proposal_id"] for row in self.proposals_of_freelancer(whose, None)]
+        is_of_all = whose is not None and not proposal_ids
+        own = [] if not is_of_all else [row["proposal_id"] for row in self.proposals_of_freelancer(whose, None)]
         for row in self._spends([*proposal_ids, *own]):
             if whose not in {None, row.freelancer_id}:
                 continue

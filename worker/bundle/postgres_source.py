@@ -84,8 +84,8 @@ class PostgresSource:
 
     async def batches_that_worked_off(self, closures: Sequence[int]) -> list[int]:
         """The batches that worked off one of these closures, which are named by their decisions."""
-        whole = (0, 2**63 - 1)
-        rows = await self._connection.fetch(_AGAIN["batches_that_worked_off"], closures, *whole) if closures else []
+        wanted = (",".join(map(str, closures)), 0, 2**63 - 1)
+        rows = await self._connection.fetch(_AGAIN["batches_that_worked_off"], *wanted) if closures else []
         return [row["batch_no"] for row in rows]
 
     async def _seqs(self, statement: str, argument: object) -> list[int]:

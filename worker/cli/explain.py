@@ -112,7 +112,8 @@ async def _explained(
     found, _, reply = await answered(connection, _ASKED[what], key, grounds, topic=topic)
     if not again:
         return found, reply
-    decided = await decide_again(connection, found.decisions[-last:] if last else found.decisions)
+    about = found.decisions if what == "--freelancer" else None
+    decided = await decide_again(connection, found.decisions[-last:] if last else found.decisions, about)
     return msgspec.structs.replace(found, again=decided), reply
 
 

@@ -5,13 +5,15 @@ from contextlib import suppress
 from typing import Final
 
 from worker.domain.decisions import Decision
-from worker.domain.model import FreelancerId, JobId
+from worker.domain.model import FreelancerId, JobId, ProposalId
 from worker.domain.state import State
+from worker.garbage import seldom_collected
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
 from worker.proof.again import Again, Judge
 from worker.proof.findings import Finding, in_words
 from worker.proof.following import DoesNotFollow
+from worker.proof.left_out import Outline
 from worker.proof.made_good import is_made_good
 from worker.proof.parts import Part
 from worker.proof.reader import PostgresReader
@@ -26,21 +28,32 @@ _SQL: Final = load("again.sql")
 _INPUTS: Final = frozenset({"rejected", "parked"})
 
 
-async def decide_again(connection: Connection, decisions: Sequence[DecisionRecord]) -> list[DecidedAgain]:
-    """Decide these decisions again, on the state that those left which they depend on; these are read by index."""
+async def decide_again(
+    connection: Connection, decisions: Sequence[DecisionRecord], about: Sequence[DecisionRecord] | None = None
+) -> list[DecidedAgain]:
+    """Decide these decisions again, on the state that those left which they depend on; these are read by index.
+
+    `about` are all decisions about the freelancer whom all of these are about, where they were read in this snapshot.
+    """
     parts = {decision.seq: _parts_of(decision) for decision in decisions if not _is_input(decision)}
     found: dict[int, list[Finding]] = {}
     made_good = set[int]()
+    releases: dict[int, str | None] = {}
 
     def judge(recorded: Recorded, now: Decision | None, _state: State) -> None:
-        if recorded.row.seq in parts and now is not None and is_made_good(now, recorded):
-            made_good.add(recorded.row.seq)
+        if recorded.row.seq in parts:
+            releases[recorded.row.seq] = recorded.batch.release
+            if now is not None and is_made_good(now, recorded):
+                made_good.add(recorded.row.seq)
 
+    outlines = None if about is None else [_outline_of(one) for one in about]
     for part in dict.fromkeys(part for its in parts.values() for part in its):
         seqs = {seq for seq, its in parts.items() if part in its}
-        for finding in await _decide(PostgresReader(connection), part, seqs, judge):
+        with seldom_collected():
+            findings = await _decide(PostgresReader(connection), part, seqs, judge, outlines)
+        for finding in findings:
             _note(found, finding, seqs)
-    releases = await _releases(connection, parts)
+    releases |= await _releases(connection, parts.keys() - releases.keys())
     used = (await list_releases(connection)).releases if found else []
     return [
         _decided(
@@ -55,17 +68,25 @@ _FOLLOWING: Final = 1_000
 """How many decisions after one are read as well: those of what had waited for it."""
 
 
-async def _decide(reader: PostgresReader, part: Part, seqs: Collection[int], judge: Judge) -> list[Finding]:
+async def _decide(
+    reader: PostgresReader, part: Part, seqs: Collection[int], judge: Judge, outlines: Sequence[Outline] | None
+) -> list[Finding]:
     """Decide these decisions of a part again, with those that they depend on, or with all from the beginning."""
     # What a decision brought with it comes right after it, and is compared with it.
     through = min(max(seqs) + _FOLLOWING, await reader.end())
-    needed = None if part.freelancer is None else await reader.needed(part.freelancer, min(seqs), through)
+    needed = None if part.freelancer is None else await reader.needed(part.freelancer, min(seqs), through, outlines)
     if part.freelancer is not None and needed is not None:
         again = Again(judge=judge, judges_others=False, has_words=False)
         with suppress(DoesNotFollow):  # else all is decided, which says what is wrong
             return await decide_needed(reader, part.freelancer, *needed, again)
     again = Again(judge=judge, judges_others=False, has_words=False)
     return [found async for found in decide_part(reader, part, through, again)]
+
+
+def _outline_of(one: DecisionRecord) -> Outline:
+    job_id, proposal_id = one.subject.get("job_id"), one.subject.get("proposal_id")
+    named = (None if job_id is None else JobId(job_id), None if proposal_id is None else ProposalId(proposal_id))
+    return Outline(one.seq, one.kind, one.follows, one.topic, *named, one.outcome, one.reason, one.rule)
 
 
 def _note(found: dict[int, list[Finding]], finding: Finding, seqs: Iterable[int]) -> None:
@@ -89,7 +110,9 @@ def _parts_of(decision: DecisionRecord) -> list[Part]:
 
 
 async def _releases(connection: Connection, seqs: Iterable[int]) -> dict[int, str | None]:
-    return {row[0]: row[1] for row in await connection.fetch(_SQL["releases_of_decisions"], list(seqs))}
+    listed = ",".join(map(str, seqs))
+    rows = await connection.fetch(_SQL["releases_of_decisions"], listed) if listed else ()
+    return {row[0]: row[1] for row in rows}
 
 
 def _is_input(decision: DecisionRecord) -> bool:

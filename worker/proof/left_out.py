@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 import msgspec
 
 from worker.domain.cards import ALREADY_GRANTED, Need
-from worker.domain.decisions import Kind, Outcome
 from worker.domain.model import FreelancerId, Grant, JobId, Lot, LotId, ProposalId, Wallet, natural_key_of
 from worker.domain.rule_catalogue import RULES
 from worker.domain.rules.expiry import EXPIRE
@@ -35,12 +34,12 @@ class Outline(NamedTuple):
     """What of a decision says whether others depend on it."""
 
     seq: int
-    kind: Kind
+    kind: str
     follows: int | None
     topic: str | None
     job_id: JobId | None
     proposal_id: ProposalId | None
-    outcome: Outcome
+    outcome: str
     reason: str
     rule: str | None
 

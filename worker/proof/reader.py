@@ -34,6 +34,7 @@ _LAST_BATCH: Final = 2**63 - 1
 _WORTH_LEAVING_OUT: Final = 50
 """With fewer earlier decisions, finding what to leave out takes longer than deciding them."""
 _seq_of: Final = attrgetter("seq")
+_lists_in: Final = msgspec.json.Decoder(list[list[int]]).decode
 
 Item = TypeVar("Item")
 
@@ -140,17 +141,21 @@ class PostgresReader:
         if searched:
             through = max(numbers) if part.job is None else _LAST_BATCH
             first = min(closures[seq] for seq in searched)
-            rows += await self._rows("batches_that_worked_off", searched, first, through)
-        columns = {one.batch_no: _with_work_on(closures, one) for one in map(BatchColumns._make, rows)}
+            rows += await self._rows("batches_that_worked_off", _listed(searched), first, through)
+        columns = {one.batch_no: _with_work_on(closures, one) for one in map(_columns_of, rows)}
         headers = {number: header_of(columns[number], self._policies) for number in sorted(columns)}
         return headers | {row.batch_no: _without_batch(row) for row in wanted if row.batch_no not in headers}
 
-    async def needed(self, freelancer_id: FreelancerId, first: int, through: int) -> tuple[Chunk, list[LeftOut]] | None:
+    async def needed(
+        self, freelancer_id: FreelancerId, first: int, through: int, outlines: Sequence[Outline] | None = None
+    ) -> tuple[Chunk, list[LeftOut]] | None:
         """Of a freelancer the decisions from `first` on and those that they depend on, and the ones left out.
 
-        None: nothing, or not much, can be left out.
+        None: nothing, or not much, can be left out. `outlines` are all decisions about the freelancer, if known.
         """
-        outlines = [Outline._make(row) for row in await self._rows("outlines_of_freelancer", freelancer_id, through)]
+        if outlines is None:
+            outlines = [Outline._make(row) for row in await self._rows("outlines_of_freelancer", freelancer_id)]
+        outlines = [row for row in outlines if row.seq <= through]
         if sum(row.seq < first for row in outlines) < _WORTH_LEAVING_OUT:
             return None
         moved: dict[int, list[Moved]] = {}
@@ -161,12 +166,10 @@ class PostgresReader:
         if not needed.find(outlines, first):
             return None
         self._policies = [StoredVersion(*row) for row in await self._rows("stored_policies")]
-        part, rows = Part(freelancer=freelancer_id), await self._decisions(sorted(needed.seqs))
-        jobs = _spent_on(rows)
-        rows += await self._decisions(sorted({*await self._seqs_about(jobs, through)}.difference(needed.seqs)))
+        part, jobs = Part(freelancer=freelancer_id), _spent_on(row for row in outlines if row.seq in needed.seqs)
+        rows = await self._decisions(sorted(needed.seqs.union(await self._seqs_about(jobs, through))))
         if any(row.kind == "correction" for row in rows):
             return None
-        rows.sort(key=_seq_of)
         chunk = await self._chunk_of(part, [row for row in rows if _is_wanted(part, row, jobs)], through)
         return chunk, needed.left_out(outlines)
 
@@ -263,6 +266,11 @@ def _met_by_later_ones(rows: Sequence[DecisionRow]) -> list[int]:
     return [row.seq for row in closures if corrected or last_spent.get(row.job_id, 0) > row.seq]
 
 
+def _columns_of(row: Any) -> BatchColumns:  # noqa: ANN401 - the driver's row
+    *columns, worked, void = row
+    return BatchColumns(*columns, *(None if text is None else _lists_in(text) for text in (worked, void)))
+
+
 def _with_work_on(closures: Container[int], batch: BatchColumns) -> BatchColumns:
     """A batch with the work on these closures only: it worked off those of everybody."""
     worked = batch.closures_worked or ()
@@ -289,7 +297,7 @@ def _by_decision(rows: Iterable[Any]) -> tuple[dict[int, list[ChangeRow]], dict[
     return mine, elsewhere
 
 
-def _spent_on(rows: Iterable[DecisionRow]) -> set[JobId]:
+def _spent_on(rows: Iterable[DecisionRow | Outline]) -> set[JobId]:
     return {row.job_id for row in rows if row.topic == "proposal-submitted" and row.job_id is not None}
 
 

@@ -14,6 +14,7 @@ from schemas.catalogue import INPUT_TOPICS
 from worker.domain.decisions import Facts, Subject
 from worker.domain.model import midnight
 from worker.domain.policy import PolicyBook
+from worker.domain.rules.spends import SPEND
 from worker.ledger.connections import Connection
 from worker.ledger.event_key import seen_key
 from worker.ledger.rows import facts_in, movements_in
@@ -117,7 +118,7 @@ async def _about(connection: Connection, what: str, key: str, waits_for: WaitsFo
         proposals = [row[0] for row in await connection.fetch(_SQL["proposals_of_job"], key)]
         rows = await _open_among(connection, proposals)
     else:
-        rows = await open_spends_of(connection, key)
+        rows = await open_spends_of(connection, key, proposals_sent(decisions, key))
     return Explanation(decisions, await _open(rows, waits_for))
 
 
@@ -234,9 +235,18 @@ async def _open_among(connection: Connection, proposals: Sequence[str]) -> list[
     return await connection.fetch(_SQL["open_spends"], proposals, None)
 
 
-async def open_spends_of(connection: Connection, freelancer_id: str) -> list[asyncpg.Record]:
-    """Those of a freelancer, as such rows: in one statement, however many proposals they sent."""
-    return await connection.fetch(_SQL["open_spends"], [], freelancer_id)
+async def open_spends_of(connection: Connection, freelancer_id: str, sent: Sequence[str] = ()) -> list[asyncpg.Record]:
+    """Those of a freelancer, as such rows: in one statement, however many proposals they `sent`, if that is known."""
+    return await connection.fetch(_SQL["open_spends"], sent, freelancer_id)
+
+
+def proposals_sent(decisions: Iterable[DecisionRecord], freelancer_id: str) -> list[str]:
+    """The proposals of a freelancer that cost something, of all decisions about them."""
+    return [
+        one.subject["proposal_id"]
+        for one in decisions
+        if any(change.rule == SPEND and change.freelancer_id == freelancer_id for change in one.changes)
+    ]
 
 
 def open_spend(row: asyncpg.Record, waits_for: str | None = None) -> OpenSpend:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from worker.domain.policy import PolicyBook
+from worker.garbage import seldom_collected
 from worker.ledger.connections import Connection
 from worker.queries.explain import (
     WaitsFor,
@@ -45,9 +46,10 @@ async def answered(
     connection: Connection, asked: Asked, key: str, grounds: Grounds, *, topic: str | None = None
 ) -> Answered:
     """All about an id, and the reply; `topic` narrows an event's id to one input topic."""
-    found = await _explained(connection, asked, key, grounds, topic)
-    known = await known_about(connection, asked, key, found, grounds.policies, grounds.grace_seconds, topic)
-    return Answered(found, known, reply_to(known))
+    with seldom_collected():  # there may be thousands of decisions, and nothing of them is garbage yet
+        found = await _explained(connection, asked, key, grounds, topic)
+        known = await known_about(connection, asked, key, found, grounds.policies, grounds.grace_seconds, topic)
+        return Answered(found, known, reply_to(known))
 
 
 async def _explained(

@@ -12,7 +12,7 @@ from worker.ledger.connections import Connection
 from worker.ledger.membership_rows import read_charge
 from worker.ledger.sql import load
 from worker.ledger.tables import ChargeRow
-from worker.queries.explain import about_proposals, decisions_of, explain_job, explain_proposal
+from worker.queries.explain import about_proposals, decisions_of, explain_job, explain_proposal, proposals_sent
 from worker.queries.explained import Explanation
 from worker.queries.history import open_lots
 from worker.queries.memberships import standing
@@ -53,7 +53,7 @@ async def known_about(
     if asked == "event" and not decisions:
         decisions = [one for one in await _of_its_own_id(connection, key) if topic in {None, one.topic}]
     if asked == "freelancer":
-        applied = await proposals_of_freelancer(connection, key)
+        applied = await _of_freelancer(connection, key, proposals_sent(decisions, key))
     else:
         applied = await proposals(connection, await _proposals_of(connection, asked, key, decisions))
     decisions = await _with_all_about(connection, asked, decisions, applied)

@@ -11,14 +11,17 @@ FROM (SELECT b.*, coalesce((SELECT p.last_seq FROM batches p WHERE p.batch_no < 
 WHERE after_seq < $1 OR last_seq <= $1 ORDER BY batch_no
 
 -- name: batches_by_number
-SELECT batch_no, last_seq, release, grace_seconds, policy_versions, business_time, closures_worked, released_void
+-- Lists come as JSON, and closures as text, here and below: for an array of bigint the driver first asks what that is.
+SELECT batch_no, last_seq, release, grace_seconds, policy_versions, business_time, array_to_json(closures_worked)::text,
+       array_to_json(released_void)::text
 FROM batches WHERE batch_no = ANY(string_to_array($1, ',')::bigint[]) ORDER BY batch_no
 
 -- name: batches_that_worked_off
 -- The batches from $2 to $3 that worked off one of these closures: looked up in all that were, for && would compare each with each.
-SELECT batch_no, last_seq, release, grace_seconds, policy_versions, business_time, closures_worked, released_void
+SELECT batch_no, last_seq, release, grace_seconds, policy_versions, business_time, array_to_json(closures_worked)::text,
+       array_to_json(released_void)::text
 FROM batches WHERE batch_no IN (
-    SELECT worked.batch_no FROM unnest($1::bigint[]) AS wanted (seq)
+    SELECT worked.batch_no FROM unnest(string_to_array($1, ',')::bigint[]) AS wanted (seq)
     JOIN (SELECT batch_no, unnest(closures_worked) AS seq FROM batches WHERE batch_no BETWEEN $2 AND $3) AS worked USING (seq))
 ORDER BY batch_no
 
@@ -79,10 +82,10 @@ SELECT freelancer_id, version, decision_seq, ordinal, occurred_at, recorded_at, 
 FROM changes WHERE decision_seq = ANY(string_to_array($1, ',')::bigint[]) ORDER BY decision_seq, ordinal
 
 -- name: outlines_of_freelancer
--- What of the decisions about a freelancer, up to $2, says whether others depend on it.
+-- What of the decisions about a freelancer says whether others depend on it.
 SELECT seq, kind, follows, topic, job_id, proposal_id, outcome, reason, rule FROM decisions
 WHERE seq = ANY(ARRAY(SELECT decision_seq FROM changes WHERE freelancer_id = $1
-                      UNION ALL SELECT seq FROM mentions WHERE key = 'f:' || $1)) AND seq <= $2 ORDER BY seq
+                      UNION ALL SELECT seq FROM mentions WHERE key = 'f:' || $1)) ORDER BY seq
 
 -- name: moved_of_freelancer
 -- What the changes of a wallet moved, by decisions up to $2.
@@ -124,7 +127,7 @@ SELECT decision_seq AS seq FROM closures WHERE job_id = ANY($1::text[])
 UNION SELECT seq FROM mentions WHERE key = ANY(SELECT 'j:' || id FROM unnest($1::text[]) AS id)
 
 -- name: releases_of_decisions
-SELECT d.seq, b.release FROM decisions d JOIN batches b USING (batch_no) WHERE d.seq = ANY($1::bigint[])
+SELECT d.seq, b.release FROM decisions d JOIN batches b USING (batch_no) WHERE d.seq = ANY(string_to_array($1, ',')::bigint[])
 
 -- name: amended_of
 -- What stands for those of these decisions that a correction amended.

@@ -140,8 +140,8 @@ CROSS JOIN LATERAL (SELECT * FROM lots l WHERE l.freelancer_id = wanted.whose AN
 SELECT proposal_id FROM spends WHERE job_id = $1
 
 -- name: open_spends
--- Which of these proposals ($1), or of this freelancer's ($2), have Connects on them that no settled closure has decided yet; and
--- since when one is due. One that was voided may have been submitted again since, perhaps by another freelancer.
+-- Which of these proposals ($1) have Connects on them that no settled closure has decided yet; and since when one is due. With a
+-- freelancer ($2) only theirs, of all if $1 is empty: one that was voided may have been submitted again since, perhaps by another.
 -- Each is looked up by itself: joined as a whole, all closures of the ledger would be read for somebody with many proposals.
 SELECT s.proposal_id, s.freelancer_id, s.job_id, s.occurred_at, s.withdrawn_at,
        (CASE WHEN s.base_returned THEN 0 ELSE s.base END + CASE WHEN s.boost_returned THEN 0 ELSE s.boost END) AS connects,
@@ -151,7 +151,8 @@ SELECT s.proposal_id, s.freelancer_id, s.job_id, s.occurred_at, s.withdrawn_at,
        (SELECT min(d.due_at) FROM closures c JOIN due d ON d.kind = 'settlement' AND d.key = c.decision_seq::text
         WHERE c.job_id = s.job_id AND c.closure NOT LIKE '%//%' AND c.closed_at >= s.occurred_at) AS due_at
 FROM (SELECT unnest($1::text[]) AS id
-      UNION SELECT movements::json -> 0 ->> 1 FROM changes WHERE freelancer_id = $2 AND rule = 'spend.proposal' OFFSET 0) wanted
+      UNION SELECT movements::json -> 0 ->> 1 FROM changes WHERE freelancer_id = $2 AND rule = 'spend.proposal'
+            AND cardinality($1::text[]) = 0 OFFSET 0) wanted
 CROSS JOIN LATERAL (SELECT * FROM spends WHERE proposal_id = wanted.id AND ($2::text IS NULL OR freelancer_id = $2) LIMIT 1) s
 LEFT JOIN LATERAL (
     SELECT c.decision_seq FROM closures c
@@ -319,9 +320,10 @@ FROM spends WHERE proposal_id = ANY($1::text[]) ORDER BY decision_seq
 SELECT job_id, closed_at, closure, settled FROM closures WHERE job_id = ANY($1::text[]) AND closure NOT LIKE '%//%' ORDER BY closed_at, decision_seq
 
 -- name: hires_of_jobs
--- Hires on these jobs (keys `j:<job id>`), and who was hired.
-SELECT d.job_id, d.freelancer_id, d.occurred_at FROM mentions m JOIN decisions d ON d.seq = m.seq
-WHERE m.key = ANY($1::text[]) AND d.topic = 'hire-made' AND d.outcome = 'recorded'
+-- Hires on these jobs (keys `j:<job id>`), and who was hired. Found by their numbers: joined with the mentions of many jobs, all decisions
+-- would be read.
+SELECT d.job_id, d.freelancer_id, d.occurred_at FROM decisions d
+WHERE d.seq = ANY(ARRAY(SELECT seq FROM mentions WHERE key = ANY($1::text[]))) AND d.topic = 'hire-made' AND d.outcome = 'recorded'
   AND NOT EXISTS (SELECT FROM voided v WHERE v.decision_seq = d.seq) ORDER BY d.occurred_at, d.seq
 
 -- name: last_charge
