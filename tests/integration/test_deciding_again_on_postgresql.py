@@ -341,7 +341,6 @@ async def test_a_closure_without_spends_that_the_last_batch_settled_is_settled(d
 
 async def test_of_a_spend_that_came_after_its_closure_was_settled_that_is_found(database_url: str) -> None:
     """The batch that says so has no decision about that freelancer or job."""
-    await migrate(database_url)
     timeline = Timeline()
     async with deciding(database_url, policies()) as decides:
         decides.add_policies()
