@@ -65,6 +65,7 @@ async def produce(
     async with AIOKafkaProducer(
         **kafka, enable_idempotence=True, max_request_size=_MOST_BYTES, max_batch_size=_BATCH_BYTES
     ) as producer:
+        await producer.client.set_topics({prefix + topic for topic, _ in places})  # else they are asked about in turn
         for (topic, partition), sent in places.items():
             await _send_in_order(producer, prefix + topic, partition, sent)
     return Counter({place: len(sent) for place, sent in places.items()})

@@ -4,15 +4,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from tests.kit.waiting import PATIENCE_SECONDS, until
-
-_BACKOFF_MS: Final = 5
-"""aiokafka waits so long for each topic that it does not know yet; 100 by default, two seconds for all topics."""
+from tests.kit.waiting import PATIENCE_SECONDS, until, until_async
+from worker.kafka.broker import probing
 
 
 class Reader:
@@ -50,14 +48,26 @@ class Reader:
             self.records.append(record)
 
 
+async def are_led(kafka: Mapping[str, Any], topics: Iterable[str]) -> None:
+    """Wait until each partition of these topics has a leader that answers; all are asked about together."""
+    names = frozenset(topics)
+    if not names:
+        return
+    async with probing(kafka, None) as probe:
+
+        async def answer() -> bool:
+            looks = (await probe.topics(names)).found
+            return looks.keys() == names and not (await probe.ends(looks)).unavailable
+
+        await until_async(answer)
+
+
 @asynccontextmanager
 async def reading(
     kafka: Mapping[str, Any], topic: str, partitions: int = 3, *, new: Iterable[str] = ()
 ) -> AsyncIterator[Reader]:
     """A reader of the topic; topics that are `new` are waited for until each of their partitions has a leader."""
-    if places := [TopicPartition(name, partition) for name in new for partition in range(partitions)]:
-        async with AIOKafkaConsumer(**kafka, retry_backoff_ms=_BACKOFF_MS) as asking:
-            await asking.end_offsets(places)
+    await are_led(kafka, new)
     consumer = AIOKafkaConsumer(**kafka, isolation_level="read_committed", auto_offset_reset="earliest")
     await consumer.start()
     consumer.assign([TopicPartition(topic, partition) for partition in range(partitions)])
