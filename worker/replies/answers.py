@@ -7,7 +7,7 @@ from worker.replies.known import Member
 from worker.replies.reply import Next, Reply, Verdict, is_short, soonest_first
 from worker.replies.theirs import own_answer
 from worker.replies.topics import Asking, standing_answer
-from worker.replies.writing import expiries, next_grant
+from worker.replies.writing import expiries, next_grant, sentences
 
 _FIRST: Final = re.compile(r"^(.*?\.)(?=\s|$)", re.DOTALL)
 
@@ -39,8 +39,9 @@ def _answer(topic: str, asking: Asking) -> _Answer:
     text = standing_answer(topic, asking)
     own = own_answer(topic, asking)
     if own is not None:
-        parts = (own.headline, own.beside, text) if is_short(own.headline, own.beside, text) else (own.headline, text)
-        whole = "\n".join(part for part in parts if part)
+        beside = sentences(own.beside, own.ending)
+        beside = beside if is_short(own.headline, beside, text) else own.ending
+        whole = "\n".join(part for part in (own.headline, beside, text) if part)
         return _Answer(own.verdict, own.headline, whole, tuple(own.ahead))
     first = _FIRST.match(text)
     return _Answer("info", text if first is None else first[1], text)

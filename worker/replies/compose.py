@@ -148,7 +148,7 @@ def _of_a_proposal(known: Known, decisions: Sequence[DecisionRecord]) -> Draft:
 def _of_an_event(known: Known, decisions: Sequence[DecisionRecord]) -> Draft:
     mine = [one for one in decisions if one.event_id == known.key] or decisions
     first = mine[0]
-    corrected = _correction_of(first, decisions)
+    corrected = correction_of(first, decisions)
     if corrected is not None and (corrected.rule != REPLACE or not known.applied):
         return of_decision(corrected, known)
     if first.topic == "proposal-submitted" and known.applied and first.reason != "already-spent":
@@ -169,10 +169,10 @@ def _of_several_topics(known: Known, decisions: Sequence[DecisionRecord]) -> lis
 
 def last_word_on(first: DecisionRecord, known: Known) -> Draft:
     """The reply that a decision gives, or the correction of it that counts; `known` has what followed."""
-    return of_decision(_correction_of(first, known.decisions) or first, known)
+    return of_decision(correction_of(first, known.decisions) or first, known)
 
 
-def _correction_of(first: DecisionRecord, decisions: Sequence[DecisionRecord]) -> DecisionRecord | None:
+def correction_of(first: DecisionRecord, decisions: Sequence[DecisionRecord]) -> DecisionRecord | None:
     """The correction of a decision, or the undo of one, that counts; None: it stands as it was taken."""
     if reversals := _reversals_of(first, decisions):
         return reversals[-1]

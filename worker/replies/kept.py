@@ -17,6 +17,7 @@ from worker.replies.writing import (
     sentences,
     the,
     they,
+    what_it_cost,
 )
 from worker.words.phrases import connects
 
@@ -159,7 +160,10 @@ def _was_taken_back(applied: Applied, outcome: Outcome, known: Known) -> Draft:
     return Draft(
         "no",
         f"No: {the(outcome.kept)} for {applied.job_id} were taken back on {on}.",
-        f"{first_up(before)}, but {because}. That became known only later.",
+        sentences(
+            what_it_cost(applied) if applied.boost else "",
+            f"{first_up(before)}, but {because}. That became known only later.",
+        ),
         sentences("Nothing about this job will change that.", rest),
         topics=topics,
     )

@@ -8,7 +8,7 @@ from worker.replies.outcomes import counted_once, outcome_of, returned_of
 from worker.replies.proposals import about_proposal
 from worker.replies.reply import Draft, Next
 from worker.replies.several import about_job
-from worker.replies.writing import About, Missing, Replies, are, come, day, paid_in_all
+from worker.replies.writing import About, Missing, Replies, are, come, day, what_it_cost
 from worker.words.phrases import connects
 
 
@@ -40,20 +40,18 @@ def _withdrawn(about: About) -> Draft:
             "no",
             f"No: withdrawing a proposal, as you did on {on}, returns no Connects.",
             "A withdrawal never does, whatever the reason.",
-            "The proposal itself is not on record here. A new proposal costs its own Connects.",
+            "That stays so, however the job ends. The proposal itself is not on record here; a new one costs its own "
+            "Connects.",
             topics=["withdrawn"],
         )
     outcome = outcome_of(applied, about.known)
     if outcome.state in {"back", "free"}:
         return about_proposal(applied, about.known)
     kept, job = outcome.kept or outcome.open, applied.job_id
-    paid = f"You applied on {day(applied.spent_at)}."
-    if applied.boost:
-        paid = f"{paid_in_all(applied)}: {applied.base} for the proposal and {applied.boost} for its boost."
     return Draft(
         "no",
         f"No: withdrawing your proposal for {job} on {on} does not return its {connects(kept)}.",
-        f"A withdrawal never does, whatever the reason. {paid}",
+        f"A withdrawal never does, whatever the reason. {what_it_cost(applied)}",
         "That stays so, however the job ends. A new proposal costs its own Connects and is judged by itself.",
         numbers={**outcome.numbers, "base": applied.base, "boost": applied.boost},
         topics=["withdrawn", "refunds"],

@@ -8,7 +8,7 @@ from worker.replies.known import Applied, Known
 from worker.replies.outcomes import Outcome, Returned, amendments_of, returned_of
 from worker.replies.recorded import DecisionRecord, LotMoved
 from worker.replies.reply import Draft
-from worker.replies.writing import Missing, all_of, day, first_up, in_a_row, sentences, they
+from worker.replies.writing import Missing, all_of, day, first_up, in_a_row, paid_in_parts, sentences, they
 from worker.words.phrases import agreeing
 
 
@@ -89,10 +89,14 @@ def _back_in_parts(applied: Applied, outcome: Outcome, returned: Sequence[Return
     outbid = (
         "you were outbid first, and then " if "boost-outbid" in {one.decision.reason for one in latest[:-1]} else ""
     )
+    told = {0, outcome.back, *(one.connects for one in latest if headline.endswith(f": {parts}."))}
+    begins = f"You applied on {day(applied.spent_at)}"
+    if not {applied.base, applied.boost} <= told:
+        begins = paid_in_parts(applied)
     return Draft(
         "yes",
         headline,
-        f"You applied on {day(applied.spent_at)}; {outbid}{ended}.",
+        f"{begins}; {outbid}{ended}.",
         "The proposal cost you nothing in the end.",
     )
 

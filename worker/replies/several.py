@@ -314,7 +314,7 @@ def _with_the_balance(draft: Draft, known: Known) -> Draft:
     now = _now(known)
     for why in (draft.why, draft.why.replace(NOT_OUTBID, "").rstrip()):
         for said in (now.whole, now.balance):
-            then = sentences(draft.then, said)
+            then = sentences(draft.then.replace(now.balance, "").strip(), said)
             if is_short(draft.headline, why, then):
                 return draft._replace(why=why, then=then)
     return draft._replace(then=now.balance)

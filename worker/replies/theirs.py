@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from worker.domain.rule_catalogue import REASONS
 from worker.domain.rules.cycles import LAST_MONTHLY_DAY, next_cycle_start
 from worker.domain.rules.expiry import EXPIRE
-from worker.replies.compose import CORRECTING, last_word_on, paid_debts
+from worker.replies.compose import CORRECTING, correction_of, last_word_on, paid_debts
 from worker.replies.known import Known
 from worker.replies.proposals import about_proposal
 from worker.replies.recorded import DecisionRecord
@@ -27,12 +27,16 @@ MOST_DECISIONS: Final = 200
 
 
 class Own(NamedTuple):
-    """A verdict of a person's own, the sentence that says it, and what has to be said beside it; `ahead` comes next."""
+    """A verdict of a person's own, the sentence that says it, what is said beside it, and what comes next.
+
+    `ending` is said even where `beside` would make it too long.
+    """
 
     verdict: Verdict
     headline: str
     beside: str = ""
     ahead: Sequence[Next] = ()
+    ending: str = ""
 
 
 def own_answer(topic: str, asking: Asking) -> Own | None:
@@ -73,6 +77,8 @@ def _of_the_last(topic: str, known: Known) -> Own | None:
 
 def _of(one: DecisionRecord, known: Known) -> Own:
     draft = last_word_on(one, known)
+    if correction_of(one, known.decisions) is not None:
+        return Own(draft.verdict, draft.headline, draft.why, draft.ahead, draft.then)
     beside = paid_debts(one) if _HAS_DATE.search(draft.headline) else draft.why
     return Own(draft.verdict, draft.headline, beside, draft.ahead)
 

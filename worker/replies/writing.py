@@ -184,6 +184,13 @@ def paid_in_all(applied: Applied) -> str:
     return f"You paid {applied.spent} on {day(applied.spent_at)}"
 
 
+def what_it_cost(applied: Applied) -> str:
+    """When a proposal was sent, and what it cost if it was boosted, as a sentence."""
+    if not applied.boost:
+        return f"You applied on {day(applied.spent_at)}."
+    return f"{paid_in_all(applied)}: {applied.base} for the proposal and {applied.boost} for its boost."
+
+
 def not_outbid(applied: Applied) -> str:
     """The same, where no outbid is known."""
     return f"{paid_in_parts(applied)}. {NOT_OUTBID}"
