@@ -14,7 +14,7 @@ import structlog
 from worker.domain.policy import PolicyBook
 from worker.domain.policy_file import PolicyError, read_policy
 from worker.domain.policy_use import PolicyUse, StoredVersion, as_written, compare
-from worker.errors import OperatorNeeded, PolicyRefused, SettingsError, Transient
+from worker.errors import OperatorNeeded, PolicyRefused, SettingsError, Transient, UsageError
 from worker.ledger.sql import load
 from worker.queries.asking import snapshot
 from worker.settings import Settings, without_password
@@ -60,7 +60,7 @@ def policies(settings: Settings) -> PolicyBook:
     """
     try:
         return policy_file(settings.policy)
-    except OperatorNeeded as error:
+    except (OperatorNeeded, UsageError) as error:
         raise SettingsError(f"CONNECTS_POLICY: {error}") from None
 
 
@@ -68,19 +68,20 @@ def policy_file(path: Path) -> PolicyBook:
     """The policy in a file.
 
     Raises:
-        OperatorNeeded: naming the file, and what to do or the line and the key.
+        OperatorNeeded: naming the file, the line and the key.
+        UsageError: there is no such file, or it cannot be read.
     """
     try:
         return read_policy(path.read_bytes().decode("utf-8"), str(path))
     except PolicyError as error:
         raise OperatorNeeded(str(error)) from None
     except IsADirectoryError:
-        raise OperatorNeeded(f"{path} is a folder. Name the policy file in it.") from None
+        raise UsageError(f"{path} is a folder. Name the policy file in it.") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise OperatorNeeded(f"{path}, line {line}: not UTF-8 text. Save the file as UTF-8.") from None
     except OSError as error:
-        raise OperatorNeeded(f"{path} cannot be read ({error.strerror or error}). Name a file that can.") from None
+        raise UsageError(f"{path} cannot be read ({error.strerror or error}). Name a file that can.") from None
 
 
 async def compare_with_ledger(database_url: str, book: PolicyBook) -> PolicyUse:

@@ -388,8 +388,9 @@ def test_a_folder_is_no_policy(tmp_path: Path) -> None:
     code, _, err = connects("run", CONNECTS_POLICY=str(tmp_path))
     assert (code, err) == (2, f"connects: CONNECTS_POLICY: {tmp_path} is a folder. Name the file in it\n")
     code, _, err = connects(f"policy check {tmp_path}")
-    assert (code, err) == (1, f"connects: {tmp_path} is a folder. Name the policy file in it.\n")
-    assert "no-such.toml cannot be read (No such file" in connects("policy check no-such.toml")[2]
+    assert (code, err) == (2, f"connects: {tmp_path} is a folder. Name the policy file in it.\n")
+    code, _, err = connects("policy check no-such.toml")
+    assert (code, "no-such.toml cannot be read (No such file" in err) == (2, True)
 
 
 def test_run_starts_no_embedded_stack_for_a_policy_that_cannot_be_used(tmp_path: Path) -> None:
