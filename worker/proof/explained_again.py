@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Final
 
 from worker.domain.decisions import Decision
-from worker.domain.model import FreelancerId, JobId, ProposalId
+from worker.domain.model import FreelancerId, JobId
 from worker.domain.state import State
 from worker.garbage import seldom_collected
 from worker.ledger.connections import Connection
@@ -85,8 +85,7 @@ async def _decide(
 
 def _outline_of(one: DecisionRecord) -> Outline:
     job_id, proposal_id = one.subject.get("job_id"), one.subject.get("proposal_id")
-    named = (None if job_id is None else JobId(job_id), None if proposal_id is None else ProposalId(proposal_id))
-    return Outline(one.seq, one.kind, one.follows, one.topic, *named, one.outcome, one.reason, one.rule)
+    return Outline(one.seq, one.kind, one.follows, one.topic, job_id, proposal_id, one.outcome, one.reason, one.rule)
 
 
 def _note(found: dict[int, list[Finding]], finding: Finding, seqs: Iterable[int]) -> None:

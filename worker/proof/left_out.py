@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from worker.domain.cards import ALREADY_GRANTED, Need
-from worker.domain.model import FreelancerId, Grant, JobId, Lot, LotId, ProposalId, Wallet, natural_key_of
+from worker.domain.model import FreelancerId, Grant, Lot, LotId, Wallet, natural_key_of
 from worker.domain.rule_catalogue import RULES
 from worker.domain.rules.expiry import EXPIRE
 from worker.domain.state import State
@@ -37,8 +37,8 @@ class Outline(NamedTuple):
     kind: str
     follows: int | None
     topic: str | None
-    job_id: JobId | None
-    proposal_id: ProposalId | None
+    job_id: str | None
+    proposal_id: str | None
     outcome: str
     reason: str
     rule: str | None
@@ -72,7 +72,7 @@ class Needed:
         """`moved` are the changes of the freelancer's wallet by decision."""
         self._moved = moved
         self.seqs: set[int] = set()
-        self._jobs: set[JobId | None] = set()
+        self._jobs: set[str | None] = set()
         self._proposals: set[str | None] = set()
 
     def find(self, outlines: Iterable[Outline], first: int) -> bool:

@@ -298,7 +298,7 @@ def _by_decision(rows: Iterable[Any]) -> tuple[dict[int, list[ChangeRow]], dict[
 
 
 def _spent_on(rows: Iterable[DecisionRow | Outline]) -> set[JobId]:
-    return {row.job_id for row in rows if row.topic == "proposal-submitted" and row.job_id is not None}
+    return {JobId(row.job_id) for row in rows if row.topic == "proposal-submitted" and row.job_id is not None}
 
 
 def _is_wanted(part: Part, row: DecisionRow, jobs: set[JobId]) -> bool:

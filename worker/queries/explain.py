@@ -245,7 +245,7 @@ def proposals_sent(decisions: Iterable[DecisionRecord], freelancer_id: str) -> l
     return [
         one.subject["proposal_id"]
         for one in decisions
-        if any(change.rule == SPEND and change.freelancer_id == freelancer_id for change in one.changes)
+        if one.rule == SPEND and any(change.freelancer_id == freelancer_id for change in one.changes)
     ]
 
 
