@@ -39,9 +39,12 @@ _BEGINNING: Final[Mapping[str, Sequence[object]]] = {
     "due": ("", ""),
     "parked": ("", ""),
     "parked_triggers": (0,),
+    "dead_letters": (0,),
     "seen_events": (UUID(int=0),),
 }
 """The tables, and a key before all of theirs."""
+_NOT_KNOWN: Final = {"dead_letters": "the letter is not what that decision says of its record"}
+"""What is wrong with rows that are not as their decision made them, where it may be more than that they are there."""
 
 
 def state_check() -> Check:
@@ -52,7 +55,7 @@ def state_check() -> Check:
         async with reading(ground.database_url) as connection:
             for table in _BEGINNING:
                 async for name in _without_a_decision(connection, table, ground):
-                    words = f"{name}: the row should not be there: no decision made it"
+                    words = f"{name}: {_NOT_KNOWN.get(table, 'the row should not be there: no decision made it')}"
                     yield Finding(CURRENT_STATE, "inconsistent", words, table)
             for table, compare in (("positions", _positions), ("holds", _holds), ("replays", wrong_replays)):
                 try:
@@ -105,6 +108,8 @@ class Decided(msgspec.Struct):
     running_max: datetime | None = None
     set_to: StoredPosition | None = None
     """Where an operator set the position last."""
+    without_letter: list[int] = msgspec.field(default_factory=list)
+    """The decisions that rejected a record of it and have no dead letter."""
 
 
 async def _holds(connection: Connection) -> list[Wrong]:
@@ -112,7 +117,10 @@ async def _holds(connection: Connection) -> list[Wrong]:
 
 
 async def _positions(connection: Connection) -> list[Wrong]:
-    """What is wrong with the positions, in words. Most decisions are read before; the last ones with the positions."""
+    """What is wrong with the positions, and which dead letters are missing, in words.
+
+    Most decisions are read before; the last ones with the positions.
+    """
     decided: dict[TopicPartition, Decided] = {}
     through = 0
     while (end := await _end(connection)) - through > _NEAR:
@@ -131,6 +139,10 @@ async def _positions(connection: Connection) -> list[Wrong]:
         Wrong("positions", f"{source.topic}/{source.partition}: {words}")
         for source in sorted({**stored, **decided})
         for words in wrong_position(stored.get(source), decided.get(source, Decided()))
+    ] + [
+        Wrong("dead_letters", f"decision {seq}: it rejected a record, and there is no dead letter of it")
+        for of in decided.values()
+        for seq in of.without_letter
     ]
 
 
@@ -146,6 +158,7 @@ async def _add(connection: Connection, decided: dict[TopicPartition, Decided], a
         of.last_offsets[incarnation] = max(of.last_offsets.get(incarnation, 0), last)
         times = [time for time in (of.running_max, row["running_max"]) if time is not None]
         of.running_max = max(times, default=None)
+        of.without_letter += row["without_letter"] or ()
 
 
 def wrong_position(stored: StoredPosition | None, decided: Decided) -> list[str]:

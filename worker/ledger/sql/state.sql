@@ -163,6 +163,15 @@ SELECT decision_seq, 'decision ' || decision_seq AS name, EXISTS (
 ) AND EXISTS (SELECT FROM parked p WHERE p.scope = t.scope AND p.key = t.key) AS known
 FROM parked_triggers t WHERE decision_seq > $1::bigint ORDER BY decision_seq LIMIT $2
 
+-- name: dead_letters_page
+-- The next dead letters after decision $1, and whether that decision rejected their record, for that reason, with what it kept of it.
+SELECT decision_seq, 'decision ' || decision_seq AS name, EXISTS (
+    SELECT FROM decisions d WHERE d.seq = l.decision_seq AND d.outcome = 'rejected' AND d.reason = l.error_code
+    AND (d.topic, d.incarnation, d.partition, d."offset") = (l.topic, l.incarnation, l.partition, l."offset")
+    AND coalesce(d.facts ->> 'detail', l.error_detail) = l.error_detail AND (d.payload IS NULL OR d.payload IS NOT DISTINCT FROM l.value)
+) AS known
+FROM dead_letters l WHERE decision_seq > $1::bigint ORDER BY decision_seq LIMIT $2
+
 -- name: seen_events_page
 -- The next event ids after key $1, with the decision that was first to use each, if it is there.
 SELECT s.key, s.key::text AS name, replace(s.key::text, '-', '') AS hex, d.topic, d.event_id
@@ -171,10 +180,12 @@ LEFT JOIN decisions d ON d.seq = s.seq AND d.kind IN ('first', 'added')
 ORDER BY s.key
 
 -- name: decided_of_partitions
--- Of each partition and incarnation the last offset that was decided after place $1 up to $2, and the largest time that counts.
+-- Of each partition and incarnation the last offset that was decided after place $1 up to $2, and the largest time that counts;
+-- and the decisions that rejected a record and have no dead letter.
 SELECT topic, partition, incarnation, max("offset") AS last_offset,
-       max(occurred_at) FILTER (WHERE outcome <> 'rejected' OR reason = 'event-id-conflict') AS running_max
-FROM decisions WHERE seq > $1 AND seq <= $2 AND kind = 'first' AND num_nulls(topic, partition, incarnation, "offset") = 0
+       max(occurred_at) FILTER (WHERE outcome <> 'rejected' OR reason = 'event-id-conflict') AS running_max,
+       array_agg(seq) FILTER (WHERE outcome = 'rejected' AND NOT EXISTS (SELECT FROM dead_letters l WHERE l.decision_seq = d.seq)) AS without_letter
+FROM decisions d WHERE seq > $1 AND seq <= $2 AND kind = 'first' AND num_nulls(topic, partition, incarnation, "offset") = 0
 GROUP BY topic, partition, incarnation
 
 -- name: positions
