@@ -27,6 +27,7 @@ CHARGE: Final = "reason = 'charge-requested'"
 OF_F1: Final = {
     "facts that are a list": ("decisions", "facts = '[]'", "event_id = 'cycle:f-1:2026-03-05'"),
     "facts that are a number": ("decisions", "facts = '5'", "reason = 'settlement-pending' AND job_id = 'j-4'"),
+    "a closing's time": ("decisions", "facts = '{\"due_at\": 5}'", "reason = 'settlement-pending' AND job_id = 'j-2'"),
     "a charge's number": ("decisions", "facts = '{\"charge_id\": 7}'", CHARGE),
     "a membership": ("decisions", "membership_updated = '5'", CHARGE),
     "an event": ("decisions", "payload = '\\xff'", PROPOSAL),
@@ -89,6 +90,7 @@ async def test_a_row_costs_its_own_part(damaged: Damaged, what: str) -> None:
     found = await damaged.findings()
     others = [one for one in found if one != sound]
     assert others, "it is named"
+    assert not [one for one in others if "p-2" in one.detail], "what f-2 spent is as it should be"
     assert sound in found, "what another freelancer has is looked at all the same"
     assert not [one for one in found if "the rest of this check" in one.detail], found
     assert await damaged.findings(again_check_of(FreelancerId("f-2"))) == [sound]

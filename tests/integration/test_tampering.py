@@ -246,6 +246,13 @@ async def cut(sealed: SealedLog, batch_no: int) -> None:
         await sealed.connection.execute(f"DELETE FROM {table} WHERE {condition}")  # noqa: S608
 
 
+async def test_decisions_whose_batches_were_all_removed_are_named(sealed: SealedLog) -> None:
+    await sealed.connection.execute("DELETE FROM batches")
+    decisions = await sealed.connection.fetchval("SELECT count(*) FROM decisions")
+    findings = await sealed.findings()
+    assert sum((one.cause, one.table) == ("tampered", "decisions") for one in findings) == decisions
+
+
 async def test_an_end_that_is_cut_off_is_noticed_by_a_head_kept_outside(sealed: SealedLog) -> None:
     await cut(sealed, 4)
     assert await sealed.findings() == [], "what is left is a whole ledger, as it was once"

@@ -16,6 +16,7 @@ from worker.domain.decisions import Decision
 from worker.domain.model import FreelancerId, JobId, ProposalId
 from worker.domain.policy import PolicyBook
 from worker.domain.state import State
+from worker.errors import WorkerError
 from worker.ledger.tables import DecisionRow
 from worker.proof.closures import ClosuresWorked
 from worker.proof.comparing import (
@@ -83,7 +84,7 @@ class Again:
         self._triggers = Triggers(self.state, self.scope.freelancers)
         self._closures = ClosuresWorked()
         self._damaged_jobs: set[str] = set()
-        """Jobs of which a closure or hire cannot be read: their settlements are taken as they were recorded."""
+        """Jobs of which a closure or hire cannot be read: what follows of them is taken as it was recorded."""
         self._released_void: set[int] = set()
         """Triggers that were released and had no effect any more."""
 
@@ -151,7 +152,10 @@ class Again:
         if damage is None:
             try:
                 return self._decide(group)
-            except Exception as error:  # noqa: BLE001 - a row that was damaged may hold anything
+            except Exception as error:
+                # A row that was damaged may hold anything; that a judge contradicts itself is a bug, and no damage.
+                if isinstance(error, WorkerError) or (self._judge is not None and isinstance(error, AssertionError)):
+                    raise
                 damage = f"it cannot be read: {said(error)}"
         is_ours, was_stopped = first.is_mine or first.is_my_job, self._is_stopped(first.row)
         self.state.changed.forget()
@@ -175,7 +179,7 @@ class Again:
             return []
         waited = self.groups.waited(group) if row.kind == "follow-up" else None
         is_unknown = row.freelancer_id in self.scope.without_membership and is_about_one(first, waited)
-        if is_unknown or (row.job_id in self._damaged_jobs and is_of_a_wallet(row)):
+        if is_unknown or (row.job_id in self._damaged_jobs and (is_of_a_wallet(row) or is_of_job(row))):
             self.tally.skipped += len(group)
             return self._follow(group, Trial(Before(row.seq)))
         if first.is_mine or first.is_my_job:  # else the job's closures and hires are inputs here

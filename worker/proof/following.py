@@ -42,7 +42,7 @@ from worker.domain.rules.voids import VOID
 from worker.domain.state import Awaited, State
 from worker.ledger.tables import ChangeRow, DecisionRow
 from worker.proof.following_undos import free, lines_given_back, note_undone, restore_spend, undone_by
-from worker.proof.recorded import Recorded, due_at_of, movements_of
+from worker.proof.recorded import Recorded, due_at_of, is_settlement, movements_of
 from worker.proof.wallets import drop_owing, known_lot, put_lot, put_owing
 from worker.repair.plan import Replace, Void, correction_in
 
@@ -254,8 +254,10 @@ def _note_facts(
         _note_void(state, row)
         note_undone(state, row)
         _note_replaced(state, row, spend)
-    elif closure is not None and row.outcome == "applied" and spend is not None:
-        spend.refunded_closing_at, closure.returned_any = closure.closed_at, True
+    elif is_settlement(row) and row.outcome == "applied" and spend is not None:
+        spend.refunded_closing_at = row.occurred_at if closure is None else closure.closed_at
+        if closure is not None:
+            closure.returned_any = True
     elif row.topic == "boost-outbid" and spend is not None:
         spend.boost_outbid = spend.boost_outbid or row.reason in {"boost-outbid", "already-refunded"}
     elif event is not None and row.topic == "job-closed" and row.reason == "settlement-pending":

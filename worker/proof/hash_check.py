@@ -40,13 +40,10 @@ async def _check(connection: Connection, ground: Ground, outside: Head | None) -
         raise UsageError(
             f"--from {ground.range.first}: the ledger ends with decision {end}, so nothing is to be checked"
         )
-    if found is None:
-        for finding in HashCheck(None, (), outside).finish():
+    check = HashCheck(None, (), outside) if found is None else await check_of(connection, found, outside)
+    if found is not None:
+        async for finding in check_between(connection, found, check, ground.progress):
             yield finding
-        return
-    check = await check_of(connection, found, outside)
-    async for finding in check_between(connection, found, check, ground.progress):
-        yield finding
     if ground.range.last is None:
         for finding in check.finish():
             yield finding
@@ -74,7 +71,8 @@ async def check_between(
 async def _in_no_batch(connection: Connection) -> AsyncIterator[Finding]:
     """Rows that no batch has, which no hash is over."""
     for row in await connection.fetch(_SQL["in_no_batch"]):
-        yield Finding(HASHES, "tampered", "the row is in no batch: it was added", *row)
+        words = "the row is in no batch: it was added, or its batch was removed"
+        yield Finding(HASHES, "tampered", words, *row)
     after = UUID(int=0)
     while page := await connection.fetch(_SQL["answered_without_a_decision"], after):
         for row in page:

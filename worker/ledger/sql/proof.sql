@@ -61,7 +61,7 @@ ORDER BY seq
 
 -- name: in_no_batch
 -- Rows that no batch can have: decisions and changes before the first place or after the last, policies of other batches.
-WITH ends AS (SELECT max(batch_no) AS batch_no, max(last_seq) AS seq FROM batches)
+WITH ends AS (SELECT coalesce(max(batch_no), 0) AS batch_no, coalesce(max(last_seq), 0) AS seq FROM batches)
 SELECT 'decisions' AS "table", d.seq, d.batch_no FROM decisions d, ends WHERE d.seq > ends.seq OR d.seq < 1
 UNION ALL
 SELECT 'changes', c.decision_seq, NULL FROM changes c, ends WHERE c.decision_seq > ends.seq OR c.decision_seq < 1
