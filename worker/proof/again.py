@@ -146,9 +146,10 @@ class Again:
 
     def _decide_if_readable(self, group: Group) -> list[Finding]:
         """Decide a trigger; one whose rows cannot be read costs what comes after it in its wallet, and no more."""
-        first, looked_at, damage = group[0], self.looked_at, None
-        for one in group:
-            damage = damage or one.damage or one.batch.damage
+        first, counted = group[0], self.tally.decisions
+        damage = first.damage or first.batch.damage
+        if len(group) > 1:
+            damage = damage or next((one.damage for one in group if one.damage is not None), None)
         if damage is None:
             try:
                 return self._decide(group)
@@ -159,7 +160,7 @@ class Again:
                 damage = f"it cannot be read: {said(error)}"
         is_ours, was_stopped = first.is_mine or first.is_my_job, self._is_stopped(first.row)
         self.state.changed.forget()
-        self.tally.skipped += len(group) if is_ours and self.looked_at == looked_at else 0
+        self.tally.skipped += len(group) if is_ours and self.tally.decisions == counted else 0
         stopped = self._stop(first, "what it did is not known")
         if is_of_job(first.row) and first.row.job_id is not None:
             self._damaged_jobs.add(first.row.job_id)
