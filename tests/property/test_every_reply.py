@@ -67,15 +67,31 @@ async def corrected(store: MemoryStore, book: PolicyBook, chance: random.Random)
 
 async def keeps_the_rules(store: MemoryStore, book: PolicyBook) -> None:
     people = {row.freelancer_id for row in store.tables.decisions if row.freelancer_id is not None}
+    sums = sums_of(store.tables)
     count, broken = 0, list[str]()
     async for title, reply, whose in every_reply(connection_to(store), store.tables, book):
         count += 1
+        if title in sums:
+            told = {name: reply.numbers.get(name, 0) for name in ("spent", "back")}
+            assert told == sums[title], f"{title}: {sums[title]}\n{reply.reply or reply.headline}"
         if IN_RECORDED_WORDS.search(reply.reply):
             continue
         rules = broken_rules(reply, others=people - {whose}, of_several=whose is None)
         broken += [f"{title}: {rule}\n{reply.reply}" for rule in rules]
     assert not broken, "\n\n".join(broken[:10])
     assert count > 400
+
+
+def sums_of(tables: Tables) -> dict[str, dict[str, int]]:
+    """What the ledger's lines come to, by the question that asks about them all."""
+    sums: dict[str, dict[str, int]] = {}
+    for row in tables.spends:
+        lines = [(row.base, row.base_returned), (row.boost, row.boost_returned)]
+        for title in (f"explain {row.freelancer_id}", f"job {row.job_id}", f"proposal {row.proposal_id}"):
+            known = sums.setdefault(title, {"spent": 0, "back": 0})
+            known["spent"] += sum(connects for connects, _ in lines)
+            known["back"] += sum(connects for connects, is_back in lines if is_back)
+    return sums
 
 
 async def every_reply(

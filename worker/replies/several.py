@@ -304,6 +304,11 @@ def _because(one: One) -> str:
         return f"you withdrew on {day(facts.get('withdrawn_at') or applied.withdrawn_at)}"
     yours = next((hire.hired_at for hire in applied.hires if hire.freelancer_id == applied.freelancer_id), None)
     hired = facts.get("hired_at") or yours or (applied.hires[0].hired_at if applied.hires else None)
+    if outcome.reason == "taken-back" and "hired_at" not in facts and outcome.decision is not None:
+        taken_at = outcome.decision.business_time or outcome.decision.recorded_at
+        return f"what had come back by mistake was taken back on {day(taken_at)}"
+    if hired is None:
+        return f"of how the job ended on {day(facts.get('closed_at'))}"
     who = "somebody was" if yours is None else "you were"
     closed = f", before the job ended on {day(facts['closed_at'])}" if facts.get("closed_at") else ""
     return f"{who} hired on {day(hired)}{closed}"

@@ -185,6 +185,19 @@ async def test_an_id_of_several_topics_is_told_of_one_and_the_agent_is_told_so()
     assert len(narrowed.agent_only) == 1
 
 
+async def test_what_was_taken_back_for_its_closing_was_voided_leaves_the_sum_of_all_as_it_is() -> None:
+    store = MemoryStore()
+    sent = [applies("11-08", "new", "1", 5), applies("11-09", "new", "2", 7)]
+    when, topic, fields = closes("11-12", "1")
+    ended = [(when, topic, {**fields, "event_id": "wrong"}), closes("11-14", "1", "expired")]
+    await decide_events(store, [registers("11-03", "new"), *sent, *ended], NOW)
+    async with deciding(store, BOOK) as decides:
+        await void(decides, BOOK, "wrong")
+    reply = await explained(store, "freelancer", "new")
+    assert reply.numbers.items() >= {"spent": 12, "back": 0, "kept": 5, "open": 7}.items()
+    assert "did not come back, because what had come back by mistake was taken back on " in reply.reply
+
+
 async def explained(store: MemoryStore, asked: Asked, key: str, topic: str | None = None) -> Reply:
     return (await questions.answered(connection_to(store), asked, key, Grounds(BOOK, 30, NOW), topic=topic)).reply
 
