@@ -29,7 +29,7 @@ async def until_async(condition: Callable[[], Awaitable[bool]], limit_seconds: f
             if await condition():
                 return
             now = time.monotonic()
-            waited = min(_LONGEST_LOOK_SECONDS, (now - begun) / 20)
+            waited = min(_LONGEST_LOOK_SECONDS, (now - begun) / 10)
             await asyncio.sleep(max(_LOOK_SECONDS, waited, now - looked))
 
 
