@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -15,6 +16,7 @@ from tests.kit.story import day
 from tests.property.test_writer_found_before import Timeline
 from worker.cli import app
 from worker.embedded.stack import LocalStack
+from worker.ledger.place import NEWEST
 from worker.release import release
 
 
@@ -128,6 +130,25 @@ def test_what_is_not_checked_is_refused_in_one_line(url: str) -> None:
         answer = connects(url, "verify", *words)
         assert answer[:2] == (code, ""), (words, answer)
         assert said in " ".join(answer[2].split()), (words, answer)
+
+
+def test_a_ledger_with_the_schema_of_a_later_release_is_refused_in_one_line(url: str, tmp_path: Path) -> None:
+    altered(url, "UPDATE alembic_version SET version_num = '9999'")
+    try:
+        for words in (
+            ("verify",),
+            ("verify", "--freelancer", "f-1"),
+            ("verify", "--since-last", "--state", str(tmp_path / "head.json")),
+            ("bundle", "export", "--freelancer", "f-1", "--out", str(tmp_path / "f-1.bundle")),
+        ):
+            code, out, err = connects(url, *words)
+            assert (code, out, err.count("\n")) == (1, "", 1), words
+            assert err.startswith(
+                "connects: the ledger has the schema of a later release (revision 9999; this one knows "
+            )
+        assert not [*tmp_path.iterdir()]
+    finally:
+        altered(url, f"UPDATE alembic_version SET version_num = '{NEWEST}'")  # noqa: S608
 
 
 def test_a_ledger_of_a_newer_release_is_named(url: str) -> None:

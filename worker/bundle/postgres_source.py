@@ -7,6 +7,7 @@ from worker.bundle.export import Begun, Line, export
 from worker.bundle.format import Bundle, Subject
 from worker.bundle.source import Place
 from worker.ledger.connections import Connection
+from worker.ledger.place import require_known_revision
 from worker.ledger.sql import load
 from worker.ledger.tables import BatchRow, PolicyRow
 from worker.proof.checks import Progress
@@ -103,5 +104,6 @@ async def export_ledger(
         UsageError, OperatorNeeded, Transient: the ledger cannot be read, or there is nothing to export.
     """
     async with connected(database_url) as connection:
+        await require_known_revision(connection)
         async for line in export(PostgresSource(connection), asked, since, progress):
             yield line

@@ -1,18 +1,21 @@
 """Whether a schema can be made or upgraded where a URL leads: refused in words before anything is changed."""
 
 import re
+from pathlib import Path
 from typing import Final
 
 import asyncpg
 
 from worker.database_url import without_password
-from worker.errors import UsageError
+from worker.errors import OperatorNeeded, UsageError
 from worker.ledger.connect_errors import read_only
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
 
 _SQL: Final = load("place.sql")
 _REVISION: Final = re.compile(r"\d{4}")
+NEWEST: Final = max(file.name for file in (Path(__file__).parent / "migrations/versions").glob("[0-9]*.sql"))[:4]
+"""The last revision that this code knows."""
 
 
 async def require_place(connection: Connection, database_url: str, setting: str) -> None:
@@ -59,4 +62,18 @@ async def require_own_revisions(connection: Connection, database_url: str, setti
         raise UsageError(
             f"PostgreSQL at {without_password(database_url)} holds the table alembic_version of another program. "
             f"Name a database or a search_path of the ledger's own in {setting}."
+        )
+
+
+async def require_known_revision(connection: Connection) -> None:
+    """Refuse a schema of a later release: its hashes may be over what this code does not know.
+
+    Raises:
+        OperatorNeeded: with what to do.
+    """
+    found = max((row["version_num"] for row in await connection.fetch(_SQL["revisions"])), default=NEWEST)
+    if found > NEWEST:
+        raise OperatorNeeded(
+            f"the ledger has the schema of a later release (revision {found}; this one knows {NEWEST}), and its hashes "
+            "may be over what this one does not know. Use that release"
         )

@@ -7,6 +7,7 @@ from typing import Final
 import asyncpg
 
 from worker.ledger.connections import Connection
+from worker.ledger.place import require_known_revision
 from worker.proof.instants import share_instants
 from worker.proof.unreadable import Unreadable, in_words
 from worker.queries.asking import connected
@@ -29,9 +30,11 @@ async def reading(database_url: str) -> AsyncIterator[Connection]:
 
     Raises:
         Unreadable: a row holds what cannot be read.
-        UsageError, OperatorNeeded, Transient: the database cannot be used; the text says what to do.
+        UsageError, OperatorNeeded, Transient: the database cannot be used, or a later release made its schema; the
+            text says what to do.
     """
     async with connected(database_url) as connection:
+        await require_known_revision(connection)
         await share_instants(connection)
         try:
             yield connection
