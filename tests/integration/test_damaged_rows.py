@@ -1,6 +1,5 @@
 """Rows that hold what no release wrote: `connects verify` names them, and they cost their own part and not the run."""
 
-import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
@@ -9,6 +8,7 @@ import pytest
 
 from tests.integration.test_tampering_with_current_state import KEYS as CURRENT_STATE
 from tests.integration.test_tampering_with_current_state import write
+from tests.kit.stacks import new_ledger
 from tests.kit.tampering import Sealed, sealed_ledger
 from worker.domain.model import FreelancerId
 from worker.embedded.stack import LocalStack
@@ -72,7 +72,7 @@ class Damaged(Sealed):
 
 @pytest.fixture(scope="module")
 def sealed_url(shared_stack: LocalStack) -> str:
-    return shared_stack.create_database(f"damaged_{uuid.uuid4().hex[:12]}")
+    return new_ledger(shared_stack, "damaged")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Dead letters that somebody altered, removed or added: `connects verify` names each, by the decision on its record."""
 
-import uuid
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -8,6 +7,7 @@ import pytest
 
 from tests.kit.deciding import as_read, deciding
 from tests.kit.policies import policies
+from tests.kit.stacks import new_ledger
 from tests.kit.story import day
 from tests.kit.tampering import Sealed, sealed_ledger
 from worker.embedded.stack import LocalStack
@@ -27,7 +27,7 @@ OTHERWISE = "the letter is not what that decision says of its record"
 
 @pytest.fixture(scope="module")
 def sealed_url(shared_stack: LocalStack) -> str:
-    return shared_stack.create_database(f"letters_{uuid.uuid4().hex[:12]}")
+    return new_ledger(shared_stack, "letters")
 
 
 @pytest.fixture
