@@ -14,7 +14,7 @@ from typing import Final
 from benchmarks.subject import Ground, environment_of
 from worker.domain.model import FreelancerId
 from worker.ledger.connections import Connection
-from worker.proof.explained_again import decide_again
+from worker.proof.explained_again import AllAbout, decide_again
 from worker.queries import history as wallets
 from worker.queries.asking import snapshot
 from worker.queries.policies import policy_file
@@ -115,7 +115,7 @@ async def _explain(connection: Connection, freelancer: str, *, again: bool = Fal
     grounds = Grounds(book, _GRACE.total_seconds(), datetime.now(UTC) - _GRACE)
     found, _, _ = await answered(connection, "freelancer", FreelancerId(freelancer), grounds)
     if again:
-        decided = await decide_again(connection, found.decisions[-_LAST_SHOWN:], found.decisions)
+        decided = await decide_again(connection, found.decisions[-_LAST_SHOWN:], AllAbout(freelancer, found.decisions))
         if any(one.verdict == "differs" for one in decided):
             raise SystemExit(f"a decision about {freelancer} is decided otherwise today: connects verify names it")
     return len(found.decisions)

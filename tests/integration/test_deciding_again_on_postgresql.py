@@ -1,7 +1,7 @@
 """A ledger on PostgreSQL decided again: as one part, as several, and one freelancer or job by itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from worker.ledger.connections import COMMAND_SESSION, Connection, connect
 from worker.proof import reader
 from worker.proof.again import Again
 from worker.proof.checks import Ground, Progress, Range, run_checks
+from worker.proof.explained_again import AllAbout
 from worker.proof.explained_again import decide_again as decide_named
 from worker.proof.memory_reader import MemoryReader
 from worker.proof.movements_check import movements_check
@@ -39,6 +40,7 @@ from worker.proof.state_rows import PostgresRows
 from worker.queries.explain import explain_freelancer
 from worker.queries.explained import DecidedAgain
 from worker.release import release
+from worker.replies.recorded import DecisionRecord
 
 POLICY = "claw-back"
 MIX = {"propose": 40.0, "close": 15.0, "hire": 20.0}
@@ -228,19 +230,35 @@ async def test_explain_again_decides_a_hire_with_the_wallets_that_lost_a_refund(
     assert one["verdict"] == "differs"
 
 
-async def answers_again(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch, *, least: int, is_known: bool = False
-) -> dict[str, list[DecidedAgain]]:
-    """The last decisions of each freelancer decided again, where leaving out is worth it from that many earlier ones.
-
-    `is_known`: what decides them again is given all that were read.
-    """
-    monkeypatch.setattr(reader, "_WORTH_LEAVING_OUT", least)
+async def told_of_all(connection: Connection) -> dict[str, Sequence[DecisionRecord]]:
+    """The decisions about each freelancer."""
     names = await connection.fetch("SELECT DISTINCT freelancer_id FROM decisions WHERE freelancer_id IS NOT NULL")
     found = {}
     for (name,) in names:
-        told = await explain_freelancer(connection, name, policies(POLICIES[POLICY]), day(0))
-        found[name] = await decide_named(connection, told.decisions[-8:], told.decisions if is_known else None)
+        found[name] = (await explain_freelancer(connection, name, policies(POLICIES[POLICY]), day(0))).decisions
+    return found
+
+
+async def answers_again(
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    told: dict[str, Sequence[DecisionRecord]],
+    *,
+    least: int,
+    is_known: bool = False,
+) -> dict[str, list[DecidedAgain]]:
+    """The last decisions of each freelancer decided again, where leaving out is worth it from that many earlier ones.
+
+    Those up to the end, and up to each hire that took refunds back of several. `is_known`: what decides them again is
+    given all that were read.
+    """
+    monkeypatch.setattr(reader, "_WORTH_LEAVING_OUT", least)
+    found = {}
+    for name, decisions in told.items():
+        about = AllAbout(name, decisions) if is_known else None
+        hires = [place for place, one in enumerate(decisions, 1) if len(one.changes) > 1 and one.topic == "hire-made"]
+        for place in (len(decisions), *hires):
+            found[f"{name} to {place}"] = await decide_named(connection, decisions[max(0, place - 8) : place], about)
     return found
 
 
@@ -259,11 +277,13 @@ async def test_the_last_decisions_are_decided_again_without_the_earlier_ones(
 ) -> None:
     if change is not None:
         change(monkeypatch)
-    expected = await answers_again(connection, monkeypatch, least=10**9)
+    told = await told_of_all(connection)
+    expected = await answers_again(connection, monkeypatch, told, least=10**9)
+    assert len(expected) > len(told), "no hire took refunds back of several"
     verdicts = {one.verdict for answers in expected.values() for one in answers}
     assert ({"same"} if change is None else {"same", "differs"}) <= verdicts
     for is_known in (True, False):
-        assert await answers_again(connection, monkeypatch, least=1, is_known=is_known) == expected
+        assert await answers_again(connection, monkeypatch, told, least=1, is_known=is_known) == expected
 
 
 ALTERED = {
@@ -273,6 +293,8 @@ ALTERED = {
     "larger lot": "UPDATE lots SET original = original + 1 WHERE lot_id LIKE '%:2'",
     "smaller lot": "UPDATE lots SET original = 1, remaining = 0 WHERE lot_id LIKE '%:2'",
     "later lot": "UPDATE lots SET expires_at = expires_at + interval '1 year' WHERE lot_id LIKE '%:1'",
+    "movements that are none": "UPDATE changes SET movements = '{\"x\": 1}' WHERE version = 3",
+    "a key that is none": "UPDATE changes SET natural_key = natural_key || '//again:x' WHERE version = 2",
     "lost lot": "DELETE FROM lots WHERE lot_id LIKE '%:1'",
     "outcome": "UPDATE decisions SET outcome = 'declined' WHERE topic = 'proposal-submitted' AND outcome = 'applied'",
 }
@@ -282,11 +304,12 @@ ALTERED = {
 async def test_of_a_ledger_that_was_altered_the_last_decisions_are_answered_the_same(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, altered: str
 ) -> None:
+    told = await told_of_all(connection)
     altering = connection.transaction()
     await altering.start()
     await connection.execute(f"SET LOCAL session_replication_role = replica; {ALTERED[altered]}")
-    expected = await answers_again(connection, monkeypatch, least=10**9)
-    found = await answers_again(connection, monkeypatch, least=1)
+    expected = await answers_again(connection, monkeypatch, told, least=10**9)
+    found = await answers_again(connection, monkeypatch, told, least=1)
     await altering.rollback()
     assert found == expected
 

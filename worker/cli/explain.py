@@ -18,7 +18,7 @@ from worker.cli._replies import print_reply_as_json, reply_page
 from worker.cli.answer import show_answer
 from worker.ledger.connections import Connection
 from worker.plain_text import plain
-from worker.proof.explained_again import decide_again
+from worker.proof.explained_again import AllAbout, decide_again
 from worker.queries.awaiting import what_holds_back
 from worker.queries.explained import DecidedAgain, Explanation
 from worker.queries.policies import policies
@@ -112,7 +112,7 @@ async def _explained(
     found, _, reply = await answered(connection, _ASKED[what], key, grounds, topic=topic)
     if not again:
         return found, reply
-    about = found.decisions if what == "--freelancer" else None
+    about = AllAbout(key, found.decisions) if what == "--freelancer" else None
     decided = await decide_again(connection, found.decisions[-last:] if last else found.decisions, about)
     return msgspec.structs.replace(found, again=decided), reply
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from worker.domain.decisions import Decision
 from worker.domain.model import FreelancerId, JobId
@@ -28,12 +28,19 @@ _SQL: Final = load("again.sql")
 _INPUTS: Final = frozenset({"rejected", "parked"})
 
 
+class AllAbout(NamedTuple):
+    """All decisions about a freelancer."""
+
+    freelancer_id: str
+    decisions: Sequence[DecisionRecord]
+
+
 async def decide_again(
-    connection: Connection, decisions: Sequence[DecisionRecord], about: Sequence[DecisionRecord] | None = None
+    connection: Connection, decisions: Sequence[DecisionRecord], about: AllAbout | None = None
 ) -> list[DecidedAgain]:
     """Decide these decisions again, on the state that those left which they depend on; these are read by index.
 
-    `about` are all decisions about the freelancer whom all of these are about, where they were read in this snapshot.
+    `about` is who is asked about, where all decisions about them were read in this snapshot.
     """
     parts = {decision.seq: _parts_of(decision) for decision in decisions if not _is_input(decision)}
     found: dict[int, list[Finding]] = {}
@@ -46,11 +53,12 @@ async def decide_again(
             if now is not None and is_made_good(now, recorded):
                 made_good.add(recorded.row.seq)
 
-    outlines = None if about is None else [_outline_of(one) for one in about]
+    outlines = {} if about is None else {about.freelancer_id: [_outline_of(one) for one in about.decisions]}
     for part in dict.fromkeys(part for its in parts.values() for part in its):
         seqs = {seq for seq, its in parts.items() if part in its}
         with seldom_collected():
-            findings = await _decide(PostgresReader(connection), part, seqs, judge, outlines)
+            known = None if part.freelancer is None else outlines.get(part.freelancer)
+            findings = await _decide(PostgresReader(connection), part, seqs, judge, known)
         for finding in findings:
             _note(found, finding, seqs)
     releases |= await _releases(connection, parts.keys() - releases.keys())
@@ -74,11 +82,12 @@ async def _decide(
     """Decide these decisions of a part again, with those that they depend on, or with all from the beginning."""
     # What a decision brought with it comes right after it, and is compared with it.
     through = min(max(seqs) + _FOLLOWING, await reader.end())
-    needed = None if part.freelancer is None else await reader.needed(part.freelancer, min(seqs), through, outlines)
-    if part.freelancer is not None and needed is not None:
-        again = Again(judge=judge, judges_others=False, has_words=False)
-        with suppress(DoesNotFollow):  # else all is decided, which says what is wrong
-            return await decide_needed(reader, part.freelancer, *needed, again)
+    if part.freelancer is not None:
+        with suppress(DoesNotFollow, ValueError):  # all is decided then, which says what is wrong, or cannot be read
+            needed = await reader.needed(part.freelancer, min(seqs), through, outlines)
+            if needed is not None:
+                again = Again(judge=judge, judges_others=False, has_words=False)
+                return await decide_needed(reader, part.freelancer, *needed, again)
     again = Again(judge=judge, judges_others=False, has_words=False)
     return [found async for found in decide_part(reader, part, through, again)]
 
