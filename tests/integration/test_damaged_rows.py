@@ -12,7 +12,7 @@ from tests.kit.stacks import new_ledger
 from tests.kit.tampering import Sealed, sealed_ledger
 from worker.domain.model import FreelancerId
 from worker.embedded.stack import LocalStack
-from worker.errors import OperatorNeeded
+from worker.errors import UsageError
 from worker.proof.checks import Check, Finding
 from worker.proof.hash_check import hash_check
 from worker.proof.ledger_checks import again_check, again_check_of, owed_check, totals_check
@@ -105,5 +105,5 @@ async def test_what_many_rest_on_costs_no_other_check(damaged: Damaged, what: st
 
 
 async def test_a_freelancer_whom_nobody_named_is_refused(damaged: Damaged) -> None:
-    with pytest.raises(OperatorNeeded, match="no event has named the freelancer 'f-none' yet"):
+    with pytest.raises(UsageError, match="no event has named the freelancer 'f-none' yet"):
         await damaged.findings(again_check_of(FreelancerId("f-none")))

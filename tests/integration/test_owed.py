@@ -282,12 +282,13 @@ async def test_an_id_that_no_event_has_named_is_refused_in_one_line(database_url
     async with deciding(database_url, policies()) as decides:
         small = Small(decides)
         await small.apply("p-1", 1)
-    for words in ("--job j-1", "--freelancer f-1"):
-        assert (await connects(f"owed {words}")).code == 0
+        await small.send("proposal-withdrawn", 2, proposal_id="p-2", freelancer_id="f-1", job_id="j-2")
+    for words in ("--job j-1", "--job j-2", "--freelancer f-1"):
+        assert (await connects(f"owed {words}")).code == 0, words
     for role, name in (("job", "f-1"), ("freelancer", "j-1"), ("job", "j-none")):
         answer = await connects(f"owed --{role} {name}")
         assert (answer.code, answer.out, answer.err) == (
-            1,
+            2,
             "",
             f"connects: no event has named the {role} '{name}' yet\n",
         )

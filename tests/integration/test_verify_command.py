@@ -115,7 +115,7 @@ def test_an_altered_row_is_exit_1_and_named(url: str) -> None:
 def test_what_is_not_checked_is_refused_in_one_line(url: str) -> None:
     head = connects(url, "verify", "--head")[1].strip()
     for words, code, said in (
-        (("--freelancer", "f-none"), 1, "no event has named the freelancer 'f-none' yet"),
+        (("--freelancer", "f-none"), 2, "no event has named the freelancer 'f-none' yet"),
         (("--from", "99"), 2, "--from 99: the ledger ends with decision 5, so nothing is to be checked"),
         (("--from", "2", "--against-head", head), 2, "--against-head compares the whole ledger with a head"),
         (("--to", "2", "--against-head", head), 2, "--against-head compares the whole ledger with a head"),
@@ -142,7 +142,7 @@ def test_a_ledger_with_the_schema_of_a_later_release_is_refused_in_one_line(url:
             ("bundle", "export", "--freelancer", "f-1", "--out", str(tmp_path / "f-1.bundle")),
         ):
             code, out, err = connects(url, *words)
-            assert (code, out, err.count("\n")) == (1, "", 1), words
+            assert (code, out, err.count("\n")) == (2, "", 1), words
             assert err.startswith(
                 "connects: the ledger has the schema of a later release (revision 9999; this one knows "
             )

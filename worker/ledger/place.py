@@ -7,7 +7,7 @@ from typing import Final
 import asyncpg
 
 from worker.database_url import without_password
-from worker.errors import OperatorNeeded, UsageError
+from worker.errors import UsageError
 from worker.ledger.connect_errors import read_only
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
@@ -69,11 +69,11 @@ async def require_known_revision(connection: Connection) -> None:
     """Refuse a schema of a later release: its hashes may be over what this code does not know.
 
     Raises:
-        OperatorNeeded: with what to do.
+        UsageError: with what to do.
     """
     found = max((row["version_num"] for row in await connection.fetch(_SQL["revisions"])), default=NEWEST)
     if found > NEWEST:
-        raise OperatorNeeded(
+        raise UsageError(
             f"the ledger has the schema of a later release (revision {found}; this one knows {NEWEST}), and its hashes "
             "may be over what this one does not know. Use that release"
         )

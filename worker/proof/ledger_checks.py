@@ -89,7 +89,7 @@ def again_check(jobs: int = 1) -> Check:
 def again_check_of(freelancer_id: FreelancerId) -> Check:
     """The same for one freelancer's decisions, each finding by itself.
 
-    It raises OperatorNeeded if no event has named them.
+    It raises UsageError if no event has named them.
     """
 
     async def run(ground: Ground) -> AsyncIterator[Finding]:

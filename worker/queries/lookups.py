@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from schemas.catalogue import INPUT_TOPICS
-from worker.errors import OperatorNeeded
+from worker.errors import UsageError
 from worker.ledger.connections import Connection
 from worker.ledger.event_key import seen_key
 from worker.ledger.sql import load
@@ -62,10 +62,10 @@ async def require_known(connection: Connection, role: Asked, key: str) -> None:
     """Refuse the id of a freelancer, a job, ... that the ledger has never seen as such.
 
     Raises:
-        OperatorNeeded: no event has named it.
+        UsageError: no event has named it.
     """
     if role not in await roles_of(connection, key):
-        raise OperatorNeeded(f"no event has named the {role} {key!r} yet")
+        raise UsageError(f"no event has named the {role} {key!r} yet")
 
 
 async def changes_before(

@@ -164,7 +164,7 @@ def _of_several_topics(known: Known, decisions: Sequence[DecisionRecord]) -> lis
     if len(topics) < 2:  # noqa: PLR2004 - several
         return []
     about = f"{in_a_row(topics)} each have a message {known.key}, and this is about one of them"
-    return [f"{about}: connects explain {known.key} --topic {topics[0]}"]
+    return [f"{about}: connects explain {known.key} --topic TOPIC tells of another"]
 
 
 def last_word_on(first: DecisionRecord, known: Known) -> Draft:

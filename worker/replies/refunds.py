@@ -172,7 +172,8 @@ def _hire(about: About) -> Draft:
         "info",
         f"Somebody was hired for {about.job} on {on}.",
         "A job that is closed after a hire returns nothing to anybody who applied to it.",
-        "Nobody has spent Connects on it, as far as we know. If you sent a proposal for it, it has not reached us.",
+        "Nobody has spent Connects on it, as far as we know. If you sent a proposal for it, it took none, or it has "
+        "not reached us.",
     )
 
 
@@ -183,7 +184,7 @@ def _closing(about: About) -> Draft:
         "nothing-due",
         f"Nothing to return: nobody has spent Connects on {about.job}, which ended on {about.day('closed_at')}.",
         "A proposal that reaches us later is decided then.",
-        "If you sent one, it has not reached us.",
+        "If you sent one, it took none, or it has not reached us.",
     )
 
 

@@ -81,8 +81,8 @@ def _nobody_applied(known: Known) -> Draft:
     return Draft(
         "nothing-due",
         f"Nothing to return: nobody has spent Connects on {known.key}.",
-        f"No proposal for it is on record.{what}",
-        "If you sent one, it has not reached us.",
+        f"No proposal that took Connects is on record for it.{what}",
+        "If you sent one, it took none, or it has not reached us.",
     )
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.golden.reply_stories import applies, closes, decide_events, registers
+from tests.golden.reply_stories import applies, closes, decide_events, in_order, registers
 from tests.golden.ticket_stories import NOW, on_plus
-from tests.kit.deciding import deciding
+from tests.kit.deciding import as_read, deciding
 from tests.kit.memory_connection import connection_to
-from tests.kit.policies import policies
+from tests.kit.policies import policies, policy_text
 from tests.kit.replaying import Came, bought, leading, proposed
 from tests.kit.voiding import void
 from worker.ledger.memory_store import MemoryStore
@@ -176,13 +176,26 @@ async def test_an_id_of_several_topics_is_told_of_one_and_the_agent_is_told_so()
     told = await explained(store, "event", "same")
     assert told.agent_only[-1] == (
         "badge-earned and connects-purchased each have a message same, and this is about one of them: connects explain "
-        "same --topic badge-earned"
+        "same --topic TOPIC tells of another"
     )
     narrowed = (
         await questions.answered(connection_to(store), "event", "same", Grounds(BOOK, 30, NOW), topic="badge-earned")
     ).reply
     assert narrowed.headline.startswith("Yes: you got 30 Connects")
     assert len(narrowed.agent_only) == 1
+
+
+async def test_a_job_with_a_proposal_that_was_declined_is_not_said_to_have_none() -> None:
+    """It reached us; it only took nothing."""
+    store = MemoryStore()
+    sent = [applies("11-20", "new", "1", 100), closes("11-21", "1")]
+    async with deciding(store, policies(policy_text(overdraft="decline"))) as decides:
+        await decides.decide(as_read(in_order(sent)))
+        await decides.until(NOW)
+    for asked, key in (("job", "job-1"), ("event", "e-2")):
+        told = await explained(store, asked, key)
+        assert told.headline.startswith("Nothing to return: nobody has spent Connects on job-1"), asked
+        assert "If you sent one, it took none, or it has not reached us." in told.reply
 
 
 async def test_what_was_taken_back_for_its_closing_was_voided_leaves_the_sum_of_all_as_it_is() -> None:

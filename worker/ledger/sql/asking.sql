@@ -342,7 +342,8 @@ WHERE freelancer_id = $1 AND rule = 'spend.proposal' ORDER BY version DESC LIMIT
 -- As what an id is known.
 SELECT EXISTS (SELECT FROM spends WHERE proposal_id = $1) AS proposal,
        EXISTS (SELECT FROM spends WHERE job_id = $1)
-       OR EXISTS (SELECT FROM closures WHERE job_id = $1) OR EXISTS (SELECT FROM hires WHERE job_id = $1) AS job,
+       OR EXISTS (SELECT FROM closures WHERE job_id = $1) OR EXISTS (SELECT FROM hires WHERE job_id = $1)
+       OR EXISTS (SELECT FROM voided WHERE job_id = $1 AND rule = 'spend.proposal') OR EXISTS (SELECT FROM mentions WHERE key = 'j:' || $1) AS job,
        EXISTS (SELECT FROM mentions WHERE key = 'f:' || $1) OR EXISTS (SELECT FROM changes WHERE freelancer_id = $1) AS freelancer
 
 -- name: seqs_of_their_own_id
