@@ -108,8 +108,9 @@ def _show_upcoming(freelancer: str, *, as_json: bool) -> None:
 
 def _show_month(freelancer: str, first: datetime, *, as_json: bool) -> None:
     async def ask(connection: Connection, settings: Settings) -> Month | Reply:
-        found = await month_of(connection, freelancer, first, policies(settings))
-        return found or await about_nobody(connection, freelancer, policies(settings))
+        book = policies(settings)
+        found = await month_of(connection, freelancer, first, book)
+        return found or await about_nobody(connection, freelancer, book)
 
     found = answer_from_ledger(ask)
     if isinstance(found, Reply):

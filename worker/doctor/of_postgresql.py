@@ -10,8 +10,8 @@ from worker.engine.term import MOST_CLOCK_DIFFERENCE
 from worker.errors import OperatorNeeded, Transient, UsageError
 from worker.ledger.budget import STANDBY
 from worker.ledger.connections import Connection, encoding_of, require_utf8
-from worker.ledger.migrate import APPEND_ONLY, HEAD, STATE, VIEWS, is_up_to_date
-from worker.ledger.place import require_writable
+from worker.ledger.migrate import APPEND_ONLY, STATE, VIEWS, is_up_to_date
+from worker.ledger.place import NEWEST, require_writable
 from worker.ledger.slots import limits_of, require_slots
 from worker.ledger.sql import load
 from worker.queries.asking import connected, postgres_failures
@@ -120,10 +120,10 @@ async def _schema(connection: Connection, settings: Settings) -> AsyncIterator[L
         return
     found = await connection.fetchval("SELECT max(version_num) FROM alembic_version")
     if not is_current:
-        words = f"the schema is of revision {found}, and this release needs {HEAD}"
+        words = f"the schema is of revision {found}, and this release needs {NEWEST}"
         yield wrong("postgresql", "schema", words, "Run `connects migrate`")
         return
-    newer = "" if str(found) == HEAD else f", newer than the {HEAD} of this release, which can work on it"
+    newer = "" if str(found) == NEWEST else f", newer than the {NEWEST} of this release, which can work on it"
     yield ok("postgresql", "schema", f"the schema is of revision {found}{newer}")
     yield await _rights(connection)
     yield await _history(connection)

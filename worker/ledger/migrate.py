@@ -25,8 +25,6 @@ from worker.ledger.connections import Connection, Session, connect
 from worker.ledger.place import NEWEST, require_own_revisions, require_place
 
 FOLDER: Final = Path(__file__).parent / "migrations"
-HEAD: Final = NEWEST
-"""The revision that this code needs."""
 
 APPEND_ONLY: Final = ("changes", "decisions", "mentions")
 """History: the worker's role may read and add, nothing else."""
@@ -67,7 +65,7 @@ _ONE_IN_THIS_PROCESS = threading.Lock()  # alembic keeps the migration under way
 
 
 async def migrate(database_url: str, *, worker_url: str | None = None, setting: str = "DATABASE_URL") -> None:
-    """Bring the schema to `HEAD`; doing it again changes nothing.
+    """Bring the schema to `NEWEST`; doing it again changes nothing.
 
     `database_url` is the schema owner's, `setting` what people call it. If `worker_url` names another role, that role
     is granted what a worker needs.
@@ -106,11 +104,11 @@ async def is_up_to_date(database_url: str, setting: str = "DATABASE_URL") -> boo
 
 
 async def schema_is_current(connection: Connection) -> bool:
-    """Whether this code can work on that database: its schema is at `HEAD`, or newer (revisions only add)."""
+    """Whether this code can work on that database: its schema is at `NEWEST`, or newer (revisions only add)."""
     if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
         return False
     found = await connection.fetchval("SELECT max(version_num) FROM alembic_version")
-    return found is not None and str(found) >= HEAD
+    return found is not None and str(found) >= NEWEST
 
 
 def run_statements(connection: sqlalchemy.Connection, file_name: str) -> None:
