@@ -290,8 +290,8 @@ def known_of(case: Case) -> Known:
     hires = [Hire("f-2", datetime(2026, 3, 12, 9, tzinfo=UTC))] if case[2] == "hire-after-settlement" else []
     applied = Applied(
         *("p-1", "f-1", "j-1", datetime(2026, 3, 1, 9, tzinfo=UTC), "invite" if free else "proposal"),
-        *(0 if free else 9, 0, case[2] == "settled-anew", False, None),
-        [Closing(datetime(2026, 3, 13, 9, tzinfo=UTC), "expired", settled=True)],
+        *(0 if free else 9, 0, case[2] == "settled-anew", False, None, 1),
+        [Closing(datetime(2026, 3, 13, 9, tzinfo=UTC), "expired", settled=True, decision_seq=2)],
         hires,
     )
     return Known(

@@ -175,6 +175,13 @@ class _Asked:
         for row in sorted(rows, key=lambda row: (row.decision_seq, row.ordinal)):
             yield Row(**{name: getattr(row, name) for name in _CHANGE})
 
+    def changes_of_freelancer(self, whose: str) -> Iterable[Row]:
+        for row in sorted(self._changes(whose), key=lambda row: (row.decision_seq, row.ordinal)):
+            yield Row(**{name: getattr(row, name) for name in _CHANGE})
+
+    def seqs_naming_freelancer(self, whose: str) -> Iterable[Row]:
+        return (Row(seq=seq) for seq in self._mentioned(f"f:{whose}"))
+
     def ends_of_lots(self, _whose: str, lot_ids: str) -> Iterable[Row]:
         wanted = set(lot_ids.split(","))
         return (Row(lot_id=row.lot_id, expires_at=row.expires_at) for row in self._tables.lots if row.lot_id in wanted)
@@ -195,7 +202,7 @@ class _Asked:
         return (Row(seq=seq) for seq in sorted(changed | named, reverse=True)[:most])
 
     def applications(self, proposal_ids: list[str]) -> Iterable[Row]:
-        names = ("origin", "base", "boost", "base_returned", "boost_returned", "withdrawn_at")
+        names = ("origin", "base", "boost", "base_returned", "boost_returned", "withdrawn_at", "decision_seq")
         for row in self._spends(proposal_ids):
             ids = {"proposal_id": row.proposal_id, "freelancer_id": row.freelancer_id, "job_id": row.job_id}
             yield Row(**ids, spent_at=row.occurred_at, **{name: getattr(row, name) for name in names})
@@ -203,7 +210,8 @@ class _Asked:
     def closings_of_jobs(self, jobs: list[str]) -> Iterable[Row]:
         closures = [row for row in self._tables.closures if row.job_id in jobs and AGAIN not in row.closure]
         for row in sorted(closures, key=lambda row: (row.closed_at, row.decision_seq)):
-            yield Row(job_id=row.job_id, closed_at=row.closed_at, closure=row.closure, settled=row.settled)
+            names = ("job_id", "closed_at", "closure", "settled", "decision_seq")
+            yield Row(**{name: getattr(row, name) for name in names})
 
     def hires_of_jobs(self, keys: list[str]) -> Iterable[Row]:
         rows = [self._tables.decisions[seq] for key in keys for seq in self._mentioned(key)]

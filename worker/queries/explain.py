@@ -6,7 +6,7 @@ What has no answer yet is told too: Connects on a job that is open, a charge not
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 
@@ -19,9 +19,11 @@ from worker.ledger.connections import Connection
 from worker.ledger.event_key import seen_key
 from worker.ledger.rows import facts_in, movements_in
 from worker.ledger.sql import load
+from worker.queries.applied import sent_by
 from worker.queries.explained import Awaited, Explanation, OpenSpend
 from worker.queries.history import and_who_added_it, named
 from worker.queries.memberships import MembershipStatus, standing
+from worker.replies.known import Applied
 from worker.replies.recorded import ChangeMade, DecisionRecord, LotMoved
 from worker.words.explanations import explain, job_not_closed
 from worker.words.phrases import day
@@ -75,7 +77,16 @@ async def explain_event(
 
 async def explain_job(connection: Connection, job_id: str, waits_for: WaitsFor = nobody_says) -> Explanation:
     """All that was decided about a job, and the Connects on it that still wait for its closing."""
-    return await _about(connection, "job", job_id, waits_for)
+    decisions = await decisions_of(connection, await _seqs(connection, "seqs_of_job", job_id))
+    on_it = [row[0] for row in await connection.fetch(_SQL["proposals_of_job"], job_id)]
+    return Explanation(decisions, await _open(await _open_among(connection, on_it), waits_for))
+
+
+class OfFreelancer(NamedTuple):
+    """What was found about a freelancer, and the proposals that they sent, which were read for it."""
+
+    found: Explanation
+    sent: list[Applied]
 
 
 async def explain_freelancer(
@@ -89,14 +100,28 @@ async def explain_freelancer(
 
     `due_by`: a cycle that starts until then should be booked.
     """
-    found = await _about(connection, "freelancer", freelancer_id, waits_for)
+    return (await all_about_freelancer(connection, freelancer_id, policies, due_by, waits_for)).found
+
+
+async def all_about_freelancer(
+    connection: Connection,
+    freelancer_id: str,
+    policies: PolicyBook,
+    due_by: datetime,
+    waits_for: WaitsFor = nobody_says,
+) -> OfFreelancer:
+    """The same, with the proposals that cost something and still are theirs."""
+    decisions = await _decisions_about(connection, freelancer_id)
+    sent = await sent_by(connection, freelancer_id, proposals_sent(decisions, freelancer_id))
+    undecided = _may_be_undecided(sent, decisions)
+    rows = await _open_among(connection, undecided) if undecided else []
     stands = await standing(connection, freelancer_id, policies)
     awaited: list[Awaited] = []
     if stands is not None:
         batch = await connection.fetchrow(_SQL["last_batch"])
         business_time = None if batch is None else batch["business_time"]
         awaited = [*_charge_awaited(stands), *await _cycle_awaited(stands, due_by, business_time, waits_for)]
-    return Explanation(found.decisions, found.open, awaited)
+    return OfFreelancer(Explanation(decisions, await _open(rows, waits_for), awaited), sent)
 
 
 async def explain_proposal(connection: Connection, proposal_id: str, waits_for: WaitsFor = nobody_says) -> Explanation:
@@ -112,22 +137,39 @@ async def about_proposals(connection: Connection, proposals: Sequence[str]) -> l
     return await decisions_of(connection, await _seqs(connection, "seqs_of_proposals", proposals))
 
 
-async def _about(connection: Connection, what: str, key: str, waits_for: WaitsFor) -> Explanation:
-    decisions = await decisions_of(connection, await _seqs(connection, f"seqs_of_{what}", key))
-    if what == "job":
-        proposals = [row[0] for row in await connection.fetch(_SQL["proposals_of_job"], key)]
-        rows = await _open_among(connection, proposals)
-    else:
-        rows = await open_spends_of(connection, key, proposals_sent(decisions, key))
-    return Explanation(decisions, await _open(rows, waits_for))
-
-
 async def _seqs(connection: Connection, statement: str, *arguments: object) -> set[int]:
     return {row[0] for row in await connection.fetch(_SQL[statement], *arguments)}
 
 
 async def decisions_of(connection: Connection, seqs: set[int]) -> list[DecisionRecord]:
     """These decisions and whatever followed them, step by step: what was released and failed again has several."""
+    return await _with_changes(connection, await _with_followers(connection, seqs))
+
+
+async def decisions_between(connection: Connection, first: int, last: int) -> list[DecisionRecord]:
+    """The decisions of these seqs and those between them, and nothing that follows them."""
+    return await _with_changes(connection, await connection.fetch(_SQL["decisions"], _listed(range(first, last + 1))))
+
+
+async def _decisions_about(connection: Connection, freelancer_id: str) -> list[DecisionRecord]:
+    """All about a freelancer, with what followed: their wallet's changes are read at once, there may be thousands."""
+    own = await connection.fetch(_SQL["changes_of_freelancer"], freelancer_id)
+    seqs = await _seqs(connection, "seqs_naming_freelancer", freelancer_id)
+    rows = await _with_followers(connection, seqs.union(row["decision_seq"] for row in own))
+    others = {row["seq"] for row in rows if not _changes_their_wallet_alone(row, freelancer_id)}
+    changes = [row for row in own if row["decision_seq"] not in others]
+    if others:
+        changes += await connection.fetch(_SQL["changes_of_decisions"], _listed(others))
+    return await _all_told(connection, rows, changes)
+
+
+def _changes_their_wallet_alone(row: asyncpg.Record, freelancer_id: str) -> bool:
+    """Whether a decision changes no wallet but this freelancer's: a claw-back and a correction may change several."""
+    return bool(row["freelancer_id"] == freelancer_id) and row["topic"] != "hire-made" and row["kind"] != "correction"
+
+
+async def _with_followers(connection: Connection, seqs: set[int]) -> list[asyncpg.Record]:
+    """The rows of these decisions and of whatever followed them, in ledger order."""
     rows: list[asyncpg.Record] = []
     known, newest = set(seqs), seqs
     for _ in range(_MOST_STEPS):
@@ -138,32 +180,28 @@ async def decisions_of(connection: Connection, seqs: set[int]) -> list[DecisionR
         followed = [row["seq"] for row in step if row["outcome"] in _MAY_BE_FOLLOWED]
         newest = await _seqs(connection, "seqs_following", followed) - known if followed else set()
         known |= newest
-    return await _with_changes(connection, sorted(rows, key=_seq))
-
-
-async def decisions_between(connection: Connection, first: int, last: int) -> list[DecisionRecord]:
-    """The decisions of these seqs and those between them, and nothing that follows them."""
-    return await _with_changes(connection, await connection.fetch(_SQL["decisions"], _listed(range(first, last + 1))))
+    return sorted(rows, key=_seq)
 
 
 async def _with_changes(connection: Connection, rows: Sequence[asyncpg.Record]) -> list[DecisionRecord]:
-    changes = await _changes(connection, [row["seq"] for row in rows])
-    return [_told(row, changes.get(row["seq"], [])) for row in rows]
+    changes = await connection.fetch(_SQL["changes_of_decisions"], _listed(row["seq"] for row in rows))
+    return await _all_told(connection, rows, changes)
 
 
-async def _changes(connection: Connection, seqs: Sequence[int]) -> dict[int, list[ChangeMade]]:
-    """The changes that these decisions made, each with what it moved in each lot, net, as in wallet-updated."""
-    rows = await connection.fetch(_SQL["changes_of_decisions"], _listed(seqs))
-    moved = [_net(row["movements"]) for row in rows]
-    lots = {lot_id: row["freelancer_id"] for row, net in zip(rows, moved, strict=True) for lot_id in net}
+async def _all_told(
+    connection: Connection, rows: Iterable[asyncpg.Record], changes: Sequence[asyncpg.Record]
+) -> list[DecisionRecord]:
+    """Decisions with their changes, each with what it moved in each lot, net, as in wallet-updated."""
+    moved = [_net(row["movements"]) for row in changes]
+    lots = {lot_id: row["freelancer_id"] for row, net in zip(changes, moved, strict=True) for lot_id in net}
     found = await connection.fetch(_SQL["ends_of_lots"], ",".join(lots.values()), ",".join(lots)) if lots else []
     ends = {row["lot_id"]: row["expires_at"] for row in found}
-    changes: dict[int, list[ChangeMade]] = {}
-    for row, net in zip(rows, moved, strict=True):
+    made: dict[int, list[ChangeMade]] = {}
+    for row, net in zip(changes, moved, strict=True):
         fields: list[Any] = [*row.values()]
         fields[-1] = [LotMoved(lot_id, delta, ends[lot_id]) for lot_id, delta in net.items() if lot_id in ends]
-        changes.setdefault(fields[0], []).append(ChangeMade(*fields[1:]))
-    return changes
+        made.setdefault(fields[0], []).append(ChangeMade(*fields[1:]))
+    return [_told(row, made.get(row["seq"], [])) for row in rows]
 
 
 def _net(movements: str) -> dict[str, int]:
@@ -235,9 +273,15 @@ async def _open_among(connection: Connection, proposals: Sequence[str]) -> list[
     return await connection.fetch(_SQL["open_spends"], proposals, None)
 
 
-async def open_spends_of(connection: Connection, freelancer_id: str, sent: Sequence[str] = ()) -> list[asyncpg.Record]:
-    """Those of a freelancer, as such rows: in one statement, however many proposals they `sent`, if that is known."""
-    return await connection.fetch(_SQL["open_spends"], sent, freelancer_id)
+def _may_be_undecided(sent: Iterable[Applied], decisions: Iterable[DecisionRecord]) -> list[str]:
+    """Those of these proposals whose Connects may wait for the job's end; an undo has settled closings settle anew."""
+    is_corrected = any(one.kind == "correction" for one in decisions)
+    return [one.proposal_id for one in sent if one.back < one.spent and (is_corrected or not one.is_settled)]
+
+
+async def open_spends_of(connection: Connection, freelancer_id: str) -> list[asyncpg.Record]:
+    """Those of a freelancer, as such rows: in one statement, however many proposals they sent."""
+    return await connection.fetch(_SQL["open_spends"], (), freelancer_id)
 
 
 def proposals_sent(decisions: Iterable[DecisionRecord], freelancer_id: str) -> list[str]:

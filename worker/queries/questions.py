@@ -1,15 +1,15 @@
 """A question about an id from its asking to its reply, as `connects explain` and the console ask it."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from worker.domain.policy import PolicyBook
 from worker.garbage import seldom_collected
 from worker.ledger.connections import Connection
 from worker.queries.explain import (
     WaitsFor,
+    all_about_freelancer,
     explain_event,
-    explain_freelancer,
     explain_job,
     explain_proposal,
     nobody_says,
@@ -47,21 +47,24 @@ async def answered(
 ) -> Answered:
     """All about an id, and the reply; `topic` narrows an event's id to one input topic."""
     with seldom_collected():  # there may be thousands of decisions, and nothing of them is garbage yet
-        found = await _explained(connection, asked, key, grounds, topic)
-        known = await known_about(connection, asked, key, found, grounds.policies, grounds.grace_seconds, topic)
+        policies, grace_seconds, due_by, waits_for = grounds
+        sent = None
+        if asked == "freelancer":
+            found, sent = await all_about_freelancer(connection, key, policies, due_by, waits_for)
+        else:
+            found = await _explained(connection, asked, key, grounds, topic)
+        known = await known_about(connection, asked, key, found, policies, grace_seconds, topic=topic, sent=sent)
         return Answered(found, known, reply_to(known))
 
 
 async def _explained(
-    connection: Connection, asked: Asked, key: str, grounds: Grounds, topic: str | None
+    connection: Connection, asked: Literal["event", "job", "proposal"], key: str, grounds: Grounds, topic: str | None
 ) -> Explanation:
     match asked:
         case "job":
             return await explain_job(connection, key, grounds.waits_for)
         case "proposal":
             return await explain_proposal(connection, key, grounds.waits_for)
-        case "freelancer":
-            return await explain_freelancer(connection, key, grounds.policies, grounds.due_by, grounds.waits_for)
         case "event":
             return await explain_event(connection, key, topic, policies=grounds.policies)
 

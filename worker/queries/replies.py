@@ -1,6 +1,5 @@
 """The facts that a reply is composed of (worker/replies)."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -12,11 +11,12 @@ from worker.ledger.connections import Connection
 from worker.ledger.membership_rows import read_charge
 from worker.ledger.sql import load
 from worker.ledger.tables import ChargeRow
+from worker.queries.applied import proposals, sent_by
 from worker.queries.explain import about_proposals, decisions_of, explain_job, explain_proposal, proposals_sent
 from worker.queries.explained import Explanation
 from worker.queries.history import open_lots
 from worker.queries.memberships import standing
-from worker.replies.known import Applied, Asked, Closing, Hire, Known, Member
+from worker.replies.known import Applied, Asked, Known, Member
 from worker.replies.recorded import DecisionRecord
 
 _SQL: Final = load("asking.sql")
@@ -44,18 +44,20 @@ async def known_about(
     found: Explanation,
     policies: PolicyBook,
     grace_seconds: float,
+    *,
     topic: str | None = None,
+    sent: list[Applied] | None = None,
 ) -> Known:
-    """All that a reply may say, of one instant; `topic` narrows an event's id to one input topic."""
+    """All that a reply may say, of one instant; `topic` narrows an event's id to one input topic.
+
+    `sent` are the proposals of a freelancer, where they were read for what was `found`.
+    """
     batch = await connection.fetchrow(_SQL["last_batch"])
     read_until = None if batch is None else batch["business_time"]
     decisions = found.decisions
     if asked == "event" and not decisions:
         decisions = [one for one in await _of_its_own_id(connection, key) if topic in {None, one.topic}]
-    if asked == "freelancer":
-        applied = await _of_freelancer(connection, key, proposals_sent(decisions, key))
-    else:
-        applied = await proposals(connection, await _proposals_of(connection, asked, key, decisions))
+    applied = sent if sent is not None else await _applied(connection, asked, key, decisions)
     decisions = await _with_all_about(connection, asked, decisions, applied)
     whose = _whose(asked, key, decisions, applied)
     member = None if whose is None else await member_of(connection, whose, policies)
@@ -101,38 +103,6 @@ async def member_of(connection: Connection, freelancer_id: str, policies: Policy
     )
 
 
-async def proposals(connection: Connection, proposal_ids: Iterable[str]) -> list[Applied]:
-    """Proposals with all that is known of their jobs, in ledger order."""
-    rows = await connection.fetch(_SQL["applications"], list(proposal_ids))
-    jobs = sorted({row["job_id"] for row in rows})
-    closings: defaultdict[str, list[Closing]] = defaultdict(list)
-    for row in await connection.fetch(_SQL["closings_of_jobs"], jobs) if jobs else ():
-        job_id, *closing = row
-        closings[job_id].append(Closing(*closing))
-    hires: defaultdict[str, list[Hire]] = defaultdict(list)
-    for row in await connection.fetch(_SQL["hires_of_jobs"], [f"j:{job}" for job in jobs]) if jobs else ():
-        hires[row["job_id"]].append(Hire(row["freelancer_id"], row["occurred_at"]))
-    return [
-        Applied(
-            **row,
-            closings=[one for one in closings[row["job_id"]] if one.closed_at >= row["spent_at"]],
-            hires=hires[row["job_id"]],
-        )
-        for row in rows
-    ]
-
-
-async def proposals_of_freelancer(connection: Connection, freelancer_id: str) -> list[Applied]:
-    """The proposals of a freelancer that cost something, as `proposals` gives them."""
-    rows = await connection.fetch(_SQL["proposals_of_freelancer"], freelancer_id, None)
-    return await _of_freelancer(connection, freelancer_id, [row[0] for row in rows])
-
-
-async def _of_freelancer(connection: Connection, freelancer_id: str, sent: Iterable[str]) -> list[Applied]:
-    """Of proposals that a freelancer sent those that still are theirs: one that was voided may be another's since."""
-    return [one for one in await proposals(connection, sent) if one.freelancer_id == freelancer_id]
-
-
 async def under_rules(
     connection: Connection, freelancer_id: str, rules: Collection[str], most: int
 ) -> list[DecisionRecord]:
@@ -156,7 +126,7 @@ async def last_proposals(connection: Connection, freelancer_id: str, most: int) 
         return LastProposals([], [], earlier=False)
     last = [row[0] for row in rows]
     decisions = await decisions_about(connection, freelancer_id, last)
-    return LastProposals(await _of_freelancer(connection, freelancer_id, last), decisions, earlier=len(rows) == most)
+    return LastProposals(await sent_by(connection, freelancer_id, last), decisions, earlier=len(rows) == most)
 
 
 async def decisions_about(
@@ -168,10 +138,19 @@ async def decisions_about(
     return [one for one in about if one.topic == "hire-made" or one.subject.get("freelancer_id") in whose]
 
 
+async def _applied(
+    connection: Connection, asked: Asked, key: str, decisions: Sequence[DecisionRecord]
+) -> list[Applied]:
+    """The proposals that a question is about, with all that is known of their jobs."""
+    if asked == "freelancer":
+        return await sent_by(connection, key, proposals_sent(decisions, key))
+    return await proposals(connection, await _proposals_of(connection, asked, key, decisions))
+
+
 async def _proposals_of(
     connection: Connection, asked: Asked, key: str, decisions: Sequence[DecisionRecord]
 ) -> Iterable[str]:
-    """The proposals that a question is about."""
+    """The ids of these, where it is not about a freelancer."""
     if asked == "proposal":
         return [key]
     jobs = (

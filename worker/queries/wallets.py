@@ -8,8 +8,9 @@ import asyncpg
 from worker.domain.policy import PolicyBook
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
+from worker.queries.applied import proposals_of_freelancer
 from worker.queries.explain import open_spends_of
-from worker.queries.replies import decisions_about, member_of, proposals_of_freelancer
+from worker.queries.replies import decisions_about, member_of
 from worker.replies.known import Known, Member
 from worker.replies.months import Month, OfKind, kind_of, month_after
 from worker.replies.reply import Draft, Reply, composed

@@ -21,6 +21,7 @@ class Closing(NamedTuple):
     closed_at: datetime
     closure: str
     settled: bool
+    decision_seq: int
 
 
 class Hire(NamedTuple):
@@ -46,6 +47,7 @@ class Applied(NamedTuple):
     base_returned: bool
     boost_returned: bool
     withdrawn_at: datetime | None
+    decision_seq: int
     closings: Sequence[Closing]
     hires: Sequence[Hire]
 
@@ -58,6 +60,11 @@ class Applied(NamedTuple):
     def back(self) -> int:
         """What came back of it and was not taken again."""
         return (self.base if self.base_returned else 0) + (self.boost if self.boost_returned else 0)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a closing was settled that came after it: one that came before may have been settled without it."""
+        return any(closing.settled and closing.decision_seq > self.decision_seq for closing in self.closings)
 
 
 class Member(NamedTuple):

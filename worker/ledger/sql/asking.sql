@@ -131,6 +131,14 @@ WHERE d.seq = ANY(string_to_array($1, ',')::bigint[]) ORDER BY d.seq
 SELECT decision_seq, freelancer_id, version, occurred_at, delta, debt_delta, balance_after, rule, reason, explanation, movements
 FROM changes WHERE decision_seq = ANY(string_to_array($1, ',')::bigint[]) ORDER BY decision_seq, ordinal
 
+-- name: changes_of_freelancer
+-- The same of all changes of one wallet.
+SELECT decision_seq, freelancer_id, version, occurred_at, delta, debt_delta, balance_after, rule, reason, explanation, movements
+FROM changes WHERE freelancer_id = $1 ORDER BY decision_seq, ordinal
+
+-- name: seqs_naming_freelancer
+SELECT seq FROM mentions WHERE key = 'f:' || $1
+
 -- name: ends_of_lots
 -- When these lots expire, given by freelancer and id.
 SELECT found.lot_id, found.expires_at FROM unnest(string_to_array($1, ','), string_to_array($2, ',')) AS wanted(whose, id)
@@ -312,12 +320,13 @@ SELECT (SELECT count(*) FROM (SELECT DISTINCT freelancer_id FROM spends WHERE ow
 
 -- name: applications
 -- These proposals, with what came back of them.
-SELECT proposal_id, freelancer_id, job_id, occurred_at AS spent_at, origin, base, boost, base_returned, boost_returned, withdrawn_at
+SELECT proposal_id, freelancer_id, job_id, occurred_at AS spent_at, origin, base, boost, base_returned, boost_returned, withdrawn_at,
+       decision_seq
 FROM spends WHERE proposal_id = ANY($1::text[]) ORDER BY decision_seq
 
 -- name: closings_of_jobs
 -- Closings of these jobs, and whether they are settled.
-SELECT job_id, closed_at, closure, settled FROM closures WHERE job_id = ANY($1::text[]) AND closure NOT LIKE '%//%' ORDER BY closed_at, decision_seq
+SELECT job_id, closed_at, closure, settled, decision_seq FROM closures WHERE job_id = ANY($1::text[]) AND closure NOT LIKE '%//%' ORDER BY closed_at, decision_seq
 
 -- name: hires_of_jobs
 -- Hires on these jobs (keys `j:<job id>`), and who was hired. Found by their numbers: joined with the mentions of many jobs, all decisions
