@@ -6,25 +6,15 @@ last one. What those workers may write afterwards is the revisions' own question
 """
 
 import asyncio
-import threading
-from pathlib import Path
 from typing import Final
 
 import asyncpg
-import sqlalchemy
-from alembic import command
-from alembic.config import Config
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
-from sqlalchemy.util import await_only
 
 from worker.database_url import taken_apart
 from worker.errors import UsageError
 from worker.ledger.connect_errors import connected_or_refused
 from worker.ledger.connections import Connection, Session, connect
 from worker.ledger.place import NEWEST, require_own_revisions, require_place
-
-FOLDER: Final = Path(__file__).parent / "migrations"
 
 APPEND_ONLY: Final = ("changes", "decisions", "mentions")
 """History: the worker's role may read and add, nothing else."""
@@ -61,7 +51,6 @@ _MIGRATION_SECONDS: Final = 900.0
 _SESSION: Final = Session("connects-migrate", statement_seconds=_MIGRATION_SECONDS, utf8_only=True)
 _ATTEMPTS: Final = 10
 """A worker or a reader may hold one table and wait for another one: PostgreSQL ends one of the two after a second."""
-_ONE_IN_THIS_PROCESS = threading.Lock()  # alembic keeps the migration under way in global variables
 
 
 async def migrate(database_url: str, *, worker_url: str | None = None, setting: str = "DATABASE_URL") -> None:
@@ -111,59 +100,21 @@ async def schema_is_current(connection: Connection) -> bool:
     return found is not None and str(found) >= NEWEST
 
 
-def run_statements(connection: sqlalchemy.Connection, file_name: str) -> None:
-    """Run all statements of a revision's SQL file, within the revision's transaction."""
-    statements = (FOLDER / "versions" / file_name).read_text(encoding="utf-8")
-    connection.exec_driver_sql("SELECT 1")  # opens the transaction, which the driver's own call below would not
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, asyncpg.Connection):
-        raise TypeError(f"migrations run on asyncpg, not on {type(driver).__name__}")
-    await_only(driver.execute(statements))
-
-
 async def _upgrade_beside_others(database_url: str, setting: str) -> None:
     """Upgrade while workers and readers go on. If PostgreSQL ends it because of them, all is undone and tried again."""
+    from worker.ledger.revisions import run_all  # noqa: PLC0415 - its libraries take long, and a worker needs none
+
+    async def connected() -> Connection:
+        return await connect(database_url, _SESSION, setting=setting)
+
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            await asyncio.to_thread(_upgrade, database_url, setting)
+            await asyncio.to_thread(run_all, connected)
         except asyncpg.DeadlockDetectedError:
             if attempt == _ATTEMPTS:
                 raise
         else:
             return
-
-
-def _upgrade(database_url: str, setting: str) -> None:
-    with _ONE_IN_THIS_PROCESS:
-        asyncio.run(_run_alembic(database_url, setting))
-
-
-async def _run_alembic(database_url: str, setting: str) -> None:
-    async def connected() -> Connection:
-        return await connect(database_url, _SESSION, setting=setting)
-
-    def upgrade(connection: sqlalchemy.Connection) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connected, poolclass=NullPool)
-    try:
-        async with engine.connect() as connection:
-            await connection.run_sync(upgrade)
-    except sqlalchemy.exc.DBAPIError as error:
-        raise _as_the_driver_said(error) from None
-    finally:
-        await engine.dispose()
-
-
-def _as_the_driver_said(error: sqlalchemy.exc.DBAPIError) -> BaseException:
-    """The driver's own exception, without the statement and the words of the library between."""
-    cause: BaseException | None = error.orig
-    while cause is not None and not isinstance(cause, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
-        cause = cause.__cause__
-    return cause or error
 
 
 def _role(worker_url: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from worker.ledger.migrate import run_statements
+from worker.ledger.revisions import run_statements
 
 revision = "0002"
 down_revision = "0001"

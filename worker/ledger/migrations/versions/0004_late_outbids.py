@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from worker.ledger.migrate import run_statements
+from worker.ledger.revisions import run_statements
 
 revision = "0004"
 down_revision = "0003"
