@@ -1,7 +1,8 @@
-"""What `verify` reads of current state grows with the rows that it looks at, not with their product with others.
+"""What `verify` and `log find` read grows with the rows that they look at, not with their product with others.
 
 With 2,000,000 decisions each job that was about to be settled had all closures searched, and the statement ran out of
-its time.
+its time. And where PostgreSQL may choose how it looks for a row that has to exist, it takes a whole table for each of a
+thousand pages, which it thinks cheaper.
 """
 
 from collections.abc import AsyncIterator
@@ -21,6 +22,25 @@ SELECT 'j-' || n, now(), 'closed-no-hire', n, 'job-closed', 'e-' || n, now(), 0,
 FROM generate_series(1, $1::int) AS n
 """
 _THEIR_WORK = "INSERT INTO due (due_at, kind, key) SELECT due_at, 'settlement', decision_seq::text FROM closures"
+
+_CLOSED_AND_SPENT = """
+INSERT INTO decisions (seq, batch_no, kind, topic, incarnation, partition, "offset", event_id, job_id, outcome, reason,
+                       facts, recorded_at)
+SELECT n, 1, 'first', 'job-closed', 0, 0, n, 'e-' || n, 'j-' || n, 'recorded', 'settlement-pending', '{}', now()
+FROM generate_series(1, $1::int) AS n;
+INSERT INTO closures (job_id, closed_at, closure, decision_seq, topic, incarnation, partition, "offset", event_id,
+                      due_at, settled_through, settled, returned_any)
+SELECT 'j-' || n, now(), 'expired', n, 'job-closed', 0, 0, n, 'e-' || n, now(), 0, true, true
+FROM generate_series(1, $1::int) AS n;
+INSERT INTO spends (proposal_id, freelancer_id, job_id, decision_seq, occurred_at, origin, base, boost, base_debt,
+                    boost_debt, base_returned, boost_returned, boost_outbid, refunded_closing_at, draws, owing)
+SELECT 'p-' || n, 'f-' || n, 'j-' || n, n, now(), 'proposal', 5, 0, 0, 0, true, false, false, now(), '[]', false
+FROM generate_series(1, $1::int) AS n;
+INSERT INTO changes (freelancer_id, version, decision_seq, ordinal, occurred_at, recorded_at, rule, reason,
+                     policy_version, delta, debt_delta, balance_after, explanation, movements)
+SELECT 'f-' || n, 1, n, 0, now(), now(), 'refund.job-expired', 'job-expired', '1', 5, 0, 5, '', '[]'
+FROM generate_series(1, $1::int) AS n
+"""
 
 
 @pytest.fixture
@@ -45,3 +65,30 @@ async def test_what_plans_brought_is_found_without_reading_all_decisions(connect
     plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {load('state.sql')[name]}"))
     assert "decisions_of_plans" in plan, plan
     assert "Seq Scan on decisions" not in plan
+
+
+PAGE, ALL = 500, 20_000
+PAGES = {
+    "decisions of a part": ("again.sql", "decisions_of_part", (0, PAGE, 3, 10)),
+    "spends that may be owed": (
+        *("owed.sql", "spends_that_may_be_owed"),
+        ([f"j-{number}" for number in range(1, PAGE + 1)], 0, PAGE, True, "refund.job-expired", None),
+    ),
+    "a rule": ("log.sql", "find", (0, PAGE, None, PAGE, *[None] * 10, ["refund.job-expired"], *[None] * 5)),
+    "a reason": ("log.sql", "find", (0, PAGE, None, PAGE, *[None] * 11, ["job-expired"], *[None] * 4)),
+    "an amount": ("log.sql", "find", (0, PAGE, None, PAGE, *[None] * 12, 7, 9, None, None)),
+    "spends": ("state.sql", "spends_page", ("", PAGE)),
+    "closures": ("state.sql", "closures_page", (0, PAGE)),
+    "no amount": ("log.sql", "find", (0, PAGE, None, PAGE, *[None] * 12, 0, 0, None, None)),
+}
+
+
+@pytest.mark.parametrize("title", PAGES)
+async def test_a_page_of_decisions_reads_what_belongs_to_it_and_not_a_whole_table(
+    connection: Connection, title: str
+) -> None:
+    file, name, arguments = PAGES[title]
+    for statement in _CLOSED_AND_SPENT.split(";"):
+        await connection.execute(statement, ALL)
+    await connection.execute("ANALYZE")
+    assert await rows_read(connection, load(file)[name], *arguments) < ALL / 2

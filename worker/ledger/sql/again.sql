@@ -35,6 +35,7 @@ FROM decisions WHERE seq > $1 AND seq <= $2 ORDER BY seq
 -- name: decisions_of_part
 -- Those after $1 up to $2 of the freelancers whose hash modulo $4 is $3; closures and hires, with their corrections, of jobs that they spent on, and
 -- of jobs whose own hash is that; and of those jobs all settlements and corrections, but for settlements of others that returned nothing.
+-- OFFSET 0 has each spend looked up by its job: else all spends would be read for each range, which PostgreSQL takes for cheaper.
 SELECT seq, batch_no, kind, follows, topic, incarnation, partition, "offset", event_id, occurred_at, freelancer_id, job_id,
        proposal_id, outcome, reason, rule, policy_version, facts, late_by_seconds, business_time, recorded_at, payload,
        previous_seq, running_time, membership_updated,
@@ -46,10 +47,10 @@ WHERE seq > $1 AND seq <= $2 AND CASE
         THEN kind <> 'settlement' OR outcome <> 'declined' OR (hashtext(coalesce(freelancer_id, '')) & 2147483647) % $4::int = $3::int
     WHEN topic = 'hire-made' OR ((topic = 'job-closed' OR kind = 'correction') AND freelancer_id IS NULL) THEN EXISTS (
         SELECT FROM spends s WHERE s.job_id = d.job_id
-        AND (hashtext(s.freelancer_id) & 2147483647) % $4::int = $3::int)
+        AND (hashtext(s.freelancer_id) & 2147483647) % $4::int = $3::int OFFSET 0)
         OR EXISTS (
         SELECT FROM voided v WHERE v.job_id = d.job_id AND v.rule = 'spend.proposal'
-        AND (hashtext(v.freelancer_id) & 2147483647) % $4::int = $3::int)
+        AND (hashtext(v.freelancer_id) & 2147483647) % $4::int = $3::int OFFSET 0)
     ELSE (hashtext(coalesce(freelancer_id, '')) & 2147483647) % $4::int = $3::int
 END
 ORDER BY seq

@@ -1,7 +1,7 @@
 -- name: find
 -- The decisions after seq $1 up to seq $2, or of the seqs $3, that match, in ledger order, $4 at most; null: whatever it is.
 -- A rule, a reason and an amount may be the decision's or those of one of its changes; 0 is the amount of no change.
--- Without the payload. The amount is the sum of its changes.
+-- Without the payload. The amount is the sum of its changes. These are looked for between $1 and $2: else all of them would be read each time.
 SELECT d.seq, d.kind, d.follows, d.topic, d.incarnation, d.partition, d."offset", d.event_id, d.occurred_at, d.recorded_at,
        d.freelancer_id, d.job_id, d.proposal_id, d.outcome, d.reason, d.rule, d.policy_version, d.late_by_seconds,
        (SELECT coalesce(sum(c.delta), 0) FROM changes c WHERE c.decision_seq = d.seq)::bigint AS amount, d.facts
@@ -15,13 +15,13 @@ WHERE d.seq > $1 AND d.seq <= $2 AND ($3::bigint[] IS NULL OR d.seq = ANY($3))
   AND ($11::timestamptz IS NULL OR d.occurred_at >= $11) AND ($12::timestamptz IS NULL OR d.occurred_at < $12)
   AND ($13::timestamptz IS NULL OR d.recorded_at >= $13) AND ($14::timestamptz IS NULL OR d.recorded_at < $14)
   AND ($15::text[] IS NULL OR d.rule = ANY($15)
-       OR EXISTS (SELECT FROM changes c WHERE c.decision_seq = d.seq AND c.rule = ANY($15)))
+       OR EXISTS (SELECT FROM changes c WHERE c.decision_seq = d.seq AND c.decision_seq > $1 AND c.decision_seq <= $2 AND c.rule = ANY($15)))
   AND ($16::text[] IS NULL OR d.reason = ANY($16)
-       OR EXISTS (SELECT FROM changes c WHERE c.decision_seq = d.seq AND c.reason = ANY($16)))
+       OR EXISTS (SELECT FROM changes c WHERE c.decision_seq = d.seq AND c.decision_seq > $1 AND c.decision_seq <= $2 AND c.reason = ANY($16)))
   AND ($17::bigint IS NULL
-       OR EXISTS (SELECT FROM changes c WHERE c.decision_seq = d.seq AND c.delta BETWEEN $17 AND $18::bigint
+       OR EXISTS (SELECT FROM changes c WHERE c.decision_seq = d.seq AND c.decision_seq > $1 AND c.decision_seq <= $2 AND c.delta BETWEEN $17 AND $18::bigint
                                           AND ($19::text IS NULL OR c.freelancer_id = $19))
-       OR (0 BETWEEN $17 AND $18 AND NOT EXISTS (SELECT FROM changes c WHERE c.decision_seq = d.seq)))
+       OR (0 BETWEEN $17 AND $18 AND NOT EXISTS (SELECT FROM changes c WHERE c.decision_seq = d.seq AND c.decision_seq > $1 AND c.decision_seq <= $2)))
   AND ($20::text[] IS NULL
        OR (SELECT coalesce(b.release, 'before 0.2.0') FROM batches b WHERE b.batch_no = d.batch_no) = ANY($20))
 ORDER BY d.seq LIMIT $4

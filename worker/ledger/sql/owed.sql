@@ -29,7 +29,7 @@ WHERE c.job_id = ANY($1::text[]) AND NOT EXISTS (SELECT FROM parked p WHERE p.sc
 -- name: spends_that_may_be_owed
 -- Of these jobs the spends after decision $2, in ledger order, $3 of them, that have a line open; with $4 also those that the
 -- ledger calls returned, if no settlement of their job made a change under the rule $5. Without those of parked wallets, and of
--- other freelancers than $6 (null: of all).
+-- other freelancers than $6 (null: of all). OFFSET 0 has each settlement looked up: else all changes would be read for each page.
 SELECT s.proposal_id, s.freelancer_id, s.job_id, s.decision_seq, s.occurred_at, s.origin, s.base, s.boost, s.base_debt, s.boost_debt,
        s.base_returned, s.boost_returned, s.boost_outbid, s.refunded_closing_at, '[]' AS draws, s.withdrawn_at, s.owing
 FROM spends s
@@ -38,7 +38,7 @@ WHERE s.job_id = ANY($1::text[]) AND s.decision_seq > $2
   AND ((s.base > 0 AND NOT s.base_returned) OR (s.boost > 0 AND NOT s.boost_returned)
        OR ($4::boolean AND s.refunded_closing_at IS NOT NULL AND NOT EXISTS (
            SELECT FROM settlements d JOIN changes made ON made.decision_seq = d.seq AND made.rule = $5
-           WHERE d.job_id = s.job_id AND d.proposal_id = s.proposal_id)))
+           WHERE d.job_id = s.job_id AND d.proposal_id = s.proposal_id OFFSET 0)))
   AND NOT EXISTS (SELECT FROM parked p WHERE p.scope = 'wallet' AND p.key = s.freelancer_id)
 ORDER BY s.decision_seq LIMIT $3
 

@@ -81,57 +81,58 @@ SELECT 'job', id, (SELECT count(*) FROM (SELECT FROM spends s WHERE s.job_id = i
 
 -- name: lots_page
 -- Each page is one statement, of one instant. Decisions are never removed: a row without its decision is always wrong.
+-- OFFSET 0 has each row looked up, here and below: else a whole table may be read for each page.
 -- The next lots after ($1, $2), $3 of them, and whether their freelancer has a wallet.
 SELECT freelancer_id, lot_id, lot_id AS name,
-       EXISTS (SELECT FROM changes c WHERE c.freelancer_id = l.freelancer_id) AS known
+       EXISTS (SELECT FROM changes c WHERE c.freelancer_id = l.freelancer_id OFFSET 0) AS known
 FROM lots l WHERE (freelancer_id, lot_id) > ($1::text, $2::text) ORDER BY freelancer_id, lot_id LIMIT $3
 
 -- name: spends_page
 -- The next spends after $1, and whether the decision that they name submitted their proposal.
 SELECT proposal_id, proposal_id AS name, EXISTS (
-    SELECT FROM decisions d WHERE d.seq = s.decision_seq AND d.topic = 'proposal-submitted' AND d.proposal_id = s.proposal_id
+    SELECT FROM decisions d WHERE d.seq = s.decision_seq AND d.topic = 'proposal-submitted' AND d.proposal_id = s.proposal_id OFFSET 0
 ) AS known
 FROM spends s WHERE proposal_id > $1::text ORDER BY proposal_id LIMIT $2
 
 -- name: memberships_page
 -- The next memberships after $1, and whether any decision is about their freelancer.
 SELECT freelancer_id, freelancer_id AS name,
-       EXISTS (SELECT FROM mentions m WHERE m.key = ('f:' || ms.freelancer_id) COLLATE "C")
-       OR EXISTS (SELECT FROM changes c WHERE c.freelancer_id = ms.freelancer_id) AS known
+       EXISTS (SELECT FROM mentions m WHERE m.key = ('f:' || ms.freelancer_id) COLLATE "C" OFFSET 0)
+       OR EXISTS (SELECT FROM changes c WHERE c.freelancer_id = ms.freelancer_id OFFSET 0) AS known
 FROM memberships ms WHERE freelancer_id > $1::text ORDER BY freelancer_id LIMIT $2
 
 -- name: charges_page
 -- The next charges after ($1, $2), and whether the decision that they name is one about them.
 SELECT freelancer_id, charge_id, freelancer_id || ', ' || charge_id AS name, EXISTS (
     SELECT FROM decisions d
-    WHERE d.seq = c.decision_seq AND d.freelancer_id = c.freelancer_id AND d.facts ->> 'charge_id' = c.charge_id
+    WHERE d.seq = c.decision_seq AND d.freelancer_id = c.freelancer_id AND d.facts ->> 'charge_id' = c.charge_id OFFSET 0
 ) AS known
 FROM charges c WHERE (freelancer_id, charge_id) > ($1::text, $2::text) ORDER BY freelancer_id, charge_id LIMIT $3
 
 -- name: closures_page
 -- The next closures after decision $1, and whether that decision is on their job's closing.
 SELECT decision_seq, job_id || ', decision ' || decision_seq AS name, EXISTS (
-    SELECT FROM decisions d WHERE d.seq = c.decision_seq AND d.topic = 'job-closed' AND d.job_id = c.job_id
+    SELECT FROM decisions d WHERE d.seq = c.decision_seq AND d.topic = 'job-closed' AND d.job_id = c.job_id OFFSET 0
 ) AS known
 FROM closures c WHERE decision_seq > $1::bigint ORDER BY decision_seq LIMIT $2
 
 -- name: hires_page
 -- The next hires after job $1, and whether any decision names that job.
-SELECT job_id, job_id AS name, EXISTS (SELECT FROM mentions m WHERE m.key = ('j:' || h.job_id) COLLATE "C") AS known
+SELECT job_id, job_id AS name, EXISTS (SELECT FROM mentions m WHERE m.key = ('j:' || h.job_id) COLLATE "C" OFFSET 0) AS known
 FROM hires h WHERE job_id > $1::text ORDER BY job_id LIMIT $2
 
 -- name: held_page
 -- The next events that cannot count yet after decision $1, and whether that decision is their freelancer's.
 SELECT decision_seq, 'decision ' || decision_seq AS name, EXISTS (
-    SELECT FROM decisions d WHERE d.seq = h.decision_seq AND d.freelancer_id = h.freelancer_id
+    SELECT FROM decisions d WHERE d.seq = h.decision_seq AND d.freelancer_id = h.freelancer_id OFFSET 0
 ) AS known
 FROM held h WHERE decision_seq > $1::bigint ORDER BY decision_seq LIMIT $2
 
 -- name: awaiting_page
 -- What waits for proposals after ($1, $2): whether its decision names the proposal, which did not come yet.
 SELECT proposal_id, decision_seq, proposal_id || ', decision ' || decision_seq AS name, EXISTS (
-    SELECT FROM decisions d WHERE d.seq = a.decision_seq AND d.proposal_id = a.proposal_id
-) AND NOT EXISTS (SELECT FROM spends s WHERE s.proposal_id = a.proposal_id) AS known
+    SELECT FROM decisions d WHERE d.seq = a.decision_seq AND d.proposal_id = a.proposal_id OFFSET 0
+) AND NOT EXISTS (SELECT FROM spends s WHERE s.proposal_id = a.proposal_id OFFSET 0) AS known
 FROM awaiting a WHERE (proposal_id, decision_seq) > ($1::text, $2::bigint) ORDER BY proposal_id, decision_seq LIMIT $3
 
 -- name: due_page
@@ -139,7 +140,7 @@ FROM awaiting a WHERE (proposal_id, decision_seq) > ($1::text, $2::bigint) ORDER
 SELECT kind, key, kind || ' ' || key AS name, EXISTS (
     SELECT FROM closures c WHERE c.decision_seq = CASE WHEN d.key ~ '^[0-9]{1,18}(/|$)' THEN split_part(d.key, '/', 1)::bigint END
     AND CASE d.kind WHEN 'settlement' THEN c.due_at = d.due_at AND d.key = c.decision_seq::text
-                    WHEN 'late-settlement' THEN d.key LIKE '%/%' ELSE false END
+                    WHEN 'late-settlement' THEN d.key LIKE '%/%' ELSE false END OFFSET 0
 ) AS known
 FROM due d WHERE (kind, key) > ($1::text, $2::text) ORDER BY kind, key LIMIT $3
 
@@ -148,7 +149,7 @@ FROM due d WHERE (kind, key) > ($1::text, $2::text) ORDER BY kind, key LIMIT $3
 -- has released them since.
 SELECT scope, key, scope || ' ' || key AS name, EXISTS (
     SELECT FROM decisions d WHERE d.seq = p.decision_seq AND d.outcome = 'parked' AND d.reason <> 'waits-behind'
-    AND d.facts ->> 'scope' = p.scope AND d.facts ->> 'key' = p.key
+    AND d.facts ->> 'scope' = p.scope AND d.facts ->> 'key' = p.key OFFSET 0
 ) AND NOT EXISTS (
     SELECT FROM commands c JOIN decisions d ON d.event_id = 'command:' || c.id AND d.kind IN ('clock', 'command') AND d.outcome <> 'parked'
     WHERE c.name = 'parked-release' AND d.reason = 'released' AND d.seq > p.decision_seq
@@ -159,8 +160,8 @@ FROM parked p WHERE (scope, key) > ($1::text, $2::text) ORDER BY scope, key LIMI
 -- name: parked_triggers_page
 -- The next triggers that wait after decision $1, and whether that decision parked them.
 SELECT decision_seq, 'decision ' || decision_seq AS name, EXISTS (
-    SELECT FROM decisions d WHERE d.seq = t.decision_seq AND d.outcome = 'parked'
-) AND EXISTS (SELECT FROM parked p WHERE p.scope = t.scope AND p.key = t.key) AS known
+    SELECT FROM decisions d WHERE d.seq = t.decision_seq AND d.outcome = 'parked' OFFSET 0
+) AND EXISTS (SELECT FROM parked p WHERE p.scope = t.scope AND p.key = t.key OFFSET 0) AS known
 FROM parked_triggers t WHERE decision_seq > $1::bigint ORDER BY decision_seq LIMIT $2
 
 -- name: dead_letters_page
@@ -168,7 +169,7 @@ FROM parked_triggers t WHERE decision_seq > $1::bigint ORDER BY decision_seq LIM
 SELECT decision_seq, 'decision ' || decision_seq AS name, EXISTS (
     SELECT FROM decisions d WHERE d.seq = l.decision_seq AND d.outcome = 'rejected' AND d.reason = l.error_code
     AND (d.topic, d.incarnation, d.partition, d."offset") = (l.topic, l.incarnation, l.partition, l."offset")
-    AND coalesce(d.facts ->> 'detail', l.error_detail) = l.error_detail AND (d.payload IS NULL OR d.payload IS NOT DISTINCT FROM l.value)
+    AND coalesce(d.facts ->> 'detail', l.error_detail) = l.error_detail AND (d.payload IS NULL OR d.payload IS NOT DISTINCT FROM l.value) OFFSET 0
 ) AS known
 FROM dead_letters l WHERE decision_seq > $1::bigint ORDER BY decision_seq LIMIT $2
 
