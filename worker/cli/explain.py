@@ -18,6 +18,8 @@ from worker.cli._replies import print_reply_as_json, reply_page
 from worker.cli.answer import show_answer
 from worker.ledger.connections import Connection
 from worker.plain_text import plain
+from worker.proof.explained_again import AllAbout, decide_again
+from worker.queries.awaiting import what_holds_back
 from worker.queries.explained import DecidedAgain, Explanation
 from worker.queries.policies import policies
 from worker.queries.questions import Grounds, answered
@@ -104,19 +106,12 @@ async def _explained(
     connection: Connection, settings: Settings, *, what: str, key: str, topic: str | None, again: bool, last: int | None
 ) -> tuple[Explanation, Reply]:
     """What is asked about, and the reply; with `again` its `last` decisions (None: all) taken again by this release."""
-
-    async def waits_for() -> str | None:
-        from worker.queries.awaiting import what_holds_back  # noqa: PLC0415 - it needs Kafka's client; little is due
-
-        return await what_holds_back(settings, connection)
-
     due_by = settings.wall_clock().now() - settings.grace
+    waits_for = partial(what_holds_back, settings, connection)
     grounds = Grounds(policies(settings), settings.grace.total_seconds(), due_by, waits_for)
     found, _, reply = await answered(connection, _ASKED[what], key, grounds, topic=topic)
     if not again:
         return found, reply
-    from worker.proof.explained_again import AllAbout, decide_again  # noqa: PLC0415 - most ask without --again
-
     about = AllAbout(key, found.decisions) if what == "--freelancer" else None
     decided = await decide_again(connection, found.decisions[-last:] if last else found.decisions, about)
     return msgspec.structs.replace(found, again=decided), reply

@@ -1,18 +1,17 @@
 """What due work waits for: which input partition holds business time back, and why."""
 
 import asyncio
-from typing import Final
-
-from aiokafka.errors import KafkaError
+from typing import TYPE_CHECKING, Final
 
 from worker.kafka.holds import hold_of
 from worker.kafka.records import TopicPartition
 from worker.ledger.connections import Connection
 from worker.ledger.sql import load
-from worker.queries.lag import Lag, measure_lag
-from worker.queries.positions import stored_holds, stored_positions
 from worker.settings import Settings
 from worker.words.phrases import counted
+
+if TYPE_CHECKING:
+    from worker.queries.lag import Lag
 
 _SECONDS: Final = 6.0
 _SQL: Final = load("asking.sql")
@@ -23,6 +22,12 @@ async def what_holds_back(settings: Settings, connection: Connection) -> str | N
 
     None: no worker runs, which `connects status` says first of all.
     """
+    # Kafka's client takes long to import, and most questions are asked where nothing is due.
+    from aiokafka.errors import KafkaError  # noqa: PLC0415
+
+    from worker.queries.lag import measure_lag  # noqa: PLC0415
+    from worker.queries.positions import stored_holds, stored_positions  # noqa: PLC0415
+
     leader = await connection.fetchrow(_SQL["leader"])
     if leader is None or not leader["held"]:
         return None
@@ -40,7 +45,7 @@ async def what_holds_back(settings: Settings, connection: Connection) -> str | N
     return f"It waits for {where[0]}, partition {where[1]}, {why}."
 
 
-def _why(lag: Lag, topic: str, partition: int) -> str:
+def _why(lag: "Lag", topic: str, partition: int) -> str:
     """Why that partition is not read to its end: the end of a sentence about it."""
     here = (topic, partition)
     for hidden in lag.hidden:

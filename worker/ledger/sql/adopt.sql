@@ -3,14 +3,14 @@
 DELETE FROM adopted a WHERE NOT EXISTS (SELECT FROM commands c WHERE c.id = a.command AND c.answer ->> 'outcome' = 'applied')
 
 -- name: known
--- Those of these messages whose changes, memberships and charges the ledger has.
+-- Those of these messages whose changes, memberships and charges the ledger has. OFFSET 0 has each looked up by itself.
 SELECT m.topic, m.freelancer_id, m.what FROM unnest($1::text[], $2::text[], $3::text[]) AS m (topic, freelancer_id, what)
 WHERE CASE m.topic
     WHEN 'wallet-updated' THEN EXISTS (
-        SELECT FROM changes c WHERE c.freelancer_id = m.freelancer_id AND c.version = m.what::bigint)
+        SELECT FROM changes c WHERE c.freelancer_id = m.freelancer_id AND c.version = m.what::bigint OFFSET 0)
     WHEN 'membership-updated' THEN EXISTS (
-        SELECT FROM memberships s WHERE s.freelancer_id = m.freelancer_id AND s.version >= m.what::bigint)
-    ELSE EXISTS (SELECT FROM charges g WHERE g.freelancer_id = m.freelancer_id AND g.charge_id = m.what)
+        SELECT FROM memberships s WHERE s.freelancer_id = m.freelancer_id AND s.version >= m.what::bigint OFFSET 0)
+    ELSE EXISTS (SELECT FROM charges g WHERE g.freelancer_id = m.freelancer_id AND g.charge_id = m.what OFFSET 0)
 END
 
 -- name: keep

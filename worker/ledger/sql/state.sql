@@ -81,7 +81,7 @@ SELECT 'job', id, (SELECT count(*) FROM (SELECT FROM spends s WHERE s.job_id = i
 
 -- name: lots_page
 -- Each page is one statement, of one instant. Decisions are never removed: a row without its decision is always wrong.
--- OFFSET 0 has each row looked up, here and below: else a whole table may be read for each page.
+-- OFFSET 0, or LIMIT 1, has each row looked up, here and in the pages below: else a whole table may be read for each page.
 -- The next lots after ($1, $2), $3 of them, and whether their freelancer has a wallet.
 SELECT freelancer_id, lot_id, lot_id AS name,
        EXISTS (SELECT FROM changes c WHERE c.freelancer_id = l.freelancer_id OFFSET 0) AS known
@@ -177,7 +177,7 @@ FROM dead_letters l WHERE decision_seq > $1::bigint ORDER BY decision_seq LIMIT 
 -- The next event ids after key $1, with the decision that was first to use each, if it is there.
 SELECT s.key, s.key::text AS name, replace(s.key::text, '-', '') AS hex, d.topic, d.event_id
 FROM (SELECT key, seq FROM seen_events WHERE key > $1::uuid ORDER BY key LIMIT $2) s
-LEFT JOIN decisions d ON d.seq = s.seq AND d.kind IN ('first', 'added')
+LEFT JOIN LATERAL (SELECT topic, event_id FROM decisions WHERE seq = s.seq AND kind IN ('first', 'added') LIMIT 1) d ON true
 ORDER BY s.key
 
 -- name: decided_of_partitions

@@ -1,8 +1,8 @@
-"""What `verify` and `log find` read grows with the rows that they look at, not with their product with others.
+"""What goes through a ledger in pages reads what belongs to a page, and never a whole table for each of them.
 
 With 2,000,000 decisions each job that was about to be settled had all closures searched, and the statement ran out of
-its time. And where PostgreSQL may choose how it looks for a row that has to exist, it takes a whole table for each of a
-thousand pages, which it thinks cheaper.
+its time. And where PostgreSQL may choose how it looks whether a row exists, it read all spends, or all changes, for
+each of a thousand pages, which it took for cheaper.
 """
 
 from collections.abc import AsyncIterator
@@ -39,7 +39,8 @@ FROM generate_series(1, $1::int) AS n;
 INSERT INTO changes (freelancer_id, version, decision_seq, ordinal, occurred_at, recorded_at, rule, reason,
                      policy_version, delta, debt_delta, balance_after, explanation, movements)
 SELECT 'f-' || n, 1, n, 0, now(), now(), 'refund.job-expired', 'job-expired', '1', 5, 0, 5, '', '[]'
-FROM generate_series(1, $1::int) AS n
+FROM generate_series(1, $1::int) AS n;
+INSERT INTO seen_events (key, seq) SELECT md5(n::text)::uuid, n FROM generate_series(1, $1::int) AS n
 """
 
 
@@ -79,6 +80,11 @@ PAGES = {
     "an amount": ("log.sql", "find", (0, PAGE, None, PAGE, *[None] * 12, 7, 9, None, None)),
     "spends": ("state.sql", "spends_page", ("", PAGE)),
     "closures": ("state.sql", "closures_page", (0, PAGE)),
+    "event ids": ("state.sql", "seen_events_page", ("0" * 32, PAGE)),
+    "what was published": (
+        *("adopt.sql", "known"),
+        (["wallet-updated"] * PAGE, [f"f-{number}" for number in range(1, PAGE + 1)], ["1"] * PAGE),
+    ),
     "no amount": ("log.sql", "find", (0, PAGE, None, PAGE, *[None] * 12, 0, 0, None, None)),
 }
 
