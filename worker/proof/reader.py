@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Container, Iterable, Sequence
 from contextlib import suppress
 from itertools import compress
 from operator import attrgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -35,8 +35,6 @@ _WORTH_LEAVING_OUT: Final = 50
 """With fewer earlier decisions, finding what to leave out takes longer than deciding them."""
 _seq_of: Final = attrgetter("seq")
 _lists_in: Final = msgspec.json.Decoder(list[list[int]]).decode
-
-Item = TypeVar("Item")
 
 
 class PostgresReader:
