@@ -15,12 +15,6 @@ from worker.ledger.connections import Connection
 from worker.ledger.sql import load
 
 JOBS = 2_000
-_MANY_CLOSURES = """
-INSERT INTO closures (job_id, closed_at, closure, decision_seq, topic, event_id, due_at, settled_through, settled,
-                      returned_any)
-SELECT 'j-' || n, now(), 'closed-no-hire', n, 'job-closed', 'e-' || n, now(), 0, false, false
-FROM generate_series(1, $1::int) AS n
-"""
 _THEIR_WORK = "INSERT INTO due (due_at, kind, key) SELECT due_at, 'settlement', decision_seq::text FROM closures"
 
 _CLOSED_AND_SPENT = """
@@ -51,8 +45,14 @@ async def connection(database_url: str) -> AsyncIterator[Connection]:
     await connection.close()
 
 
+async def fill(connection: Connection, jobs: int) -> None:
+    """So many jobs that were closed, each with a proposal that was returned."""
+    for statement in _CLOSED_AND_SPENT.split(";"):
+        await connection.execute(statement, jobs)
+
+
 async def test_each_job_that_is_about_to_be_settled_has_its_closure_found_by_number(connection: Connection) -> None:
-    await connection.execute(_MANY_CLOSURES, JOBS)
+    await fill(connection, JOBS)
     await connection.execute(_THEIR_WORK)
     await connection.execute("ANALYZE")
     statement = load("state.sql")["due_page"]
@@ -78,6 +78,7 @@ PAGES = {
     "a rule": ("log.sql", "find", (0, PAGE, None, PAGE, *[None] * 10, ["refund.job-expired"], *[None] * 5)),
     "a reason": ("log.sql", "find", (0, PAGE, None, PAGE, *[None] * 11, ["job-expired"], *[None] * 4)),
     "an amount": ("log.sql", "find", (0, PAGE, None, PAGE, *[None] * 12, 7, 9, None, None)),
+    "no amount": ("log.sql", "find", (0, PAGE, None, PAGE, *[None] * 12, 0, 0, None, None)),
     "spends": ("state.sql", "spends_page", ("", PAGE)),
     "closures": ("state.sql", "closures_page", (0, PAGE)),
     "event ids": ("state.sql", "seen_events_page", ("0" * 32, PAGE)),
@@ -85,7 +86,6 @@ PAGES = {
         *("adopt.sql", "known"),
         (["wallet-updated"] * PAGE, [f"f-{number}" for number in range(1, PAGE + 1)], ["1"] * PAGE),
     ),
-    "no amount": ("log.sql", "find", (0, PAGE, None, PAGE, *[None] * 12, 0, 0, None, None)),
 }
 
 
@@ -94,7 +94,6 @@ async def test_a_page_of_decisions_reads_what_belongs_to_it_and_not_a_whole_tabl
     connection: Connection, title: str
 ) -> None:
     file, name, arguments = PAGES[title]
-    for statement in _CLOSED_AND_SPENT.split(";"):
-        await connection.execute(statement, ALL)
+    await fill(connection, ALL)
     await connection.execute("ANALYZE")
     assert await rows_read(connection, load(file)[name], *arguments) < ALL / 2

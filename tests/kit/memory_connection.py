@@ -171,13 +171,10 @@ class _Asked:
 
     def changes_of_decisions(self, seqs: str) -> Iterable[Row]:
         wanted = set(map(int, filter(None, seqs.split(","))))
-        rows = [row for row in self._tables.changes if row.decision_seq in wanted]
-        for row in sorted(rows, key=lambda row: (row.decision_seq, row.ordinal)):
-            yield Row(**{name: getattr(row, name) for name in _CHANGE})
+        return _by_decision(row for row in self._tables.changes if row.decision_seq in wanted)
 
     def changes_of_freelancer(self, whose: str) -> Iterable[Row]:
-        for row in sorted(self._changes(whose), key=lambda row: (row.decision_seq, row.ordinal)):
-            yield Row(**{name: getattr(row, name) for name in _CHANGE})
+        return _by_decision(self._changes(whose))
 
     def seqs_naming_freelancer(self, whose: str) -> Iterable[Row]:
         return (Row(seq=seq) for seq in self._mentioned(f"f:{whose}"))
@@ -323,6 +320,11 @@ def _concerns(closure: ClosureRow, spend: SpendRow) -> bool:
 
 def _late(closure: ClosureRow, spend: SpendRow) -> str:
     return f"{closure.decision_seq}/{spend.proposal_id}"
+
+
+def _by_decision(changes: Iterable[ChangeRow]) -> Iterable[Row]:
+    for row in sorted(changes, key=lambda row: (row.decision_seq, row.ordinal)):
+        yield Row(**{name: getattr(row, name) for name in _CHANGE})
 
 
 def _rows(rows: Iterable[Any], row: type[Any]) -> Iterable[Row]:

@@ -1,5 +1,6 @@
 """Voids in memory: planned over an overlay, and applied by the commands of a plan."""
 
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -16,6 +17,7 @@ from worker.repair.decision_selection import DecisionSelection
 from worker.repair.overlay import Overlay
 from worker.repair.planning import Ground, Planned, plan_all
 from worker.repair.selecting import JobToSettle
+from worker.repair.voiding import refusal
 from worker.wall_clock import WallClock
 
 
@@ -47,7 +49,21 @@ def seqs_of(store: MemoryStore, *event_ids: str) -> list[int]:
 async def void(decides: Deciding, book: PolicyBook, *event_ids: str, name: str = replaying.PLAN) -> Planned:
     """Plan to void the decisions on these events, and apply all of the plan."""
     assert isinstance(decides.store, MemoryStore)
-    planned = await plan(decides.store, book, seqs_of(decides.store, *event_ids))
+    return await void_decisions(decides, book, seqs_of(decides.store, *event_ids), name)
+
+
+def some_of(store: MemoryStore, chance: random.Random, part: float) -> list[int]:
+    """About this part of the decisions on events that can be voided."""
+    seqs = [row.seq for row in store.tables.decisions if refusal(row) is None and row.kind == "first"]
+    return [seq for seq in seqs if chance.random() < part]
+
+
+async def void_decisions(
+    decides: Deciding, book: PolicyBook, seqs: Sequence[int], name: str = replaying.PLAN
+) -> Planned:
+    """Plan to void these decisions, and apply all of the plan."""
+    assert isinstance(decides.store, MemoryStore)
+    planned = await plan(decides.store, book, seqs)
     if planned.triggers:
         answer = await replaying.apply(decides, book, planned.triggers, name)
         assert (answer.reason, answer.told["booked"]) == ("plan-applied", len(planned.triggers)), answer

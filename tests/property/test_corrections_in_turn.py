@@ -12,18 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.kit import replacing, replaying, undoing, voiding
-from tests.kit.deciding import GRACE, Deciding, as_read, deciding
+from tests.kit import replacing, undoing, voiding
+from tests.kit.deciding import GRACE, as_read, deciding
 from tests.kit.histories import History, Record, listed
 from tests.kit.policies import policies
 from tests.kit.replaying import nothing_is_found
 from tests.property.came_wrong import made_wrong
 from tests.property.played import in_order
 from tests.property.variety import POLICIES, SEEDS, any_histories, looking
-from worker.domain.policy import PolicyBook
 from worker.ledger.memory_store import MemoryStore
 from worker.repair.planning import Planned
-from worker.repair.voiding import refusal
 
 LIMIT_SECONDS = 60
 SECOND, THIRD, FOURTH = "cd" * 32, "de" * 32, "ef" * 32
@@ -53,10 +51,9 @@ async def correct_in_turn(records: list[Record], text: str, chance: random.Rando
             return 0
         await decides.until(decides.writer.business_time + 2 * GRACE)
         await replacing.replace(decides, book, *right)
-        seqs = [row.seq for row in store.tables.decisions if refusal(row) is None and row.kind == "first"]
-        chosen = sorted(seq for seq in seqs if chance.random() < 0.5)
+        chosen = sorted(voiding.some_of(store, chance, 0.5))
         before = undoing.balances(store), undoing.what_counts(store)
-        first = await void(decides, book, chosen, SECOND)
+        first = await voiding.void_decisions(decides, book, chosen, SECOND)
         voided = less_shortfall(store, first)
         await nothing_is_found(store, 1, 3, shown=shown)
         undone = await undoing.undo(decides, book, SECOND, THIRD)
@@ -65,21 +62,12 @@ async def correct_in_turn(records: list[Record], text: str, chance: random.Rando
             assert not differ, f"{differ}\n{shown}"
             assert less_shortfall(store, undone) == before[0], shown
             await nothing_is_found(store, 1, 3, shown=shown)
-            second = await void(decides, book, chosen, FOURTH)
+            second = await voiding.void_decisions(decides, book, chosen, FOURTH)
             assert {trigger.corrects[0] for trigger in second.triggers} == {one.corrects[0] for one in first.triggers}
             again = less_shortfall(store, second)
             assert again == voided or undone.summary.shortfall, f"{again}\n{voided}\n{shown}"
         await nothing_is_found(store, 1, 3, shown=shown)
         return len(undone.triggers)
-
-
-async def void(decides: Deciding, book: PolicyBook, seqs: list[int], name: str) -> Planned:
-    assert isinstance(decides.store, MemoryStore)
-    planned = await voiding.plan(decides.store, book, seqs)
-    if planned.triggers:
-        answer = await replaying.apply(decides, book, planned.triggers, name)
-        assert (answer.reason, answer.told["booked"]) == ("plan-applied", len(planned.triggers)), answer
-    return planned
 
 
 def less_shortfall(store: MemoryStore, *plans: Planned) -> dict[str, int]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.kit import amending, replaying, voiding
+from tests.kit import amending, voiding
 from tests.kit.decided import decide_history
 from tests.kit.deciding import deciding
 from tests.kit.histories import MEMBERSHIP_MIX, MIX, History
@@ -24,7 +24,6 @@ from worker.ledger.memory_tables import Tables
 from worker.queries.answers import asking_of
 from worker.queries.questions import Grounds, answered
 from worker.queries.wallets import month_of, upcoming_reply, wallet_reply
-from worker.repair.voiding import refusal
 from worker.replies.answers import answer_about
 from worker.replies.known import Asked
 from worker.replies.months import about_month
@@ -58,9 +57,7 @@ async def corrected(store: MemoryStore, book: PolicyBook, chance: random.Random)
     async with deciding(store, book) as decides:
         decides.add_policies()
         await decides.commit()
-        seqs = [row.seq for row in store.tables.decisions if refusal(row) is None and row.kind == "first"]
-        planned = await voiding.plan(store, book, [seq for seq in seqs if chance.random() < 1 / 3])
-        await replaying.apply(decides, book, planned.triggers)
+        await voiding.void_decisions(decides, book, voiding.some_of(store, chance, 1 / 3))
         await amending.amend(decides, book, policies(registration=33, basic=7, certification=9), name="ef" * 32)
     assert {row.rule for row in store.tables.decisions if row.kind == "correction"} >= {VOID, DECIDE}
 

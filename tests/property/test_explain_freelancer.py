@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.kit import replaying, undoing, voiding
+from tests.kit import undoing, voiding
 from tests.kit.deciding import GRACE, as_read, deciding
 from tests.kit.histories import History
 from tests.kit.memory_connection import connection_to
@@ -22,8 +22,6 @@ from worker.domain.policy import PolicyBook
 from worker.ledger.memory_store import MemoryStore
 from worker.ledger.sql import load
 from worker.queries.explain import all_about_freelancer, decisions_of, open_spend, open_spends_of
-from worker.repair.plan import Trigger
-from worker.repair.voiding import refusal
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 _SQL = load("asking.sql")
@@ -44,17 +42,12 @@ async def test_little_is_read_of_a_freelancer_and_all_is_found(seed: int) -> Non
             await decides.commit()
             amid.update(await all_is_found(store, book))
             if start == len(read) // 6 * 3:
-                await replaying.apply(decides, book, await voids_of_a_third(store, book, random.Random(seed)))
+                await voiding.void_decisions(decides, book, voiding.some_of(store, random.Random(seed), 1 / 3))
         await decides.until(end + GRACE)
         await undoing.undo(decides, book)
         after.update(await all_is_found(store, book))
     if seed == FOR_GOOD:
         assert min(amid["open"], amid["settled late"], after["open"], after["settled late"]) > 0, (amid, after)
-
-
-async def voids_of_a_third(store: MemoryStore, book: PolicyBook, chance: random.Random) -> list[Trigger]:
-    seqs = [row.seq for row in store.tables.decisions if refusal(row) is None and row.kind == "first"]
-    return (await voiding.plan(store, book, [seq for seq in seqs if chance.random() < 1 / 3])).triggers
 
 
 async def all_is_found(store: MemoryStore, book: PolicyBook) -> Counter[str]:

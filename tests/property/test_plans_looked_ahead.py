@@ -34,7 +34,6 @@ from worker.repair.plan import kind_of
 from worker.repair.plan_file import write_plan
 from worker.repair.planning import Planned
 from worker.repair.selecting import JobToSettle
-from worker.repair.voiding import refusal
 
 LIMIT_SECONDS = 300
 FIRST, UNDONE, AGAIN = "ab" * 32, "cd" * 32, "ef" * 32
@@ -159,8 +158,7 @@ class Ways:
 
     def voidable(self, part: float) -> list[int]:
         """So many of the decisions that may be voided."""
-        rows = (row for row in self._store.tables.decisions if refusal(row) is None and row.kind == "first")
-        return [row.seq for row in rows if self._chance.random() < part]
+        return voiding.some_of(self._store, self._chance, part)
 
     async def apply(self, decides: Deciding, planned: Planned, name: str) -> None:
         if planned.triggers:

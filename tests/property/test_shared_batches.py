@@ -37,7 +37,6 @@ from worker.ledger.batch import Batch
 from worker.ledger.memory_store import MemoryStore
 from worker.ledger.tables import DecisionRow
 from worker.repair.plan import Trigger
-from worker.repair.voiding import refusal
 
 LIMIT_SECONDS = 120
 FIRST, UNDONE, AGAIN = "ab" * 32, "cd" * 32, "ef" * 32
@@ -117,9 +116,8 @@ async def compare(
         if wrong:
             planned = (await replacing.plan(first, book, right)).triggers
         else:
-            seqs = [row.seq for row in first.tables.decisions if refusal(row) is None and row.kind == "first"]
             part = chance.choice((0.2, 0.5, 0.9))
-            planned = (await voiding.plan(first, book, [seq for seq in seqs if chance.random() < part])).triggers
+            planned = (await voiding.plan(first, book, voiding.some_of(first, chance, part))).triggers
         for decides in (together, alone):
             await go_on(decides, rows[later:], 0)
         await pair.apply(planned, planned, FIRST, shown)
