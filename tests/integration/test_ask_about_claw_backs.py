@@ -53,7 +53,7 @@ TAKEN = [[("f-1", -11), ("f-2", -7)]]
 async def test_a_claw_back_is_found_by_each_freelancer_whose_wallet_it_changed_and_by_the_one_hired(
     ledger: Connection, name: str, taken: list[list[tuple[str, int]]]
 ) -> None:
-    assert claw_backs(await explain_freelancer(ledger, name, POLICIES, day(3))) == taken
+    assert claw_backs((await explain_freelancer(ledger, name, POLICIES, day(3))).found) == taken
 
 
 @pytest.mark.parametrize(("proposal_id", "taken"), [("p-1", TAKEN), ("p-2", TAKEN), ("p-3", TAKEN), ("p-4", [])])

@@ -59,13 +59,13 @@ async def nothing_waits() -> None:
 
 
 async def asked_to_explain(connection: asyncpg.Connection) -> list[Any]:
-    return (await explain_freelancer(connection, "f-1", policies(), datetime.now(UTC), nothing_waits)).decisions
+    return (await explain_freelancer(connection, "f-1", policies(), datetime.now(UTC), nothing_waits)).found.decisions
 
 
 async def replied_to(connection: asyncpg.Connection) -> list[Any]:
     """The explanation and the reply composed of it: of as many proposals as there are."""
-    found = await explain_freelancer(connection, "f-1", policies(), datetime.now(UTC), nothing_waits)
-    known = await known_about(connection, "freelancer", "f-1", found, policies(), GRACE.total_seconds())
+    found, sent = await explain_freelancer(connection, "f-1", policies(), datetime.now(UTC), nothing_waits)
+    known = await known_about(connection, "freelancer", "f-1", found, policies(), GRACE.total_seconds(), sent=sent)
     assert reply_to(known).numbers["proposals"] == DECISIONS // 4
     return found.decisions
 

@@ -235,7 +235,7 @@ async def told_of_all(connection: Connection) -> dict[str, Sequence[DecisionReco
     names = await connection.fetch("SELECT DISTINCT freelancer_id FROM decisions WHERE freelancer_id IS NOT NULL")
     found = {}
     for (name,) in names:
-        found[name] = (await explain_freelancer(connection, name, policies(POLICIES[POLICY]), day(0))).decisions
+        found[name] = (await explain_freelancer(connection, name, policies(POLICIES[POLICY]), day(0))).found.decisions
     return found
 
 

@@ -21,7 +21,7 @@ from tests.property.variety import FOR_GOOD, POLICIES, SEEDS
 from worker.domain.policy import PolicyBook
 from worker.ledger.memory_store import MemoryStore
 from worker.ledger.sql import load
-from worker.queries.explain import all_about_freelancer, decisions_of, open_spend, open_spends_of
+from worker.queries.explain import decisions_of, explain_freelancer, open_spend, open_spends_of
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 _SQL = load("asking.sql")
@@ -55,7 +55,7 @@ async def all_is_found(store: MemoryStore, book: PolicyBook) -> Counter[str]:
     connection = connection_to(store)
     seen = Counter({"settled late": sum(row.kind == "late-settlement" for row in store.tables.due)})
     for whose in sorted({row.freelancer_id for row in store.tables.decisions if row.freelancer_id is not None}):
-        found, sent = await all_about_freelancer(connection, whose, book, START - GRACE)
+        found, sent = await explain_freelancer(connection, whose, book, START - GRACE)
         seqs = {row[0] for row in await connection.fetch(_SQL["seqs_of_freelancer"], whose)}
         assert found.decisions == await decisions_of(connection, seqs)
         opened = [open_spend(row) for row in await open_spends_of(connection, whose)]

@@ -116,9 +116,10 @@ async def answers_as_it_did(world: World, release: Release) -> None:
     differences: list[str] = []
     async with snapshot(world.database_url) as connection:
         for freelancer_id, before in said.items():
+            explained, _ = await explain_freelancer(connection, freelancer_id, policies, release.now - release.grace)
             now = {
                 "history": await history(connection, freelancer_id, policies=policies),
-                "explain": await explain_freelancer(connection, freelancer_id, policies, release.now - release.grace),
+                "explain": explained,
             }
             as_json = msgspec.json.decode(msgspec.json.encode(now))
             differences += differing(before, as_json, freelancer_id)

@@ -83,7 +83,7 @@ async def explain_job(connection: Connection, job_id: str, waits_for: WaitsFor =
 
 
 class OfFreelancer(NamedTuple):
-    """What was found about a freelancer, and the proposals that they sent, which were read for it."""
+    """What was found about a freelancer, and the proposals that cost something and still are theirs."""
 
     found: Explanation
     sent: list[Applied]
@@ -95,22 +95,11 @@ async def explain_freelancer(
     policies: PolicyBook,
     due_by: datetime,
     waits_for: WaitsFor = nobody_says,
-) -> Explanation:
+) -> OfFreelancer:
     """All that was decided about a freelancer, their Connects on open jobs, and what their membership waits for.
 
     `due_by`: a cycle that starts until then should be booked.
     """
-    return (await all_about_freelancer(connection, freelancer_id, policies, due_by, waits_for)).found
-
-
-async def all_about_freelancer(
-    connection: Connection,
-    freelancer_id: str,
-    policies: PolicyBook,
-    due_by: datetime,
-    waits_for: WaitsFor = nobody_says,
-) -> OfFreelancer:
-    """The same, with the proposals that cost something and still are theirs."""
     decisions = await _decisions_about(connection, freelancer_id)
     sent = await sent_by(connection, freelancer_id, proposals_sent(decisions, freelancer_id))
     undecided = _may_be_undecided(sent, decisions)

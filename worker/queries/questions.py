@@ -8,8 +8,8 @@ from worker.garbage import seldom_collected
 from worker.ledger.connections import Connection
 from worker.queries.explain import (
     WaitsFor,
-    all_about_freelancer,
     explain_event,
+    explain_freelancer,
     explain_job,
     explain_proposal,
     nobody_says,
@@ -50,7 +50,7 @@ async def answered(
         policies, grace_seconds, due_by, waits_for = grounds
         sent = None
         if asked == "freelancer":
-            found, sent = await all_about_freelancer(connection, key, policies, due_by, waits_for)
+            found, sent = await explain_freelancer(connection, key, policies, due_by, waits_for)
         else:
             found = await _explained(connection, asked, key, grounds, topic)
         known = await known_about(connection, asked, key, found, policies, grace_seconds, topic=topic, sent=sent)
@@ -73,7 +73,7 @@ async def about_nobody(
     connection: Connection, freelancer_id: str, policies: PolicyBook, known_at: datetime | None = None
 ) -> Reply:
     """The reply about somebody whom no event has named (had named at `known_at`); perhaps it is the id of a job."""
-    known = await known_about(connection, "freelancer", freelancer_id, Explanation([]), policies, 0)
+    known = await known_about(connection, "freelancer", freelancer_id, Explanation([]), policies, 0, sent=[])
     if known_at is not None and known.member is not None:
         return unknown_then(freelancer_id, known_at)
     return reply_to(known)

@@ -12,7 +12,7 @@ from worker.ledger.membership_rows import read_charge
 from worker.ledger.sql import load
 from worker.ledger.tables import ChargeRow
 from worker.queries.applied import proposals, sent_by
-from worker.queries.explain import about_proposals, decisions_of, explain_job, explain_proposal, proposals_sent
+from worker.queries.explain import about_proposals, decisions_of, explain_job, explain_proposal
 from worker.queries.explained import Explanation
 from worker.queries.history import open_lots
 from worker.queries.memberships import standing
@@ -50,14 +50,17 @@ async def known_about(
 ) -> Known:
     """All that a reply may say, of one instant; `topic` narrows an event's id to one input topic.
 
-    `sent` are the proposals of a freelancer, where they were read for what was `found`.
+    `sent` are the proposals of a freelancer, where the question is about one: they were read for what was `found`.
     """
     batch = await connection.fetchrow(_SQL["last_batch"])
     read_until = None if batch is None else batch["business_time"]
     decisions = found.decisions
     if asked == "event" and not decisions:
         decisions = [one for one in await _of_its_own_id(connection, key) if topic in {None, one.topic}]
-    applied = sent if sent is not None else await _applied(connection, asked, key, decisions)
+    if sent is None:
+        applied = await proposals(connection, await _proposals_of(connection, asked, key, decisions))
+    else:
+        applied = sent
     decisions = await _with_all_about(connection, asked, decisions, applied)
     whose = _whose(asked, key, decisions, applied)
     member = None if whose is None else await member_of(connection, whose, policies)
@@ -138,19 +141,10 @@ async def decisions_about(
     return [one for one in about if one.topic == "hire-made" or one.subject.get("freelancer_id") in whose]
 
 
-async def _applied(
-    connection: Connection, asked: Asked, key: str, decisions: Sequence[DecisionRecord]
-) -> list[Applied]:
-    """The proposals that a question is about, with all that is known of their jobs."""
-    if asked == "freelancer":
-        return await sent_by(connection, key, proposals_sent(decisions, key))
-    return await proposals(connection, await _proposals_of(connection, asked, key, decisions))
-
-
 async def _proposals_of(
     connection: Connection, asked: Asked, key: str, decisions: Sequence[DecisionRecord]
 ) -> Iterable[str]:
-    """The ids of these, where it is not about a freelancer."""
+    """The proposals that a question is about, if it is not about a freelancer."""
     if asked == "proposal":
         return [key]
     jobs = (

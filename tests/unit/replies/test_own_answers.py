@@ -95,7 +95,7 @@ async def test_a_proposal_that_was_voided_and_is_anothers_now_is_not_told_as_one
         assert "4" in (await answered(store, topic, "f-2")).headline
         assert (await answered(store, topic, "f-1")).verdict == "info"
     connection = connection_to(store)
-    explained = await explain_freelancer(connection, "f-1", BOOK, NOW)
+    explained, _ = await explain_freelancer(connection, "f-1", BOOK, NOW)
     assert explained.open == []
     of = {name: await wallet_of(connection, name, BOOK) for name in ("f-1", "f-2")}
     assert {name: wallet and len(wallet.undecided) for name, wallet in of.items()} == {"f-1": 0, "f-2": 1}
